@@ -1,0 +1,86 @@
+"""The one tree of expected errors. Each maps to one gRPC status; anything else is a bug and answers INTERNAL.
+
+`status` is the name of a `grpc.StatusCode` member, kept as text so that pure modules need not import grpc.
+Messages go to clients: they name fields, modes and policy lines, never vectors, payload values or keys.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class VecGuardError(Exception):
+    """An expected failure with a text fit for the client."""
+
+    status: ClassVar[str] = "INTERNAL"
+
+
+class InvalidArgument(VecGuardError):
+    """The request is malformed, or asks what the field's or vector's mode cannot answer."""
+
+    status = "INVALID_ARGUMENT"
+
+
+class UnknownField(InvalidArgument):
+    """The message carries protobuf fields that this build does not know."""
+
+
+class NotFound(VecGuardError):
+    """A collection, alias, point or snapshot does not exist."""
+
+    status = "NOT_FOUND"
+
+
+class AlreadyExists(VecGuardError):
+    """The thing to be created is there already."""
+
+    status = "ALREADY_EXISTS"
+
+
+class FailedPrecondition(VecGuardError):
+    """The collection's state, manifest or policy does not allow the call."""
+
+    status = "FAILED_PRECONDITION"
+
+
+class Denied(VecGuardError):
+    """The principal may not do this."""
+
+    status = "PERMISSION_DENIED"
+
+
+class Refused(VecGuardError):
+    """The RPC or feature cannot be protected or served, so it is not forwarded."""
+
+    status = "UNIMPLEMENTED"
+
+
+class LimitExceeded(VecGuardError):
+    """A limit of the policy is passed."""
+
+    status = "RESOURCE_EXHAUSTED"
+
+
+class Unavailable(VecGuardError):
+    """The engine, the upstream or the key provider cannot be reached now."""
+
+    status = "UNAVAILABLE"
+
+
+class Unreadable(VecGuardError):
+    """A sealed value, a protected vector or a manifest does not authenticate.
+
+    Every cause looks alike to the client: one text, whatever went wrong.
+    """
+
+    status = "DATA_LOSS"
+    TEXT: ClassVar[str] = "stored data could not be opened: it is damaged, was altered, or belongs to another key"
+
+    def __init__(self) -> None:
+        super().__init__(self.TEXT)
+
+
+class ConfigError(VecGuardError):
+    """Settings, policy file or key file cannot be used; raised at start or reload, never during a call."""
+
+    status = "FAILED_PRECONDITION"
