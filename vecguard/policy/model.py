@@ -1,0 +1,290 @@
+"""The policy file as frozen, validated values: what is protected how, and who may do what.
+
+Unknown keys are refused everywhere, so that a misspelt rule is an error and not a silent default. Descriptions of the
+fields are the reference documentation: `docs/policy.md` and the JSON Schema are made from them.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from functools import cached_property
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, PrivateAttr, Tag, field_validator, model_validator
+
+from vecguard.errors import FailedPrecondition, InvalidArgument
+from vecguard.model import Action
+from vecguard.policy.chain import chain_faults
+from vecguard.policy.fields import FieldRules
+from vecguard.policy.paths import parse
+
+FieldMode = Literal["plain", "sealed", "searchable"]
+Recover = Literal["derived", "sealed", "none"]
+
+# Written beside every record by the proxy; clients neither see it nor have a rule for it.
+RESERVED_FIELD = "_vg"
+
+# A YAML list arrives as a Python list; everything else is taken as written, without conversion.
+_List = Field(strict=False)
+
+
+class _Entry(BaseModel):
+    """A part of the policy file: cannot be changed, has no unknown keys, converts no types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class RotationSpec(_Entry):
+    """A secret orthogonal transform: keeps all distances, hides every coordinate."""
+
+    hides_axes: ClassVar[bool] = True
+    adds_noise: ClassVar[bool] = False
+    invertible: ClassVar[bool] = True
+
+    kind: Literal["rotation"] = "rotation"
+
+
+class GaussianSpec(_Entry):
+    """Keyed Gaussian noise, the same for the same record and content; only the key holder can subtract it again."""
+
+    hides_axes: ClassVar[bool] = False
+    adds_noise: ClassVar[bool] = True
+    invertible: ClassVar[bool] = True
+
+    kind: Literal["gaussian"] = "gaussian"
+    ratio: float = Field(
+        default=1.0,
+        gt=0,
+        le=8,
+        description="Strength: expected length of the noise divided by the length of the vector. "
+        "1.0 costs nothing in recall with re-ranking on; 2.0 resists more leaked pairs and reads more candidates.",
+    )
+
+
+# A new kind of transform is one class above and one name here.
+TransformSpec = Annotated[RotationSpec | GaussianSpec, Field(discriminator="kind")]
+
+
+class RerankRule(_Entry):
+    """Certified over-fetch: read candidates until no unread one can plausibly beat the k-th exact score."""
+
+    certainty: float = Field(
+        default=2.0,
+        ge=0,
+        le=6,
+        description="How many standard deviations of the noise an unread candidate would have to be lucky by.",
+    )
+    first_page: int = Field(default=50, ge=1, le=10_000, description="Candidates read first; each next page doubles.")
+    max_candidates: int = Field(
+        default=1000,
+        ge=1,
+        le=100_000,
+        description="Candidates read at most for one query; reaching it is counted in the metrics.",
+    )
+
+    @model_validator(mode="after")
+    def _pages_fit(self) -> Self:
+        if self.first_page > self.max_candidates:
+            raise ValueError(
+                f"first_page ({self.first_page}) is larger than max_candidates ({self.max_candidates}): "
+                "lower the first or raise the second"
+            )
+        return self
+
+
+def _rerank_shape(value: Any) -> str:
+    return "off" if isinstance(value, str) else "rule"
+
+
+Rerank = Annotated[
+    Annotated[RerankRule, Tag("rule")] | Annotated[Literal["off"], Tag("off")], Discriminator(_rerank_shape)
+]
+
+
+class VectorRule(_Entry):
+    """How the vectors of one collection are protected, by vector name."""
+
+    match: str = Field(
+        default="*", description="Glob on the vector's name; the unnamed vector has the empty name. First match wins."
+    )
+    transforms: Annotated[tuple[TransformSpec, ...], _List] = Field(
+        default=(RotationSpec(), GaussianSpec()),
+        description="Applied in this order: one rotation, then at most one noise.",
+    )
+    recover: Recover = Field(
+        default="derived",
+        description="How the proxy gets the exact vector back. derived: subtract the noise and undo the rotation; "
+        "sealed: an encrypted exact copy beside the record; none: nobody can, and scores stay approximate.",
+    )
+    rerank: Rerank = Field(default=RerankRule(), description="Exact re-scoring of over-fetched candidates, or `off`.")
+
+    @model_validator(mode="after")
+    def _chain_is_sound(self) -> Self:
+        faults = chain_faults(self.transforms, self.recover, self.rerank == "off")
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+    @property
+    def noise_ratio(self) -> float:
+        """E‖noise‖ / ‖x‖ of this rule; 0.0 without noise."""
+        return next((t.ratio for t in self.transforms if isinstance(t, GaussianSpec)), 0.0)
+
+
+class PayloadRule(_Entry):
+    """How payload fields are protected; the longest matching path decides, and covers everything below it."""
+
+    default: FieldMode = Field(default="sealed", description="Mode of every field that no entry of `fields` covers.")
+    fields: dict[str, FieldMode] = Field(
+        default_factory=dict,
+        description='Modes by payload path, as in Qdrant filters: `metadata.source`, `meta."file.name"`; '
+        "list markers are ignored.",
+    )
+
+    @field_validator("fields")
+    @classmethod
+    def _paths_are_paths(cls, fields: dict[str, FieldMode]) -> dict[str, FieldMode]:
+        seen: dict[tuple[str, ...], str] = {}
+        for path in fields:
+            keys = _policy_path(path)
+            if keys in seen:
+                raise ValueError(f"`{path}` and `{seen[keys]}` name the same field: keep one of them")
+            seen[keys] = path
+        return fields
+
+    @cached_property
+    def rules(self) -> FieldRules[FieldMode]:
+        """The paths compiled for look-up, which runs once a field of every point."""
+        return FieldRules(self.default, self.fields)
+
+    def mode(self, path: str) -> FieldMode:
+        """Mode of a payload path. Raises `errors.InvalidArgument` when `path` is not a payload path."""
+        return self.rules.at(parse(path)).mode
+
+    def mode_of(self, keys: tuple[str, ...]) -> FieldMode:
+        """Mode of a payload path given as its keys (for walking a payload, where keys may hold any text)."""
+        return self.rules.at(keys).mode
+
+    def rule_for(self, path: str) -> str:
+        """Name of the entry that decides for a path, as it stands below `payload`: `default` or `fields."a.b"`.
+
+        `CollectionPolicy.rule_for` gives the full name. Raises `errors.InvalidArgument` as `mode` does.
+        """
+        return self.rules.at(parse(path)).name
+
+
+def _policy_path(path: str) -> tuple[str, ...]:
+    try:
+        keys = parse(path)
+    except InvalidArgument as fault:
+        raise ValueError(str(fault)) from None
+    if keys[0] == RESERVED_FIELD:
+        raise ValueError(f"`{RESERVED_FIELD}` is written and read by the proxy alone: remove this entry")
+    return keys
+
+
+class Limits(_Entry):
+    """What one call may ask for."""
+
+    max_limit: int = Field(
+        default=10_000, ge=1, le=1_000_000, description="Results of one query, scroll page or id list; offset included."
+    )
+    max_batch: int = Field(default=10_000, ge=1, le=1_000_000, description="Points in one write.")
+    max_message_mib: int = Field(default=64, ge=1, le=1024, description="Size of one request, in MiB.")
+
+
+class CollectionPolicy(_Entry):
+    """Protection of the collections whose name matches."""
+
+    match: str = Field(description="Glob on the collection's name (`*`, `?`, `[a-z]`). First match wins.", min_length=1)
+    protect: Literal["all", "none"] = Field(
+        default="all",
+        description="none: vectors and payload pass in clear. It has to be said in so many words, "
+        "and leaves no room for `vectors` or `payload`.",
+    )
+    vectors: Annotated[tuple[VectorRule, ...], _List] = Field(
+        default=(VectorRule(),),
+        min_length=1,
+        description="Rules by vector name; a vector that none matches is refused.",
+    )
+    payload: PayloadRule = Field(default_factory=PayloadRule, description="Rules by payload field.")
+    limits: Limits = Field(default_factory=Limits, description="What one call may ask for.")
+
+    _name: str = PrivateAttr(default="collections[?]")
+
+    @model_validator(mode="after")
+    def _clear_means_clear(self) -> Self:
+        given = [section for section in ("vectors", "payload") if section in self.model_fields_set]
+        if self.protect == "none" and given:
+            raise ValueError(
+                f"`protect: none` stores everything in clear, yet `{'` and `'.join(given)}` is given: "
+                "remove one or the other"
+            )
+        return self
+
+    @property
+    def protected(self) -> bool:
+        """Whether vectors and payload of these collections are protected."""
+        return self.protect == "all"
+
+    @property
+    def name(self) -> str:
+        """Where this entry stands in its policy, for error texts: `collections[0]`."""
+        return self._name
+
+    def placed(self, index: int) -> CollectionPolicy:
+        """A copy that knows its place, so that refusals can name the entry that decided."""
+        copy = self.model_copy()
+        copy._name = f"collections[{index}]"
+        return copy
+
+    def vector(self, name: str) -> VectorRule:
+        """Rule of the vector called `name` (empty for the unnamed one): the first match.
+
+        Raises `errors.FailedPrecondition` when no rule matches, or when the collection is not protected at all.
+        """
+        if not self.protected:
+            raise FailedPrecondition(f"{self.name} says `protect: none`: it has no rule for vectors")
+        for rule in self.vectors:
+            if fnmatchcase(name, rule.match):
+                return rule
+        raise FailedPrecondition(f"no rule in {self.name}.vectors matches the vector `{name}`: add one")
+
+    def rule_for(self, path: str) -> str:
+        """Full name of the entry that decides for a payload path: `collections[0].payload.fields."metadata.source"`."""
+        return f"{self.name}.payload.{self.payload.rule_for(path)}"
+
+
+class Access(_Entry):
+    """Who may do what, before any collection is looked at."""
+
+    anonymous: Annotated[tuple[Action, ...], _List] = Field(
+        default=("read", "write"),
+        description="What callers without a credential may do: any of read, write, admin. Empty refuses them.",
+    )
+
+    @field_validator("anonymous")
+    @classmethod
+    def _said_once(cls, actions: tuple[Action, ...]) -> tuple[Action, ...]:
+        if len(set(actions)) != len(actions):
+            raise ValueError("an action is listed twice")
+        return actions
+
+
+class Policy(_Entry):
+    """A whole policy file. A collection that no entry matches is refused."""
+
+    version: Literal[1] = Field(description="Format of this file: 1.")
+    access: Access = Field(default_factory=Access, description="Who may do what.")
+    collections: Annotated[tuple[CollectionPolicy, ...], _List] = Field(
+        description="Protection by collection name; a collection that none matches is refused.", min_length=1
+    )
+
+    @field_validator("collections")
+    @classmethod
+    def _entries_know_their_place(cls, entries: tuple[CollectionPolicy, ...]) -> tuple[CollectionPolicy, ...]:
+        return tuple(entry.placed(index) for index, entry in enumerate(entries))
+
+    def collection(self, name: str) -> CollectionPolicy | None:
+        """The first entry whose glob matches the collection's name; None when the policy does not cover it."""
+        return next((entry for entry in self.collections if fnmatchcase(name, entry.match)), None)
