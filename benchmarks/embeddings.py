@@ -2,8 +2,8 @@
 
 Under the cache folder lie, for a data set named NAME: `NAME_docs.npy` and `NAME_queries.npy` (float32, one unit row a
 text), `NAME_docs.jsonl` and `NAME_queries.jsonl` (`{"id", "text"}` a row, in the same order; a question's row has also
-`"relevant"`, the ids of its documents), and `NAME.json`, which says what was embedded by which model. A cache that was made
-of other texts or by another model is made anew.
+`"relevant"`, the ids of its documents), and `NAME.json`, which says what was embedded by which model. A cache that was
+made of other texts or by another model is made anew.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The load generator: one process of its own that replays prepared requests and times every call.
 
-`python -m benchmarks.generator` reads one `Load` a line as JSON on its standard input and answers each with one `Timing`.
-Requests are bytes that the controlling process has serialised before, and answers stay bytes, so the generator's own work
-is the gRPC client alone. `Generator` is the controlling side.
+`python -m benchmarks.generator` reads one `Load` a line as JSON on its standard input and answers each with one
+`Timing`. Requests are bytes that the controlling process has serialised before, and answers stay bytes, so the
+generator's own work is the gRPC client alone. `Generator` is the controlling side.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ async def replay(load: Load) -> Timing:
     requests = read_requests(Path(load.requests))
     latencies, sent, received = [], 0, 0
     async with grpc.aio.insecure_channel(load.target, options=OPTIONS) as channel:
-        call = channel.unary_unary(load.method)
+        call = channel.unary_unary(load.method, None, None)
         await channel.channel_ready()
         start = time.perf_counter()
         queue = _once(requests) if load.seconds is None else _until(requests, load.first, start + load.seconds)

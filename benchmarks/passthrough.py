@@ -1,7 +1,8 @@
 """A bare pass-through of the gRPC stack that VecGuard's server uses: the yardstick for what protection adds.
 
 It accepts any unary call, forwards the request's bytes, metadata and deadline as they are, and hands back the answer's
-bytes or the upstream's status. It never parses a message. `python -m benchmarks.passthrough --listen HOST:PORT --upstream HOST:PORT`.
+bytes or the upstream's status. It never parses a message.
+Run: `python -m benchmarks.passthrough --listen HOST:PORT --upstream HOST:PORT`.
 """
 
 from __future__ import annotations
@@ -19,25 +20,25 @@ OPTIONS = (
     ("grpc.max_send_message_length", 64 * 2**20),
 )
 
-Context = grpc.aio.ServicerContext
+Context = grpc.aio.ServicerContext[bytes, bytes]
 Call = Callable[[bytes, Context], Awaitable[bytes]]
 
 
-class Forward(grpc.GenericRpcHandler):
+class Forward(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in the stubs only
     """Answers every method by the same method of the upstream channel."""
 
     def __init__(self, upstream: grpc.aio.Channel) -> None:
         self._upstream = upstream
-        self._handlers: dict[str, grpc.RpcMethodHandler] = {}
+        self._handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {}
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes]:
         method = handler_call_details.method
         if method not in self._handlers:
             self._handlers[method] = grpc.unary_unary_rpc_method_handler(self._forward(method))
         return self._handlers[method]
 
     def _forward(self, method: str) -> Call:
-        call = self._upstream.unary_unary(method)
+        call = self._upstream.unary_unary(method, None, None)
 
         async def forward(request: bytes, context: Context) -> bytes:
             metadata = [(key, value) for key, value in context.invocation_metadata() or () if key != "user-agent"]

@@ -78,7 +78,7 @@ def wait_until_serving(child: Child, target: str, seconds: float = 60) -> None:
     """Return when `target` answers Qdrant's HealthCheck. Raises `Unavailable` with the child's log if it does not."""
     deadline = time.monotonic() + seconds
     with grpc.insecure_channel(target) as channel:
-        ask = channel.unary_unary(HEALTH)
+        ask = channel.unary_unary(HEALTH, None, None)
         while time.monotonic() < deadline and child.process.poll() is None:
             try:
                 ask(b"", timeout=1, wait_for_ready=True)
