@@ -1,0 +1,194 @@
+"""Exact re-ranking of opened candidates, and the certificate that says when enough of them were fetched.
+
+The backend ranks by protected vectors y = R·x' + n. The proxy opens what it returns, scores it exactly, and must
+know when no record that belongs in the answer can still be missing.
+
+Why the certificate holds. Say record u belongs in the true top k but was not fetched. Its protected score is then
+no better than the worst one fetched, w; its exact score is at least as good as the k-th exact one found, t. So the
+noise alone moved its score by at least the gap from t to w. A page is *settled* when that gap is at least z
+standard deviations of the noise, hence for every true answer
+
+    P(missing) <= Phi(-z)        (z = 2: 2.3 %; z = 3: 0.13 %),
+
+whatever the data, and whenever one stops, since the event concerns u's noise only. Real recall is higher, since
+answers better than the k-th have more room. It presumes that the backend scans exactly (an approximate index
+adds its own misses) and that the cap on candidates was not reached.
+
+Noise in a score, for Gaussian n with E|n|^2 = r^2 |x'|^2 over d dimensions, and exact score s:
+
+    dot     q·y  = s + q·n                           sd  r |x| |q| / sqrt(d)
+    cosine  q·y / |y|, |y|^2 = 1 + 2 x·n + |n|^2     see `Certificate._cosine_bar`
+    euclid  |q-y|^2 = s^2 - 2 (q-x)·n + |n|^2        mean r^2 |x|^2,  sd  r |x| / sqrt(d) * sqrt(4 s^2 + 2 r^2 |x|^2)
+
+MaxSim: the protected score of u is at least the sum over the rows that attain its exact one, so the same argument
+holds with the noise of that sum, bounded by the sum of the rows' noise (they may share a document row).
+"""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecguard.errors import InvalidArgument
+from vecguard.metric import Distance, FloatArray, bigger_is_better, passes
+
+PointId: TypeAlias = int | str | uuid.UUID
+Positions: TypeAlias = NDArray[np.intp]
+
+# float32 sums and an orthogonal map exact to 1e-6 leave this much, relative to the largest score possible.
+ROUNDING: Final = 1e-5
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """Decides whether fetched candidates hold the true top k, for one query. See the module's text for the proof.
+
+    distance: of the collection. query_norms: the norm of each query row (one for a single vector).
+    ratio: noise ratio r = E|n|/|x'|. dims: dimensions that the noise is spread over.
+    certainty: z, in standard deviations.
+    norm_bound: a norm no record exceeds, where one is declared; without it the largest norm opened stands in.
+    """
+
+    distance: Distance
+    query_norms: tuple[float, ...]
+    ratio: float
+    dims: int
+    certainty: float = 2.0
+    norm_bound: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.query_norms or self.ratio < 0 or self.dims < 1 or self.certainty < 0:
+            raise InvalidArgument("a certificate needs a query, ratio >= 0, dims >= 1 and certainty >= 0")
+
+    @classmethod
+    def of(cls, query: FloatArray, distance: Distance, ratio: float, certainty: float = 2.0) -> Certificate:
+        """The certificate for a client query, (d,) or (m, d) float32, on vectors protected without a projection."""
+        rows = np.atleast_2d(np.asarray(query, dtype=np.float64))
+        norms = tuple(float(norm) for norm in np.linalg.norm(rows, axis=1))
+        return cls(distance, norms, ratio, rows.shape[1], certainty)
+
+    def settled(self, kth_exact: float, worst_protected: float, largest_norm: float) -> bool:
+        """Whether no better record can still be unfetched.
+
+        kth_exact: the k-th best exact score found, as reported (see `kth_score`).
+        worst_protected: the worst score that the backend reported for a fetched candidate.
+        largest_norm: the largest |x| among opened candidates (the largest row of a multivector); unused for cosine.
+        """
+        bar = self.bar(kth_exact, worst_protected, largest_norm)
+        return kth_exact >= bar if bigger_is_better(self.distance) else kth_exact <= bar
+
+    def bar(self, kth_exact: float, worst_protected: float, largest_norm: float) -> float:
+        """The exact score that an unfetched record could still reach, at `certainty` standard deviations."""
+        if self.distance == "cosine":
+            return self._cosine_bar(kth_exact, worst_protected)
+        if self.distance == "dot":
+            norm = self.norm_bound if self.norm_bound is not None else largest_norm
+            reach = norm * sum(self.query_norms)
+            return worst_protected + reach * (self.certainty * self.ratio / math.sqrt(self.dims) - ROUNDING)
+        return self._euclid_bar(kth_exact, worst_protected, largest_norm)
+
+    def _cosine_bar(self, kth_exact: float, worst: float) -> float:
+        """Unit x and q; the backend divides y by |y|, which is typically Y = sqrt(1 + r^2).
+
+        u is missing when s + q·n <= w |y|. To first order |y| = Y + (x·n + (|n|^2 - r^2) / 2) / Y, so with p = w / Y
+        the difference q·n - w |y| has mean -w Y and variance r^2/d (1 - 2 p s + p^2 (1 + r^2/2)): the division takes
+        part of the noise away. Worst is s = t for p >= 0, and s = 1 below. Over m rows the summed deviation is
+        concave in their exact scores, so that of the mean row stands for each.
+        """
+        rows, scale = len(self.query_norms), math.sqrt(1.0 + self.ratio**2)
+        p = worst / rows / scale
+        s = min(max(kth_exact / rows, -1.0), 1.0) if p >= 0 else 1.0
+        variance = max(1.0 - 2.0 * p * s + p * p * (1.0 + self.ratio**2 / 2.0), 0.0)
+        noise = self.ratio * math.sqrt(variance / self.dims)
+        return worst * scale + rows * (self.certainty * noise - ROUNDING)
+
+    def _euclid_bar(self, kth_exact: float, worst: float, largest_norm: float) -> float:
+        """Largest s for which s^2 + m·r^2·M^2 + z·sd(s) stays below w^2, M the largest norm that an answer can have.
+
+        An answer lies within t of the query, so M <= |q| + t; else the declared bound, else the larger of the norms
+        opened and the query's own. Over m rows, Cauchy-Schwarz bounds the summed sd: sqrt(m (4 s^2 + 2 m r^2 M^2)).
+        """
+        rows, query_norm = len(self.query_norms), max(self.query_norms)
+        known = self.norm_bound if self.norm_bound is not None else max(largest_norm, query_norm)
+        drift = self.ratio * min(known, query_norm + kth_exact)
+        spread = self.certainty * drift * math.sqrt(rows * (4.0 * kth_exact**2 + 2.0 * rows * drift**2) / self.dims)
+        slack = ROUNDING * (worst**2 + rows * query_norm**2)
+        return math.sqrt(max(worst**2 - rows * drift**2 - spread + slack, 0.0))
+
+
+def next_page(fetched: int, first_page: int, max_candidates: int, wanted: int = 1) -> int:
+    """How many candidates to have after the next fetch: the first page, then double, up to the cap.
+
+    fetched: candidates held now. wanted: offset + limit, which the first page and the cap never fall below.
+    Returns `fetched` once the cap is reached: there is no further page.
+    """
+    cap = max(max_candidates, wanted)
+    target = max(first_page, wanted) if fetched == 0 else 2 * fetched
+    return max(min(target, cap), fetched)
+
+
+def kth_score(exact: FloatArray, k: int, distance: Distance, score_threshold: float | None = None) -> float | None:
+    """The score that an unfetched record must beat: the k-th best exact one, or the threshold if that is stricter.
+
+    exact: (n,) float32 reported scores. Returns None while there are fewer than k and no threshold: not settled.
+    """
+    sign = 1.0 if bigger_is_better(distance) else -1.0
+    kth = float(sign * np.partition(sign * exact, -k)[-k]) if 0 < k <= len(exact) else None
+    if score_threshold is None:
+        return kth
+    if kth is None or sign * score_threshold > sign * kth:
+        return score_threshold
+    return kth
+
+
+def top_k(
+    ids: Sequence[PointId],
+    exact: FloatArray,
+    k: int,
+    distance: Distance,
+    *,
+    offset: int = 0,
+    score_threshold: float | None = None,
+) -> Positions:
+    """Positions of the answer, best first: threshold, then order, then offset and limit, all on exact scores.
+
+    ids: n point ids; exact: (n,) float32 reported scores. Returns at most k positions.
+    Equal scores are ordered as Qdrant merges them (segment/utils/scored_point_ties.rs): by score, then id, both
+    descending where bigger is better and ascending otherwise; a number comes before a UUID.
+    """
+    kept = np.arange(len(exact))
+    if score_threshold is not None:
+        kept = np.flatnonzero(passes(exact, score_threshold, distance))
+    order = ordered([ids[i] for i in kept.tolist()], exact[kept], descending=bigger_is_better(distance))
+    return kept[order][offset : offset + k]
+
+
+def ordered(ids: Sequence[PointId], score: FloatArray, *, descending: bool) -> Positions:
+    """Positions sorted by score, ties by id in the same direction. Ids are compared only where scores are equal."""
+    order = np.argsort(-score if descending else score, kind="stable")
+    ranked = score[order]
+    tied = np.flatnonzero(ranked[1:] == ranked[:-1])
+    if tied.size:
+        for run in np.split(tied, np.flatnonzero(np.diff(tied) > 1) + 1):
+            span = slice(int(run[0]), int(run[-1]) + 2)
+            order[span] = sorted(order[span].tolist(), key=lambda i: id_order(ids[i]), reverse=descending)
+    return order
+
+
+def id_order(point_id: PointId) -> tuple[int, int]:
+    """Qdrant's order of ids: numbers first, then UUIDs by value.
+
+    Raises InvalidArgument for a text that is no UUID.
+    """
+    if isinstance(point_id, int):
+        return 0, point_id
+    try:
+        return 1, (point_id if isinstance(point_id, uuid.UUID) else uuid.UUID(point_id)).int
+    except ValueError:
+        raise InvalidArgument("a point id is neither an unsigned number nor a UUID") from None
