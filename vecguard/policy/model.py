@@ -10,11 +10,23 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, PrivateAttr, Tag, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PrivateAttr,
+    Tag,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from vecguard.errors import FailedPrecondition, InvalidArgument
 from vecguard.model import Action
 from vecguard.policy.chain import chain_faults
+from vecguard.policy.faults import Fault, raise_if_any
 from vecguard.policy.fields import FieldRules
 from vecguard.policy.paths import parse
 
@@ -85,10 +97,8 @@ class RerankRule(_Entry):
     @model_validator(mode="after")
     def _pages_fit(self) -> Self:
         if self.first_page > self.max_candidates:
-            raise ValueError(
-                f"first_page ({self.first_page}) is larger than max_candidates ({self.max_candidates}): "
-                "lower the first or raise the second"
-            )
+            text = f"is larger than max_candidates ({self.max_candidates}): lower this or raise that"
+            raise_if_any([Fault(("first_page",), text)])
         return self
 
 
@@ -120,9 +130,7 @@ class VectorRule(_Entry):
 
     @model_validator(mode="after")
     def _chain_is_sound(self) -> Self:
-        faults = chain_faults(self.transforms, self.recover, self.rerank == "off")
-        if faults:
-            raise ValueError("; ".join(faults))
+        raise_if_any(chain_faults(self.transforms, self.recover, self.rerank == "off"))
         return self
 
     @property
@@ -131,11 +139,25 @@ class VectorRule(_Entry):
         return next((t.ratio for t in self.transforms if isinstance(t, GaussianSpec)), 0.0)
 
 
+def _policy_path(path: str) -> str:
+    try:
+        keys = parse(path)
+    except InvalidArgument as fault:
+        raise PydanticCustomError("payload_path", "{text}", {"text": str(fault)}) from None
+    if keys[0] == RESERVED_FIELD:
+        text = f"`{RESERVED_FIELD}` is written and read by the proxy alone: remove this entry"
+        raise PydanticCustomError("payload_path", "{text}", {"text": text})
+    return path
+
+
+PolicyPath = Annotated[str, AfterValidator(_policy_path)]
+
+
 class PayloadRule(_Entry):
     """How payload fields are protected; the longest matching path decides, and covers everything below it."""
 
     default: FieldMode = Field(default="sealed", description="Mode of every field that no entry of `fields` covers.")
-    fields: dict[str, FieldMode] = Field(
+    fields: dict[PolicyPath, FieldMode] = Field(
         default_factory=dict,
         description='Modes by payload path, as in Qdrant filters: `metadata.source`, `meta."file.name"`; '
         "list markers are ignored.",
@@ -143,13 +165,14 @@ class PayloadRule(_Entry):
 
     @field_validator("fields")
     @classmethod
-    def _paths_are_paths(cls, fields: dict[str, FieldMode]) -> dict[str, FieldMode]:
-        seen: dict[tuple[str, ...], str] = {}
+    def _each_field_once(cls, fields: dict[str, FieldMode]) -> dict[str, FieldMode]:
+        first: dict[tuple[str, ...], str] = {}
+        faults: list[Fault] = []
         for path in fields:
-            keys = _policy_path(path)
-            if keys in seen:
-                raise ValueError(f"`{path}` and `{seen[keys]}` name the same field: keep one of them")
-            seen[keys] = path
+            other = first.setdefault(parse(path), path)
+            if other != path:
+                faults.append(Fault((path,), f"names the same field as `{other}`: keep one of them"))
+        raise_if_any(faults)
         return fields
 
     @cached_property
@@ -171,16 +194,6 @@ class PayloadRule(_Entry):
         `CollectionPolicy.rule_for` gives the full name. Raises `errors.InvalidArgument` as `mode` does.
         """
         return self.rules.at(parse(path)).name
-
-
-def _policy_path(path: str) -> tuple[str, ...]:
-    try:
-        keys = parse(path)
-    except InvalidArgument as fault:
-        raise ValueError(str(fault)) from None
-    if keys[0] == RESERVED_FIELD:
-        raise ValueError(f"`{RESERVED_FIELD}` is written and read by the proxy alone: remove this entry")
-    return keys
 
 
 class Limits(_Entry):
@@ -214,12 +227,12 @@ class CollectionPolicy(_Entry):
 
     @model_validator(mode="after")
     def _clear_means_clear(self) -> Self:
-        given = [section for section in ("vectors", "payload") if section in self.model_fields_set]
-        if self.protect == "none" and given:
-            raise ValueError(
-                f"`protect: none` stores everything in clear, yet `{'` and `'.join(given)}` is given: "
-                "remove one or the other"
+        if not self.protected:
+            text = (
+                "`protect: none` stores everything in clear, so there is nothing to rule here: remove one or the other"
             )
+            given = [section for section in ("vectors", "payload") if section in self.model_fields_set]
+            raise_if_any([Fault((section,), text) for section in given])
         return self
 
     @property
@@ -266,8 +279,8 @@ class Access(_Entry):
     @field_validator("anonymous")
     @classmethod
     def _said_once(cls, actions: tuple[Action, ...]) -> tuple[Action, ...]:
-        if len(set(actions)) != len(actions):
-            raise ValueError("an action is listed twice")
+        twice = [i for i, action in enumerate(actions) if action in actions[:i]]
+        raise_if_any([Fault((i,), f"`{actions[i]}` is listed twice: keep one") for i in twice])
         return actions
 
 

@@ -1,0 +1,127 @@
+"""Reading the policy file: all errors at once with their lines, warnings, JSON Schema, and exchange while running."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from vecguard.errors import ConfigError
+from vecguard.policy.defaults import DEFAULT_POLICY
+from vecguard.policy.diagnose import validate
+from vecguard.policy.globs import shadowed
+from vecguard.policy.model import Policy
+from vecguard.policy.source import Place, Problem, Source, parse_source
+
+_MAX_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a look at a policy file found. `policy` is None exactly when there are errors."""
+
+    policy: Policy | None
+    errors: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+
+
+def load(path: str | Path) -> Policy:
+    """Read a policy file. Raises `errors.ConfigError` that lists every error as `file:line:column: entry: text`."""
+    return _require(check(path))
+
+
+def loads(text: str, file: str = "<policy>") -> Policy:
+    """Read a policy from text; `file` names it in errors. Raises `errors.ConfigError` as `load` does."""
+    return _require(check_text(text, file))
+
+
+def check(path: str | Path) -> Checked:
+    """Look at a policy file and report everything that is wrong or doubtful; raises nothing."""
+    file = str(path)
+    try:
+        with Path(path).open("rb") as stream:
+            data = stream.read(_MAX_BYTES + 1)
+        text = data.decode("utf-8")
+    except OSError as fault:
+        return _unreadable(file, f"cannot be read: {fault.strerror or fault}")
+    except UnicodeDecodeError as fault:
+        return _unreadable(file, f"is not UTF-8 text (byte {fault.start})")
+    if len(data) > _MAX_BYTES:
+        return _unreadable(file, f"is larger than {_MAX_BYTES >> 20} MiB, which no policy needs to be")
+    return check_text(text, file)
+
+
+def check_text(text: str, file: str = "<policy>") -> Checked:
+    """Look at policy text as `check` does at a file."""
+    source = parse_source(text, file)
+    policy, errors = validate(source)
+    warnings = tuple(_warnings(source, policy)) if policy is not None else ()
+    return Checked(policy, tuple(sorted(errors, key=lambda problem: problem.place)), warnings)
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of the policy file, for editors and pipelines."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Policy.model_json_schema()}
+
+
+class PolicyHolder:
+    """The policy in force, exchangeable while calls run.
+
+    A call reads `current` once and keeps what it read; a reload never changes a policy that is in use.
+    """
+
+    def __init__(self, path: str | Path | None = None) -> None:
+        """Read the file, or take the default policy without one. Raises `errors.ConfigError` when it has errors."""
+        self._path = path
+        self._current = DEFAULT_POLICY if path is None else load(path)
+        self._reloading = threading.Lock()
+
+    @property
+    def current(self) -> Policy:
+        """The policy in force."""
+        return self._current
+
+    def reload(self) -> tuple[Problem, ...]:
+        """Read the file again and put it in force; a file with errors changes nothing, and its errors are returned."""
+        if self._path is None:
+            return ()
+        with self._reloading:
+            checked = check(self._path)
+            if checked.policy is not None:
+                self._current = checked.policy
+            return checked.errors
+
+
+def _require(checked: Checked) -> Policy:
+    if checked.policy is None:
+        raise ConfigError("\n".join(str(problem) for problem in checked.errors))
+    return checked.policy
+
+
+def _unreadable(file: str, text: str) -> Checked:
+    return Checked(None, (Problem(file, Place(1, 1), "", text),), ())
+
+
+def _warnings(source: Source, policy: Policy) -> Iterator[Problem]:
+    if "admin" in policy.access.anonymous:
+        text = "lets callers without a credential administer: leave `admin` out unless only you can reach the proxy"
+        yield source.problem(("access", "anonymous"), text, severity="warning")
+    yield from _unreachable(source, ("collections",), [entry.match for entry in policy.collections])
+    for index, entry in enumerate(policy.collections):
+        below = ("collections", index, "vectors")
+        if not entry.protected or below not in source.places:
+            continue
+        yield from _unreachable(source, below, [rule.match for rule in entry.vectors])
+        for position, rule in enumerate(entry.vectors):
+            if rule.noise_ratio == 0:
+                text = "has no noise: about as many leaked pairs as the vectors have dimensions undo a rotation"
+                yield source.problem((*below, position, "transforms"), text, severity="warning")
+
+
+def _unreachable(source: Source, below: tuple[str | int, ...], globs: list[str]) -> Iterator[Problem]:
+    for index, glob in enumerate(globs):
+        if index and shadowed(glob, globs[:index]):
+            text = f"`{glob}` is never reached, entries above match all that it matches: move it up or remove it"
+            yield source.problem((*below, index, "match"), text, severity="warning")
