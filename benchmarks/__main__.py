@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,9 +14,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from benchmarks.beir import Dataset, read_dataset
 from benchmarks.embeddings import Embedded, cached
+from benchmarks.machine import describe_machine
+from benchmarks.overhead import FULL, QUICK, Plan, bench, measure_overhead
+from benchmarks.report import draw, print_run, write_json
+from benchmarks.routes import BARE, ROUTES
+from benchmarks.summary import aims, summarise
+from benchmarks.vectors import Sample, synthetic
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
-app.callback()(lambda: None)
 console = Console()
 
 Data = Annotated[Path, typer.Option(help="A folder in the BEIR layout: corpus.jsonl[.zst], queries, qrels.tsv.")]
@@ -37,6 +45,48 @@ def load_embedded(dataset: Dataset, cache: Path) -> Embedded:
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(dataset.name, total=len(dataset.documents) + len(dataset.questions))
         return cached(dataset, cache, MiniLM, MODEL_SHA256, lambda count: bar.advance(task, count))
+
+
+@app.command()
+def overhead(
+    out: Annotated[Path, typer.Option(help="Folder for overhead.json, overhead.png and the processes' logs.")],
+    quick: Annotated[bool, typer.Option(help="Under three minutes: fewer points and rounds, no index.")] = False,
+    routes: Annotated[str, typer.Option(help="Routes to take, of " + ", ".join(r.key for r in ROUTES) + ".")] = "",
+    data: Annotated[Path | None, typer.Option(help="Real documents (BEIR layout), at MiniLM's 384 dims only.")] = None,
+    cache: Annotated[Path | None, typer.Option(help="Where the real documents' embeddings are kept.")] = None,
+) -> None:
+    """Cost of protection: direct, bare pass-through and VecGuard's stages, in interleaved rounds of one run."""
+    machine = describe_machine()
+    plan = _plan(QUICK if quick else FULL, routes, data is not None)
+    out.mkdir(parents=True, exist_ok=True)
+    sample = _real_sample(data, cache or out, plan) if data else _synthetic_sample(plan)
+    with tempfile.TemporaryDirectory() as folder, bench(Path(folder), plan.routes) as running:
+        with console.status("starting") as status:
+            run = measure_overhead(running, plan, sample, status.update)
+    rows = summarise(run.measures, plan.batch)
+    found = aims(rows)
+    print_run(console, rows, run, found)
+    write_json(out / "overhead.json", machine, plan, rows, run, found)
+    draw(out / "overhead.png", rows)
+    console.print(f"written: {out / 'overhead.json'}, {out / 'overhead.png'}")
+
+
+def _plan(plan: Plan, routes: str, real: bool) -> Plan:
+    """The plan with the routes asked for; the bare pass-through is always among them, since all is told beside it."""
+    keys = {*routes.split(","), BARE.key} if routes else {route.key for route in ROUTES}
+    if unknown := keys - {route.key for route in ROUTES}:
+        raise typer.BadParameter(f"unknown routes: {', '.join(sorted(unknown))}")
+    chosen = tuple(route for route in ROUTES if route.key in keys)
+    return replace(plan, routes=chosen, dims=(384,) if real else plan.dims)
+
+
+def _synthetic_sample(plan: Plan) -> Callable[[int], Sample]:
+    return lambda dims: synthetic(plan.points, plan.queries, dims, plan.seed)
+
+
+def _real_sample(data: Path, cache: Path, plan: Plan) -> Callable[[int], Sample]:
+    embedded = load_embedded(read_dataset(data, plan.points, plan.queries), cache)
+    return lambda dims: Sample(embedded.documents, embedded.questions)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 A row is `normalise(mean + a * topic + b * own)`: a common mean, because real embeddings share a direction; topics and
 rows' own parts drawn with a falling spectrum, because real embeddings do not fill their dimensions evenly. A query is a
-row's direction mixed with a new draw. The constants below were set by eye so that 5,000 rows at 384 dimensions come near
-to MiniLM on 5,000 SQuAD and Wikipedia paragraphs and 500 questions; `shape` measures both:
+row's direction mixed with a new draw. The constants below were set by eye so that 5,000 rows at 384 dimensions come
+near to MiniLM on 5,000 SQuAD and Wikipedia paragraphs and 500 questions; `shape` measures both:
 
     |           | cosine of two rows | participation ratio | query's cosine with its 1st, 10th, 50th, 200th, 1,000th |
     | MiniLM    | .035 +- .091       | 120 of 384          | .59  .39  .27  .17  .07                                 |

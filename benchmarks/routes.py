@@ -1,0 +1,49 @@
+"""The routes that the same load takes, and the policy file that gives VecGuard's three routes their protection.
+
+The proxy tells its routes apart by the collection's name, so that one proxy process serves all three in one run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Middle = Literal["none", "passthrough", "vecguard"]
+
+
+@dataclass(frozen=True)
+class Route:
+    """One way from the client to the engine: its key, its title in tables, and the process in the middle."""
+
+    key: str
+    title: str
+    middle: Middle
+
+    def collection(self, dims: int) -> str:
+        """The collection that this route writes and searches."""
+        return f"{self.key}_{dims}"
+
+
+DIRECT = Route("direct", "direct to the engine", "none")
+BARE = Route("bare", "bare pass-through", "passthrough")
+ROTATE = Route("rotate", "VecGuard: rotation", "vecguard")
+NOISE = Route("noise", "VecGuard: rotation + noise", "vecguard")
+RERANK = Route("rerank", "VecGuard: rotation + noise + re-ranking (default)", "vecguard")
+ROUTES = (DIRECT, BARE, ROTATE, NOISE, RERANK)
+
+POLICY = """\
+version: 1
+access:
+  anonymous: [read, write, admin]
+collections:
+  - match: rotate_*
+    vectors:
+      - transforms: [{kind: rotation}]
+        rerank: "off"
+  - match: noise_*
+    vectors:
+      - transforms: [{kind: rotation}, {kind: gaussian, ratio: 1.0}]
+        rerank: "off"
+  - match: rerank_*
+"""
+"""`rerank_*` says nothing more, so it gets the default policy; payload fields are sealed on all three."""
