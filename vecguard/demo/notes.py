@@ -14,7 +14,8 @@ from vecguard.demo import sentences
 from vecguard.demo.vocabulary import DEPARTMENTS, MAIL_DOMAINS, MEN, SURNAMES, WOMEN, Department
 from vecguard.errors import InvalidArgument
 
-MAX_PATIENTS = (len(WOMEN) + len(MEN)) * len(SURNAMES) // 2
+# Below the number of names, so that drawing one that is still free never takes long.
+MAX_PATIENTS = (len(WOMEN) + len(MEN)) * len(SURNAMES) * 5 // 6
 
 
 @dataclass(frozen=True)
@@ -74,10 +75,10 @@ def make_notes(count: int, seed: int, avoid: Collection[str] = ()) -> list[Note]
         avoid: names of patients that must not occur, so that two corpora share no person.
 
     Raises:
-        InvalidArgument: `count` is below 1, or needs more patients than there are names for.
+        InvalidArgument: `count` is below 1, or there may not be names enough for it.
     """
-    if not 1 <= count <= MAX_PATIENTS:
-        raise InvalidArgument(f"notes must be between 1 and {MAX_PATIENTS}, got {count}")
+    if count < 1 or count + len(avoid) > MAX_PATIENTS:
+        raise InvalidArgument(f"1 to {MAX_PATIENTS - len(avoid)} notes can be made here, not {count}")
     rng = random.Random(seed)  # noqa: S311  synthetic text, not a secret
     names, texts = set(avoid), set[str]()
     notes: list[Note] = []
@@ -113,14 +114,12 @@ def make_questions(notes: list[Note], count: int, seed: int) -> list[Question]:
 
 
 def _make_patient(rng: random.Random, taken: Collection[str]) -> Patient:
+    department = rng.choice(DEPARTMENTS)
+    female = department.name == "gynecology" or rng.random() < 0.5
     while True:
-        female = rng.random() < 0.5
         first, last = rng.choice(WOMEN if female else MEN), rng.choice(SURNAMES)
         if f"{first} {last}" not in taken:
             break
-    department = rng.choice(DEPARTMENTS)
-    if department.name == "gynecology":
-        female, first = True, first if female else rng.choice(WOMEN)
     diagnosis = rng.choice(tuple(department.treatments))
     address = rng.choice((f"{first}.{last}", f"{first[0]}{last}", f"{last}{rng.randint(1, 99)}", f"{first}_{last}"))
     return Patient(
