@@ -1,0 +1,65 @@
+"""The data keys of one collection by epoch, and the subkeys that everything else works with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Final
+
+from vecguard.errors import ConfigError, Unreadable
+from vecguard.keys.key import Key
+
+MAX_EPOCH: Final = 2**32 - 1
+# Field paths come from clients, so what is cached per path must be bounded.
+_CACHED_SUBKEYS: Final = 4096
+
+
+class KeyRing:
+    """Immutable: a key rotation makes a new ring, so one call sees one current epoch throughout."""
+
+    def __init__(self, keys: Mapping[int, Key], current: int) -> None:
+        """`keys` maps live epochs (1..2^32-1) to data keys; `current` is the one that new data is written with.
+
+        Raises:
+            ConfigError: `current` is not among them, or an epoch is out of range.
+        """
+        if current not in keys:
+            raise ConfigError(f"key epoch {current} has no data key")
+        if not all(1 <= epoch <= MAX_EPOCH for epoch in keys):
+            raise ConfigError(f"key epochs are 1 to {MAX_EPOCH}")
+        self._keys = dict(keys)
+        self._current = current
+        self._subkey = lru_cache(maxsize=_CACHED_SUBKEYS)(self._derive)
+
+    @property
+    def current(self) -> int:
+        """The epoch that new data is sealed under."""
+        return self._current
+
+    @property
+    def epochs(self) -> tuple[int, ...]:
+        """The live epochs, the current one first, then newest to oldest."""
+        return tuple(sorted(self._keys, key=lambda epoch: (epoch != self._current, -epoch)))
+
+    def subkey(self, epoch: int, purpose: str, *context: str) -> Key:
+        """HKDF subkey of the epoch's data key; see `Key.derive_bytes`. Cached, so don't close it.
+
+        Raises:
+            Unreadable: the epoch is not live: what it sealed cannot be opened any more.
+        """
+        return self._subkey(epoch, purpose, *context)
+
+    def close(self) -> None:
+        """Zero the data keys. Subkeys already handed out live until they are dropped."""
+        self._subkey.cache_clear()
+        for key in self._keys.values():
+            key.close()
+
+    def _derive(self, epoch: int, purpose: str, *context: str) -> Key:
+        key = self._keys.get(epoch)
+        if key is None:
+            raise Unreadable
+        return key.derive(purpose, *context)
+
+    def __repr__(self) -> str:
+        return f"KeyRing(epochs={self.epochs}, current={self._current})"

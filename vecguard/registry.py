@@ -1,0 +1,61 @@
+"""What can be plugged in: one line an entry, `kind: "module:attribute"`.
+
+Entries are loaded on first use, so that a front, a cloud SDK or a learned transform costs nothing, and is not even
+imported, where it is not configured.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from vecguard.errors import ConfigError
+
+if TYPE_CHECKING:
+    from vecguard.keys.provider import ProviderOpener
+    from vecguard.transform.base import TransformBuilder
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """A named table of things that are loaded by kind."""
+
+    def __init__(self, noun: str, entries: dict[str, str]) -> None:
+        self._noun = noun
+        self._entries = entries
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The registered kinds, in order of registration."""
+        return tuple(self._entries)
+
+    def load(self, kind: str) -> T:
+        """The entry of `kind`.
+
+        Raises:
+            ConfigError: no such kind; the message lists those there are.
+        """
+        target = self._entries.get(kind)
+        if target is None:
+            raise ConfigError(f"there is no {self._noun} {kind!r}; known: {', '.join(self._entries)}")
+        module, _, attribute = target.partition(":")
+        loaded: Any = getattr(import_module(module), attribute)
+        return cast(T, loaded)
+
+
+KEY_PROVIDERS: Registry[ProviderOpener] = Registry(
+    "key provider",
+    {
+        "file": "vecguard.keys.file:open_provider",
+        "environment": "vecguard.keys.environment:open_provider",
+    },
+)
+
+TRANSFORMS: Registry[TransformBuilder] = Registry(
+    "transform",
+    {
+        "rotation": "vecguard.transform.rotation:build",
+        "gaussian": "vecguard.transform.gaussian:build",
+    },
+)

@@ -1,0 +1,190 @@
+"""The record entry of a dense vector, kept in `_vg` beside the protected vector: what it takes to open it again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from vecguard.errors import InvalidArgument, Unreadable
+from vecguard.keys.ring import KeyRing
+from vecguard.seal.box import EXACT, PREFIX_COLUMNS, SKETCH_DIMS, EntryBox, record_bytes
+from vecguard.seal.envelope import SealKind
+from vecguard.transform.keystream import NONCE_BYTES
+
+Floats = npt.NDArray[np.float32]
+Nonces = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedEntry:
+    """One entry: epoch, nonce (12 bytes), scales, sketch (8,), and the exact vector (dims,) or None."""
+
+    epoch: int
+    nonce: bytes
+    stored_scale: float
+    noise_scale: float
+    sketch: Floats
+    exact: Floats | None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedEntries:
+    """Entries of n records, stacked. Where `ok` is False the entry did not open and its row holds zeros."""
+
+    ok: npt.NDArray[np.bool_]
+    """(n,)"""
+    epochs: npt.NDArray[np.int64]
+    """(n,)"""
+    nonces: Nonces
+    """(n, 12)"""
+    stored_scale: Floats
+    """(n,)"""
+    noise_scale: Floats
+    """(n,)"""
+    sketches: Floats
+    """(n, 8)"""
+    has_exact: npt.NDArray[np.bool_]
+    """(n,) whether `exact` holds the vector."""
+    exact: Floats | None
+    """(n, dims), None when no entry holds its vector."""
+
+
+class EntrySealer:
+    """Makes and opens the entries of one dense vector name of one collection."""
+
+    def __init__(self, ring: KeyRing, collection_uuid: bytes, vector_name: str, dims: int) -> None:
+        self._box = EntryBox(ring, collection_uuid, vector_name, dims, SealKind.DENSE_ENTRY)
+        self.dims = dims
+
+    def nonces(self, point_ids: Sequence[bytes], x: Floats) -> Nonces:
+        """Record nonces for vectors as the client gave them (see `EntryBox.nonce`).
+
+        Args:
+            point_ids: n canonical ids (`seal.ids`).
+            x: (n, dims) float32.
+
+        Returns:
+            (n, 12) uint8.
+        """
+        content = record_bytes(x)
+        width = 4 * self.dims
+        digests = [
+            self._box.nonce(point_id, content[row * width : (row + 1) * width])
+            for row, point_id in enumerate(point_ids)
+        ]
+        return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, NONCE_BYTES)
+
+    def seal_many(
+        self,
+        point_ids: Sequence[bytes],
+        nonces: Nonces,
+        stored_scale: Floats,
+        noise_scale: Floats,
+        x: Floats,
+        *,
+        exact: bool,
+    ) -> list[bytes]:
+        """One entry a record, under the current epoch.
+
+        Args:
+            point_ids: n canonical ids.
+            nonces: (n, 12) uint8 from `nonces`.
+            stored_scale: (n,) norm of the protected vector where the database normalises what it stores, else 1.
+            noise_scale: (n,) factor of the noise: the record's norm, 1 for cosine.
+            x: (n, dims) float32, what recovery must give back (unit norm for cosine).
+            exact: whether the entry holds x itself and not only its sketch.
+
+        Raises:
+            InvalidArgument: numbers of rows or dims disagree, or a value is not finite.
+        """
+        if len(point_ids) != len(x) or len(nonces) != len(x):
+            raise InvalidArgument("every vector needs one point id and one nonce")
+        rows = self._box.table(stored_scale, noise_scale, x, exact)
+        plain, width = record_bytes(rows), rows.shape[1] * 4
+        packed = np.ascontiguousarray(nonces, np.uint8).tobytes()
+        return [
+            self._box.seal(
+                point_id,
+                packed[row * NONCE_BYTES : (row + 1) * NONCE_BYTES],
+                plain[row * width : (row + 1) * width],
+                exact,
+            )
+            for row, point_id in enumerate(point_ids)
+        ]
+
+    def open(self, point_id: bytes, entry: bytes) -> OpenedEntry:
+        """Open the entry of one record.
+
+        Raises:
+            Unreadable: anything but an entry sealed for this collection, vector name and point.
+        """
+        head, nonce, rows = self._box.open(point_id, entry)
+        if len(rows) != 1:
+            raise Unreadable
+        row = rows[0]
+        return OpenedEntry(
+            epoch=head.epoch,
+            nonce=nonce,
+            stored_scale=float(row[0]),
+            noise_scale=float(row[1]),
+            sketch=row[2:PREFIX_COLUMNS],
+            exact=row[PREFIX_COLUMNS:] if head.flags & EXACT else None,
+        )
+
+    def open_many(self, point_ids: Sequence[bytes], entries: Sequence[bytes | None]) -> OpenedEntries:
+        """Open n entries; a missing (None) or damaged one clears its `ok` and spoils no other."""
+        n = len(point_ids)
+        opened = [self._try_open(point_id, entry) for point_id, entry in zip(point_ids, entries, strict=True)]
+        found = [(row, entry) for row, entry in enumerate(opened) if entry is not None]
+        ok, has_exact = np.zeros(n, bool), np.zeros(n, bool)
+        epochs, nonces = np.zeros(n, np.int64), np.zeros((n, NONCE_BYTES), np.uint8)
+        stored, noise = np.zeros(n, np.float32), np.zeros(n, np.float32)
+        sketches = np.zeros((n, SKETCH_DIMS), np.float32)
+        some_exact = any(entry.exact is not None for _, entry in found)
+        exact = np.zeros((n, self.dims), np.float32) if some_exact else None
+        for row, entry in found:
+            ok[row], epochs[row] = True, entry.epoch
+            nonces[row] = np.frombuffer(entry.nonce, np.uint8)
+            stored[row], noise[row], sketches[row] = entry.stored_scale, entry.noise_scale, entry.sketch
+            if exact is not None and entry.exact is not None:
+                exact[row], has_exact[row] = entry.exact, True
+        return OpenedEntries(ok, epochs, nonces, stored, noise, sketches, has_exact, exact)
+
+    def verify_sketch(
+        self, x: Floats, sketches: Floats, tolerance: float, epochs: npt.NDArray[np.int64] | None = None
+    ) -> npt.NDArray[np.bool_]:
+        """Whether recovered vectors are those that were sealed.
+
+        A vector that is off by δ passes with probability about (0.8 · tolerance · ‖x‖ / ‖δ‖)^8, whoever chose δ
+        without the key. 1e-3 fits vectors stored as float32, 1e-2 those stored as float16.
+
+        Args:
+            x: (n, dims) float32 recovered vectors.
+            sketches: (n, 8) float32 from the opened entries.
+            tolerance: largest error of a sketch component, relative to ‖x‖.
+            epochs: (n,) of the entries; the current epoch when left out.
+
+        Returns:
+            (n,) bool; False for NaN.
+
+        Raises:
+            Unreadable: an epoch is not live.
+        """
+        if epochs is None:
+            return self._box.sketch_matches(x, sketches, tolerance, self._box.epoch)
+        matches = np.zeros(len(x), bool)
+        for epoch in np.unique(epochs):
+            rows = epochs == epoch
+            matches[rows] = self._box.sketch_matches(x[rows], sketches[rows], tolerance, int(epoch))
+        return matches
+
+    def _try_open(self, point_id: bytes, entry: bytes | None) -> OpenedEntry | None:
+        if entry is None:
+            return None
+        try:
+            return self.open(point_id, entry)
+        except Unreadable:
+            return None

@@ -1,0 +1,97 @@
+"""The head that every sealed thing starts with, and the text form of sealed payload values."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from vecguard.errors import Unreadable
+
+FORMAT_VERSION: Final = 1
+TEXT_PREFIX: Final = "vg:"
+_HEAD: Final = struct.Struct(">BBBI")
+HEAD_BYTES: Final = _HEAD.size
+# Eight base64 digits hold the version and the kind (and four bytes more).
+_PEEKED_DIGITS: Final = 8
+
+
+class SealKind(IntEnum):
+    """What a sealed thing is. A value never opens as another kind: the head is authenticated."""
+
+    SEALED_FIELD = 1
+    SEARCHABLE_FIELD = 2
+    DENSE_ENTRY = 3
+    ROWS_ENTRY = 4
+    SPARSE_ENTRY = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Seven bytes: format version, kind, flags, key epoch as uint32 big-endian."""
+
+    kind: SealKind
+    epoch: int
+    flags: int = 0
+
+    def encode(self) -> bytes:
+        """The seven bytes."""
+        return _HEAD.pack(FORMAT_VERSION, self.kind, self.flags, self.epoch)
+
+
+def read_head(data: bytes, kind: SealKind, known_flags: int) -> Head:
+    """The head of `data`, which must be of `kind`.
+
+    Raises:
+        Unreadable: too short, another version or kind, or a flag outside `known_flags`.
+    """
+    if len(data) < HEAD_BYTES:
+        raise Unreadable
+    version, found, flags, epoch = _HEAD.unpack_from(data)
+    if version != FORMAT_VERSION or found != kind or flags & ~known_flags:
+        raise Unreadable
+    return Head(kind, epoch, flags)
+
+
+def to_text(data: bytes) -> str:
+    """`vg:` and base64url without padding (RFC 4648 §5)."""
+    return TEXT_PREFIX + base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def from_text(text: object) -> bytes:
+    """What `to_text` took; exactly one text stands for given bytes.
+
+    Raises:
+        Unreadable: not a text, another prefix, not canonical base64url.
+    """
+    if not isinstance(text, str) or not text.startswith(TEXT_PREFIX):
+        raise Unreadable
+    digits = text[len(TEXT_PREFIX) :]
+    try:
+        data = base64.urlsafe_b64decode(digits + "=" * (-len(digits) % 4))
+    except (ValueError, binascii.Error):
+        raise Unreadable from None
+    if to_text(data) != text:  # the decoder skips foreign characters and ignores spare bits
+        raise Unreadable
+    return data
+
+
+def stored_kind(text: object) -> SealKind | None:
+    """The kind that a stored payload value claims to be, None for a value in clear.
+
+    A look at the head, nothing is authenticated: fit to tell which mode a value was stored under, never to decide
+    whether a value needs protection, since a client can write any text.
+    """
+    if not isinstance(text, str) or not text.startswith(TEXT_PREFIX):
+        return None
+    digits = text[len(TEXT_PREFIX) : len(TEXT_PREFIX) + _PEEKED_DIGITS]
+    try:
+        peeked = base64.urlsafe_b64decode(digits)
+    except (ValueError, binascii.Error):
+        return None
+    if len(peeked) != 6 or peeked[0] != FORMAT_VERSION or peeked[1] not in (1, 2):
+        return None
+    return SealKind(peeked[1])

@@ -1,0 +1,122 @@
+"""Sealing of payload leaves: AES-256-GCM where a field is only read back, AES-SIV where it must stay searchable."""
+
+from __future__ import annotations
+
+import secrets
+from functools import lru_cache
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
+
+from vecguard.errors import Unreadable
+from vecguard.keys.encoding import length_prefixed
+from vecguard.keys.ring import KeyRing
+from vecguard.seal.envelope import HEAD_BYTES, Head, SealKind, from_text, read_head, stored_kind, to_text
+from vecguard.seal.leaf import Leaf, decode_leaf, encode_leaf
+
+UNBOUND: Final = 0x01
+"""Head flag: the point id was not known when the value was sealed (say, set_payload by filter)."""
+
+_GCM_NONCE_BYTES: Final = 12
+_SIV_KEY_BYTES: Final = 64
+# Paths come from clients, so the cipher objects kept per path and epoch must be bounded.
+_CACHED_CIPHERS: Final = 2048
+
+
+class FieldSealer:
+    """Seals and opens the payload leaves of one collection.
+
+    `path` is the field's path with array positions left out (`a.b[].c`), as the policy names it.
+    """
+
+    def __init__(self, ring: KeyRing, collection_uuid: bytes) -> None:
+        self._ring = ring
+        self._uuid = collection_uuid
+        self._gcm = lru_cache(maxsize=_CACHED_CIPHERS)(self._make_gcm)
+        self._siv = lru_cache(maxsize=_CACHED_CIPHERS)(self._make_siv)
+
+    def seal(self, path: str, value: Leaf, point_id: bytes | None) -> str:
+        """Encrypt for reading back only; the same value never gives the same text twice.
+
+        AES-256-GCM (NIST SP 800-38D) with a random 96-bit nonce under the path's subkey, so up to 2^32 values per path
+        and epoch. AAD = length-prefixed(head, collection uuid, path[, point id]). Without a point id the value is
+        marked unbound, and can be moved to another point's same field by a writer to the database.
+
+        Raises:
+            InvalidArgument: the value cannot be encoded (see `encode_leaf`).
+        """
+        epoch = self._ring.current
+        head = Head(SealKind.SEALED_FIELD, epoch, UNBOUND if point_id is None else 0).encode()
+        nonce = secrets.token_bytes(_GCM_NONCE_BYTES)
+        box = self._gcm(epoch, path).encrypt(nonce, encode_leaf(value), self._aad(head, path, point_id))
+        return to_text(head + nonce + box)
+
+    def open(self, path: str, text: object, point_id: bytes) -> Leaf:
+        """Read back what `seal` wrote for this path and point (or for the path alone, when unbound).
+
+        Raises:
+            Unreadable: anything else, whatever the cause.
+        """
+        data = from_text(text)
+        head = read_head(data, SealKind.SEALED_FIELD, UNBOUND)
+        body = HEAD_BYTES + _GCM_NONCE_BYTES
+        aad = self._aad(data[:HEAD_BYTES], path, None if head.flags & UNBOUND else point_id)
+        try:
+            leaf = self._gcm(head.epoch, path).decrypt(data[HEAD_BYTES:body], data[body:], aad)
+        except (InvalidTag, ValueError):
+            raise Unreadable from None
+        return decode_leaf(leaf)
+
+    def token(self, path: str, value: Leaf) -> str:
+        """The searchable form under the current epoch: equal values of a path give equal texts.
+
+        AES-SIV (RFC 5297, 512-bit key) under the path's subkey; AAD = length-prefixed(head, collection uuid, path).
+        It is not bound to a point. Equality and frequency of values are visible in the database, and nothing else.
+
+        Raises:
+            InvalidArgument: the value cannot be encoded (see `encode_leaf`).
+        """
+        return self._token(self._ring.current, path, value)
+
+    def tokens_for_filter(self, path: str, value: Leaf) -> list[str]:
+        """The searchable form under every live epoch, the current one first: match any of them.
+
+        Raises:
+            InvalidArgument: the value cannot be encoded.
+        """
+        return [self._token(epoch, path, value) for epoch in self._ring.epochs]
+
+    def open_token(self, path: str, text: object) -> Leaf:
+        """Read back what `token` wrote for this path.
+
+        Raises:
+            Unreadable: anything else, whatever the cause.
+        """
+        data = from_text(text)
+        head = read_head(data, SealKind.SEARCHABLE_FIELD, 0)
+        aad = self._aad(data[:HEAD_BYTES], path, None)
+        try:
+            leaf = self._siv(head.epoch, path).decrypt(data[HEAD_BYTES:], [aad])
+        except (InvalidTag, ValueError):
+            raise Unreadable from None
+        return decode_leaf(leaf)
+
+    @staticmethod
+    def is_sealed(text: object) -> bool:
+        """Whether a stored value has the head of a sealed or searchable field (see `stored_kind`)."""
+        return stored_kind(text) is not None
+
+    def _token(self, epoch: int, path: str, value: Leaf) -> str:
+        head = Head(SealKind.SEARCHABLE_FIELD, epoch).encode()
+        return to_text(head + self._siv(epoch, path).encrypt(encode_leaf(value), [self._aad(head, path, None)]))
+
+    def _aad(self, head: bytes, path: str, point_id: bytes | None) -> bytes:
+        bound = () if point_id is None else (point_id,)
+        return length_prefixed(head, self._uuid, path.encode(), *bound)
+
+    def _make_gcm(self, epoch: int, path: str) -> AESGCM:
+        return AESGCM(self._ring.subkey(epoch, "field.sealed", path).expose())
+
+    def _make_siv(self, epoch: int, path: str) -> AESSIV:
+        return AESSIV(self._ring.subkey(epoch, "field.searchable", path).derive_bytes(_SIV_KEY_BYTES, "aes-siv"))

@@ -1,0 +1,64 @@
+"""What a transform is. A new one is one file with a `build` function and one line in `vecguard.registry.TRANSFORMS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from vecguard.keys.key import Key
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+Nonces: TypeAlias = npt.NDArray[np.uint8]
+Subkey: TypeAlias = Callable[[str], Key]
+"""Gives the key of one collection, epoch and vector name for a purpose."""
+
+
+class TransformSpec(Protocol):
+    """What the policy says about one transform; further fields depend on the kind."""
+
+    @property
+    def kind(self) -> str:
+        """The name in `TRANSFORMS`."""
+
+
+@runtime_checkable
+class VectorMap(Protocol):
+    """A step that maps vectors to vectors, the same for all records."""
+
+    dims_in: int
+    dims_out: int
+    invertible: bool
+
+    def apply(self, x: Floats) -> Floats:
+        """Map stored vectors, (n, dims_in) to (n, dims_out)."""
+
+    def query(self, q: Floats) -> Floats:
+        """Map query vectors, (n, dims_in) to (n, dims_out); scores against `apply` are those of the clear vectors."""
+
+    def invert(self, y: Floats) -> Floats:
+        """Undo `apply`, (n, dims_out) to (n, dims_in); only called when `invertible`."""
+
+    def describe(self) -> list[str]:
+        """What it does and what it claims against whom, in plain sentences."""
+
+
+@runtime_checkable
+class Noise(Protocol):
+    """A step that adds keyed noise, different for every record nonce."""
+
+    dims: int
+    ratio: float
+
+    def sample(self, nonces: Nonces) -> Floats:
+        """The noise of unit-norm records, (n, 12) to (n, dims); the same nonce always gives the same noise."""
+
+    def describe(self) -> list[str]:
+        """What it does and what it claims against whom, in plain sentences."""
+
+
+Step: TypeAlias = VectorMap | Noise
+TransformBuilder: TypeAlias = Callable[[Any, int, Subkey], Step]
+"""`(spec, dims, subkey) -> Step`; `dims` is what the steps before leave. Raises InvalidArgument, ConfigError."""

@@ -1,0 +1,120 @@
+"""The compiled transforms of one vector: what is stored, how it is read back, and what a query becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from vecguard.errors import ConfigError, FailedPrecondition
+from vecguard.registry import TRANSFORMS
+from vecguard.transform.base import Floats, Noise, Nonces, Step, Subkey, TransformSpec, VectorMap
+from vecguard.transform.gaussian import score_deviation
+
+
+class Chain:
+    """y = T x + scale · n: mappings in order, then noise at the end, where a thief would have to begin."""
+
+    def __init__(self, mappings: Sequence[VectorMap], noise: Noise | None, dims: int) -> None:
+        self._mappings = tuple(mappings)
+        self._noise = noise
+        self.dims_in = dims
+        self.dims_out = self._mappings[-1].dims_out if self._mappings else dims
+
+    @property
+    def noise_ratio(self) -> float:
+        """Norm of the noise over the norm of the record; 0 without noise."""
+        return self._noise.ratio if self._noise else 0.0
+
+    @property
+    def invertible(self) -> bool:
+        """Whether `inverse` gives the vector back."""
+        return all(step.invertible for step in self._mappings)
+
+    def forward(self, x: Floats, scale: npt.NDArray[np.float32], nonces: Nonces) -> Floats:
+        """Protect stored vectors.
+
+        Args:
+            x: (n, dims_in) float32; unit norm for cosine, as given otherwise.
+            scale: (n,) float32 factor of the noise: the record's norm, 1 for cosine.
+            nonces: (n, 12) uint8.
+
+        Returns:
+            (n, dims_out) float32, a new array.
+        """
+        mapped = x if self._mappings else x.copy()
+        for step in self._mappings:
+            mapped = step.apply(mapped)
+        if self.noise_ratio:
+            mapped += self._scaled_noise(scale, nonces)
+        return mapped
+
+    def inverse(self, y: Floats, scale: npt.NDArray[np.float32], nonces: Nonces) -> Floats:
+        """Undo `forward` for the same scale and nonces, to float32 precision of y.
+
+        Returns:
+            (n, dims_in) float32, a new array.
+
+        Raises:
+            FailedPrecondition: the chain is not invertible.
+        """
+        if not self.invertible:
+            raise FailedPrecondition("the stored form of this vector cannot be turned back")
+        clear = y - self._scaled_noise(scale, nonces) if self.noise_ratio else np.array(y, np.float32)
+        for step in reversed(self._mappings):
+            clear = step.invert(clear)
+        return clear
+
+    def query(self, q: Floats) -> Floats:
+        """Map queries, without noise: (n, dims_in) float32 to (n, dims_out) float32."""
+        mapped = q
+        for step in self._mappings:
+            mapped = step.query(mapped)
+        return mapped
+
+    def score_deviation(
+        self, noise_scale: npt.NDArray[np.float32], query_norm: float | npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float64]:
+        """Standard deviation that the noise adds to <q, y>, for records of these scales (see `gaussian`)."""
+        return score_deviation(self.noise_ratio, self.dims_out, noise_scale, query_norm)
+
+    def describe(self) -> list[str]:
+        """What the chain does and claims against which adversary, in plain sentences."""
+        steps: list[Step] = [*self._mappings, *([self._noise] if self._noise else [])]
+        sentences = [sentence for step in steps for sentence in step.describe()]
+        return sentences or ["Vectors are stored as they are."]
+
+    def _scaled_noise(self, scale: npt.NDArray[np.float32], nonces: Nonces) -> Floats:
+        assert self._noise is not None  # noqa: S101  (only called when the ratio is not 0)
+        noise = self._noise.sample(nonces)
+        noise *= np.asarray(scale, np.float32)[:, None]
+        return noise
+
+
+def compile_chain(specs: Sequence[TransformSpec], dims: int, subkey: Subkey) -> Chain:
+    """Build the steps of `specs` in order for vectors of `dims` dimensions.
+
+    Args:
+        specs: objects with `.kind` and the fields of that kind.
+        dims: dimensions of the clear vector, at least 1.
+        subkey: gives the key for a purpose, of this collection, epoch and vector name.
+
+    Raises:
+        ConfigError: an unknown or repeated kind, noise before another step, or a bad field.
+        InvalidArgument: a step cannot work on that many dimensions.
+    """
+    kinds = [spec.kind for spec in specs]
+    if len(set(kinds)) != len(kinds):
+        raise ConfigError("each kind of transform may be used once per vector")
+    mappings: list[VectorMap] = []
+    noise: Noise | None = None
+    for spec in specs:
+        if noise is not None:
+            raise ConfigError(f"noise must be the last transform; {spec.kind} comes after it")
+        step = TRANSFORMS.load(spec.kind)(spec, mappings[-1].dims_out if mappings else dims, subkey)
+        if isinstance(step, Noise):
+            noise = step
+        else:
+            mappings.append(step)
+    return Chain(mappings, noise, dims)
