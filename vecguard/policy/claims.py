@@ -1,0 +1,168 @@
+"""What protection is worth, in figures and words: the facts that `explain` and the reference page are made from.
+
+Measured figures are DESIGN.md §5 and §8: 384 dimensions, real sentence embeddings. Formulas name their source.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+from vecguard.policy.model import FieldMode, Recover
+
+# Re-identification R@1 among 1,000 records by ridge regression from m leaked (vector, stored vector) pairs of ONE
+# rotation key: noise ratio -> ((m, R@1), ...). DESIGN.md §8.
+LINKAGE: Final[Mapping[float, tuple[tuple[int, float], ...]]] = {
+    0.0: ((32, 0.92), (64, 1.00)),
+    1.0: ((64, 0.87), (100, 0.97)),
+    2.0: ((100, 0.24), (384, 0.75), (1000, 0.95)),
+}
+
+# recall@10 against exact search WITHOUT re-ranking, by noise ratio. DESIGN.md §5.
+RECALL_UNRANKED: Final[Mapping[float, float]] = {0.5: 0.84, 1.0: 0.69, 1.5: 0.57, 2.0: 0.46}
+
+# (ratio, certainty) -> lowest recall@10 and largest mean number of candidates among three data sets of 5,000 records
+# (SQuAD, MedQuAD, SciFact), certified over-fetch. DESIGN.md §5.
+RECALL_CERTIFIED: Final[Mapping[tuple[float, float], tuple[float, int]]] = {
+    (0.5, 1.5): (0.998, 59),
+    (1.0, 1.5): (0.993, 199),
+    (1.0, 2.0): (0.998, 331),
+    (2.0, 1.5): (0.981, 1158),
+}
+
+MODE_AT_REST: Final[Mapping[FieldMode, str]] = {
+    "plain": "stored as it is: adversaries A, B and C read it, and F alters it unnoticed",
+    "searchable": "encrypted so that equal values look equal (AES-SIV): A sees how often each value occurs, "
+    "and may guess common values from that, but reads none",
+    "sealed": "encrypted anew on every write (AES-256-GCM), length padded: A sees only about how long it is",
+}
+MODE_FILTERS: Final[Mapping[FieldMode, str]] = {
+    "plain": "everything Qdrant offers: match, range, full text, geo, datetime, values_count, is_empty, is_null, "
+    "facet, group_by, order_by, formulas",
+    "searchable": "match value / any / except, is_empty, is_null, values_count, facet, group_by; "
+    "no range, full text, geo, datetime, order_by or formula",
+    "sealed": "is_empty, is_null, values_count; nothing that would have to read the value",
+}
+
+EXACT_QUERIES: Final[Mapping[str, str]] = {
+    "nearest by vector or id, recommend with average_vector": "exact scores; candidates are read until the noise can "
+    "no longer hide a better record (certified), or until max_candidates",
+    "prefetch, then RRF, DBSF or an exact re-scoring": "each leaf exact as above; fused or re-scored in the proxy",
+    "scroll, order_by, sample, count, retrieve": "not affected by the protection of vectors",
+}
+APPROXIMATE_QUERIES: Final[Mapping[str, str]] = {
+    "recommend with best_score or sum_scores, discover, context, relevance feedback": "candidates come from the "
+    "protected index: scores are exact, but a better record may be missed",
+}
+SPARSE: Final = (
+    "weights stay, indices are permuted by key: scores are exact without re-ranking; how often each index occurs, and "
+    "with what weights, stays open to frequency analysis"
+)
+MULTIVECTOR: Final = "protected row by row; how many rows there are stays visible"
+RECOVERY: Final[Mapping[Recover, str]] = {
+    "derived": "the proxy subtracts the noise and undoes the rotation; no exact copy is stored",
+    "sealed": "an exact copy lies beside each record, encrypted (AES-SIV)",
+    "none": "nobody gets it back, not even the proxy: reads of vectors are refused, scores are those of stored vectors",
+}
+
+ADVERSARIES: Final[Mapping[str, str]] = {
+    "A": "thief of the database",
+    "B": "thief with leaked pairs",
+    "C": "curious operator",
+    "D": "stolen credential",
+    "E": "network",
+    "F": "writer behind the proxy",
+}
+OPERATOR: Final = "sees rotated queries without noise: which ones resemble each other, and what each one finds"
+CREDENTIAL: Final = "may search and read as its owner: only access and limits, below, stand in the way"
+NETWORK: Final = "not a matter of the policy: TLS on both sides is a setting of the server"
+ALTERED_VECTORS: Final = (
+    "altered or swapped vectors are reported and not served; deleting a record, or putting back an older version, "
+    "is not noticed"
+)
+ALTERED_UNRECOVERABLE: Final = "NOT protected: without recovery an altered vector cannot be told from a good one"
+ALTERED_SEALED: Final = (
+    "alteration is reported; a value is tied to its collection, field and point (not to the point where a write chose "
+    "its points by filter)"
+)
+ALTERED_SEARCHABLE: Final = (
+    "alteration is reported; a value is tied to its collection and field, "
+    "but copying it to another point is not noticed"
+)
+
+VISIBLE_AT_REST: Final[Mapping[str, str]] = {
+    "records": "how many there are, their ids, when they change",
+    "payload": "key names, list lengths, nulls, empty lists and maps",
+    "vectors": "names, dimensions and distance; for dot and Euclid also about how long each vector is",
+    "`_vg`": "format version, key epoch and the record's entry, unreadable without the key",
+}
+
+
+def leaked_bits_per_dimension(ratio: float) -> float:
+    """At most this many bits about a unit record pass through noise of this ratio, per dimension.
+
+    Capacity of the Gaussian channel, 1/2 * log2(1 + 1/ratio²) (Cover & Thomas, "Elements of Information Theory", 9.1);
+    the noise has variance ratio²/d and the record power 1/d per dimension. Infinite at ratio 0.
+    """
+    return math.inf if ratio == 0 else 0.5 * math.log2(1 + 1 / ratio**2)
+
+
+def linkage_text(ratio: float) -> str:
+    """The measured effect of leaked pairs at the strongest noise ratio measured that is not above `ratio`."""
+    measured = max(known for known in LINKAGE if known <= ratio)
+    figures = ", ".join(f"{pairs:,} pairs in {recall:.0%}" for pairs, recall in LINKAGE[measured])
+    at = "" if measured == ratio else f" (at ratio {measured:g}, the nearest lower one measured)"
+    return f"the right record among 1,000 is found{at} from: {figures}"
+
+
+def recovery_text(recover: Recover, ratio: float) -> str:
+    """Who gets an exact vector back, and how, under noise of this ratio (0: none)."""
+    if recover == "none" and ratio == 0:
+        return "reads of vectors are refused, but the key alone undoes a rotation without noise"
+    return RECOVERY[recover]
+
+
+def thief_text(ratio: float) -> str:
+    """What a thief of the database gets from vectors under noise of this ratio (0: none)."""
+    if ratio == 0:
+        return (
+            "coordinates mean nothing without the key, but all distances stay: clusters and duplicates are visible, "
+            "and an unsupervised alignment with similar public text can undo the rotation; noise is what resists that"
+        )
+    bits = leaked_bits_per_dimension(ratio)
+    shown = ", ".join(f"{bits * dims:,.0f} at d={dims}" for dims in (384, 768, 1536))
+    return (
+        "coordinates mean nothing without the key, and distances are blurred: at most d/2·log2(1+1/r²) bits pass "
+        f"about a record ({shown})"
+    )
+
+
+def pairs_text(ratio: float) -> str:
+    """What a thief who also holds leaked pairs gets under noise of this ratio (0: none)."""
+    if ratio == 0:
+        return f"BREAKS: about d pairs give the rotation away (Procrustes). Measured, {linkage_text(ratio)}"
+    return (
+        f"slowed, not stopped: text inversion is spoiled, but records can be linked. Measured, {linkage_text(ratio)}. "
+        "More keys (more collections or vector names) are what stops it"
+    )
+
+
+def recall_text(ratio: float, certainty: float) -> str:
+    """The measured recall of certified over-fetch at exactly these settings, or that there is none."""
+    measured = RECALL_CERTIFIED.get((ratio, certainty))
+    if measured is None:
+        return "recall at these settings has not been measured"
+    recall, candidates = measured
+    return f"measured recall@10 >= {recall:g} with at most {candidates:,} candidates on average (5,000 records)"
+
+
+def unranked_recall_text(ratio: float) -> str:
+    """The measured recall without re-ranking at the nearest measured noise ratio that is not below `ratio`."""
+    measured = min((known for known in RECALL_UNRANKED if known >= ratio), default=None)
+    if measured is None:
+        return f"recall@10 is below the {RECALL_UNRANKED[2.0]:g} measured at ratio 2"
+    recall = RECALL_UNRANKED[measured]
+    return f"measured recall@10 {recall:g}" + (
+        "" if measured == ratio else f" at ratio {measured:g}, the nearest higher one"
+    )

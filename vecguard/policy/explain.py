@@ -1,0 +1,130 @@
+"""A policy in plain words: what is stored, against whom that protects and where it ends, what can still be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from vecguard.policy import claims
+from vecguard.policy.model import CollectionPolicy, FieldMode, Policy, RerankRule, VectorRule
+
+
+class Line(NamedTuple):
+    """One statement: what it is about, and what holds."""
+
+    subject: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A titled group of statements."""
+
+    title: str
+    lines: tuple[Line, ...]
+
+
+def explain(policy: Policy, collection: str) -> list[Section]:
+    """Say what the policy does with a collection of this name."""
+    entry = policy.collection(collection)
+    if entry is None:
+        return [Section(f"Collection `{collection}`", (Line("refused", _UNCOVERED),)), _access(policy, None)]
+    head = Section(f"Collection `{collection}`", tuple(_head(entry)))
+    if not entry.protected:
+        return [head, _access(policy, entry)]
+    rules = [_vectors(entry, index) for index in range(len(entry.vectors))]
+    return [head, *rules, _payload(entry), _visible(), _access(policy, entry)]
+
+
+_UNCOVERED: Final = "no entry of the policy matches this name, so every call that names it is refused"
+
+
+def _head(entry: CollectionPolicy) -> Iterator[Line]:
+    yield Line("decided by", f"{entry.name} (`match: {entry.match}`)")
+    if not entry.protected:
+        yield Line("stored", "everything in clear, because the entry says `protect: none`")
+        yield Line("A, B, C", "read all vectors and all payload in the database")
+        yield Line("F", "can alter records unnoticed")
+        yield Line("queries", "pass as they are; whatever the database can do works")
+
+
+def _vectors(entry: CollectionPolicy, index: int) -> Section:
+    rule = entry.vectors[index]
+    lines = [*_stored(rule), *_adversaries(rule), *_queries(rule)]
+    return Section(f"Vectors that match `{rule.match}` ({entry.name}.vectors[{index}])", tuple(lines))
+
+
+def _stored(rule: VectorRule) -> Iterator[Line]:
+    noise = f", plus keyed Gaussian noise of ratio {rule.noise_ratio:g}" if rule.noise_ratio else ", without noise"
+    yield Line("stored", f"rotated by a secret key{noise}")
+    yield Line("exact vector", claims.recovery_text(rule.recover, rule.noise_ratio))
+    yield Line("if multivector", claims.MULTIVECTOR)
+    yield Line("if sparse", claims.SPARSE)
+
+
+def _adversaries(rule: VectorRule) -> Iterator[Line]:
+    yield _against("A", claims.thief_text(rule.noise_ratio))
+    yield _against("B", claims.pairs_text(rule.noise_ratio))
+    yield _against("C", claims.OPERATOR)
+    yield _against("D", claims.CREDENTIAL)
+    yield _against("E", claims.NETWORK)
+    yield _against("F", claims.ALTERED_UNRECOVERABLE if rule.recover == "none" else claims.ALTERED_VECTORS)
+
+
+def _against(letter: str, text: str) -> Line:
+    return Line(f"{letter}, {claims.ADVERSARIES[letter]}", text)
+
+
+def _queries(rule: VectorRule) -> Iterator[Line]:
+    noise, rerank = rule.noise_ratio, rule.rerank
+    if noise == 0:
+        yield Line("exact: every query", "a rotation keeps all distances, so nothing needs re-ranking")
+        return
+    if not isinstance(rerank, RerankRule):
+        text = f"order and scores come from the noised vectors; {claims.unranked_recall_text(noise)}"
+        yield Line("approximate: every query by vector", text)
+        return
+    pages = f"{rerank.first_page:,} to {rerank.max_candidates:,} candidates"
+    recall = claims.recall_text(noise, rerank.certainty)
+    yield Line("re-ranking", f"certainty {rerank.certainty:g}, {pages}; {recall}")
+    for kind, text in claims.EXACT_QUERIES.items():
+        yield Line(f"exact: {kind}", text)
+    for kind, text in claims.APPROXIMATE_QUERIES.items():
+        yield Line(f"approximate: {kind}", text)
+
+
+def _payload(entry: CollectionPolicy) -> Section:
+    rule = entry.payload
+    lines = [_field(f"`{path}`", mode) for path, mode in sorted(rule.fields.items())]
+    lines.append(_field("every other field" if rule.fields else "every field", rule.default))
+    modes = {rule.default, *rule.fields.values()}
+    for mode, at_rest in claims.MODE_AT_REST.items():
+        if mode in modes:
+            lines.append(Line(f"{mode}: at rest", at_rest))
+    if "sealed" in modes:
+        lines.append(Line("sealed: adversary F", claims.ALTERED_SEALED))
+    if "searchable" in modes:
+        lines.append(Line("searchable: adversary F", claims.ALTERED_SEARCHABLE))
+    return Section(f"Payload ({entry.name}.payload)", tuple(lines))
+
+
+def _field(subject: str, mode: FieldMode) -> Line:
+    return Line(subject, f"{mode}; a filter can use {claims.MODE_FILTERS[mode]}")
+
+
+def _visible() -> Section:
+    return Section("Still visible at rest (A, B, C)", tuple(Line(*line) for line in claims.VISIBLE_AT_REST.items()))
+
+
+def _access(policy: Policy, entry: CollectionPolicy | None) -> Section:
+    allowed = ", ".join(policy.access.anonymous) or "nothing"
+    lines = [
+        Line("without a credential", f"may: {allowed}"),
+        Line("with a credential", "may do what its roles say; none implies another"),
+    ]
+    if entry is not None:
+        limits = entry.limits
+        results, points, size = limits.max_limit, limits.max_batch, limits.max_message_mib
+        lines.append(Line("one call", f"at most {results:,} results, {points:,} points written, {size:,} MiB"))
+    return Section("Access and limits (D)", tuple(lines))
