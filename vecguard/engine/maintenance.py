@@ -1,0 +1,137 @@
+"""Background work on one collection: flushing what was written, and building indexes when it pays.
+
+Qdrant's server flushes every `flush_interval_sec` and lets its optimizers watch the segments; Edge leaves both to its
+user. The work runs only while there is something to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from qdrant_client import grpc as qdrant
+from vecguard.engine.collection import Collection
+from vecguard.engine.index_build import build_index
+from vecguard.errors import VecGuardError
+
+if TYPE_CHECKING:
+    from qdrant_edge import ShardInfo
+
+_log = logging.getLogger(__name__)
+
+_TICK_SECONDS = 0.5
+_RETRY_SECONDS = 60.0
+# A build copies the whole shard, so it waits until this part of the indexed vectors has come in anew.
+_GROWTH = 1 / 8
+_BYTES = {qdrant.Datatype.Float16: 2, qdrant.Datatype.Uint8: 1, qdrant.Datatype.Turbo8: 1, qdrant.Datatype.Turbo16: 2}
+
+
+class Maintenance:
+    """Flushes and index builds of one collection. `wake` is called on every write."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+        self._retry_at = 0.0
+        self._last_flush = time.monotonic()
+        # Vectors that the last build left without an index (absent from their points, or in small segments).
+        self._left_unindexed = 0
+        self._points_at_build = 0
+        collection.on_write = self.wake
+
+    def wake(self) -> None:
+        """Start the background task unless it runs. Needs a running event loop."""
+        if self._task is None and not self._stopping:
+            self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        """End background work; an index build in progress is dropped, the collection stays as it is."""
+        self._stopping = True
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def settled(self) -> None:
+        """Wait until everything written so far is flushed and the indexes are up to date."""
+        self.wake()
+        if self._task is not None:
+            await asyncio.shield(self._task)
+
+    async def _run(self) -> None:
+        try:
+            while await self._step():
+                await asyncio.sleep(_TICK_SECONDS)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            _log.exception("background work on a collection failed")
+        finally:
+            self._task = None
+
+    async def _step(self) -> bool:
+        """Do what is due. Returns whether more is to come."""
+        collection = self._collection
+        if self._index_wanted():
+            await self._build()
+        if collection.unflushed and time.monotonic() - self._last_flush >= self._flush_interval():
+            await collection.flush()
+            self._last_flush = time.monotonic()
+        return not collection.closed and (collection.unflushed or self._index_wanted() or self._retry_at > 0)
+
+    def _flush_interval(self) -> float:
+        return float(self._collection.config.optimizer_config.flush_interval_sec or 5)
+
+    async def _build(self) -> None:
+        collection = self._collection
+        try:
+            await build_index(collection)
+        except (VecGuardError, OSError) as failure:
+            _log.error("index build failed: %s", failure)
+            collection.build_error = str(failure)
+            self._retry_at = time.monotonic() + _RETRY_SECONDS
+            return
+        collection.build_error = ""
+        self._retry_at = 0.0
+        info = collection.info()
+        self._left_unindexed = self._unindexed(info)
+        self._points_at_build = info.points_count
+
+    def _index_wanted(self) -> bool:
+        collection = self._collection
+        if collection.closed or time.monotonic() < self._retry_at:
+            return False
+        if collection.config_changed:
+            return True
+        info = collection.info()
+        return self._enough_unindexed(info) or self._enough_deleted(info)
+
+    def _enough_unindexed(self, info: ShardInfo) -> bool:
+        threshold = self._collection.config.optimizer_config.indexing_threshold * 1024
+        size = self._vector_bytes()
+        if threshold == 0 or size == 0:
+            return False
+        unindexed = self._unindexed(info)
+        self._left_unindexed = min(self._left_unindexed, unindexed)
+        new_bytes = (unindexed - self._left_unindexed) * size
+        return new_bytes > max(threshold, info.indexed_vectors_count * size * _GROWTH)
+
+    def _enough_deleted(self, info: ShardInfo) -> bool:
+        optimizers = self._collection.config.optimizer_config
+        self._points_at_build = max(self._points_at_build, info.points_count)
+        deleted = self._points_at_build - info.points_count
+        return deleted >= optimizers.vacuum_min_vector_number and (
+            deleted > optimizers.deleted_threshold * self._points_at_build
+        )
+
+    def _unindexed(self, info: ShardInfo) -> int:
+        return max(0, info.points_count * len(self._collection.vectors) - info.indexed_vectors_count)
+
+    def _vector_bytes(self) -> int:
+        vectors = self._collection.vectors.values()
+        total = sum(int(vector.size) * _BYTES.get(vector.datatype, 4) for vector in vectors)
+        return total // max(1, len(vectors))
