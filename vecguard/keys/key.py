@@ -34,7 +34,8 @@ class Key:
             ConfigError: another length.
         """
         self._closed = True
-        self._secret = bytearray(secret)
+        self._secret = bytearray()
+        self._secret = bytearray(memoryview(secret))  # not bytearray(secret): an int would make a key of zeros
         if len(self._secret) != KEY_BYTES:
             raise ConfigError(f"a key has {KEY_BYTES} bytes, this one has {len(self._secret)}")
         self._closed = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -27,6 +28,7 @@ PREFIX_COLUMNS: Final = 2 + SKETCH_DIMS
 """Columns before the exact vector in a row of the box: stored scale, noise scale, sketch."""
 
 _FLOAT_BYTES: Final = 4
+_BODY: Final = HEAD_BYTES + NONCE_BYTES
 _SIV_KEY_BYTES: Final = 64
 _CACHED_EPOCHS: Final = 16
 
@@ -34,12 +36,29 @@ Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class EpochKeys:
-    """What an entry of one epoch is made with."""
-
+class _EpochKeys:
     siv: AESSIV
     nonce_mac: hmac.HMAC
     sketch: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class _HeadContext:
+    epoch: int
+    exact: bool
+    row_bytes: int
+    siv: AESSIV
+    aad: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedBox:
+    """An authentic entry: its epoch, record nonce (12 bytes), and the rows of its box as bytes."""
+
+    epoch: int
+    exact: bool
+    nonce: bytes
+    plaintext: bytes
 
 
 class EntryBox:
@@ -57,25 +76,30 @@ class EntryBox:
         self._kind = kind
         self.dims = dims
         self._keys = lru_cache(maxsize=_CACHED_EPOCHS)(self._make_keys)
+        self._context = lru_cache(maxsize=2 * _CACHED_EPOCHS)(self._make_context)
 
     @property
     def epoch(self) -> int:
         """The epoch that new entries are made under."""
         return self._ring.current
 
-    def nonce(self, point_id: bytes, content: bytes | memoryview) -> bytes:
-        """The record nonce: the first 12 bytes of HMAC-SHA256 (RFC 2104) of
-        length-prefixed(vector name, point id) || content, where content is the vector's float32, little-endian.
+    def nonces(self, point_ids: Iterable[bytes], contents: Iterable[bytes | memoryview]) -> list[bytes]:
+        """Record nonces: the first 12 bytes of HMAC-SHA256 (RFC 2104) of length-prefixed(vector name, point id) ||
+        content, where content is the vector's float32, row by row, little-endian.
 
         The same content under the same id gets the same nonce, hence the same noise: re-writing a record gives an
         observer nothing to average.
         """
-        mac = self._keys(self.epoch).nonce_mac.copy()
-        mac.update(length_prefixed(point_id))
-        mac.update(content)
-        return mac.digest()[:NONCE_BYTES]
+        start = self._keys(self.epoch).nonce_mac
+        nonces = []
+        for point_id, content in zip(point_ids, contents, strict=True):
+            mac = start.copy()
+            mac.update(length_prefixed(point_id))
+            mac.update(content)
+            nonces.append(mac.digest()[:NONCE_BYTES])
+        return nonces
 
-    def table(self, stored_scale: Floats, noise_scale: Floats, x: Floats, exact: bool) -> npt.NDArray[np.float32]:
+    def table(self, stored_scale: Floats, noise_scale: Floats, x: Floats, *, exact: bool) -> npt.NDArray[np.float32]:
         """The plaintext rows: (n, 10) or, with the exact vectors, (n, 10 + dims), little-endian float32.
 
         Raises:
@@ -94,29 +118,38 @@ class EntryBox:
             rows[:, PREFIX_COLUMNS:] = x
         return rows
 
-    def seal(self, point_id: bytes, nonce: bytes, plaintext: bytes | memoryview, exact: bool) -> bytes:
-        """The entry; `plaintext` is one or several rows of `table`."""
+    def seal(
+        self,
+        point_ids: Iterable[bytes],
+        nonces: Iterable[bytes],
+        plaintexts: Iterable[bytes | memoryview],
+        *,
+        exact: bool,
+    ) -> list[bytes]:
+        """The entries; each plaintext is one or several rows of `table`."""
         head = Head(self._kind, self.epoch, EXACT if exact else 0).encode()
-        box = self._keys(self.epoch).siv.encrypt(plaintext, [self._aad(head, nonce, point_id)])
-        return head + nonce + box
+        context = self._context(head)
+        encrypt, aad = context.siv.encrypt, context.aad
+        return [
+            head + nonce + encrypt(plaintext, [aad + length_prefixed(point_id, nonce)])
+            for point_id, nonce, plaintext in zip(point_ids, nonces, plaintexts, strict=True)
+        ]
 
-    def open(self, point_id: bytes, entry: bytes) -> tuple[Head, bytes, Floats]:
-        """Head, record nonce and the rows, (n, 10) or (n, 10 + dims) float32.
+    def open(self, point_id: bytes, entry: bytes) -> OpenedBox:
+        """Open one entry.
 
         Raises:
             Unreadable: anything but an entry sealed for this collection, vector name and point.
         """
-        head = read_head(entry, self._kind, EXACT)
-        nonce = entry[HEAD_BYTES : HEAD_BYTES + NONCE_BYTES]
+        context = self._context(entry[:HEAD_BYTES])
+        nonce = entry[HEAD_BYTES:_BODY]
         try:
-            aad = self._aad(entry[:HEAD_BYTES], nonce, point_id)
-            plaintext = self._keys(head.epoch).siv.decrypt(entry[HEAD_BYTES + NONCE_BYTES :], [aad])
+            plaintext = context.siv.decrypt(entry[_BODY:], [context.aad + length_prefixed(point_id, nonce)])
         except (InvalidTag, ValueError):
             raise Unreadable from None
-        columns = PREFIX_COLUMNS + (self.dims if head.flags & EXACT else 0)
-        if len(plaintext) % (columns * _FLOAT_BYTES):
+        if not plaintext or len(plaintext) % context.row_bytes:
             raise Unreadable
-        return head, nonce, np.frombuffer(plaintext, "<f4").reshape(-1, columns)
+        return OpenedBox(context.epoch, context.exact, nonce, plaintext)
 
     def sketch_matches(self, x: Floats, sketches: Floats, tolerance: float, epoch: int) -> npt.NDArray[np.bool_]:
         """Rows of x (n, dims) whose sketch is within tolerance · ‖x‖ of `sketches` (n, 8) in every component."""
@@ -124,16 +157,24 @@ class EntryBox:
             error = np.abs(x @ self._keys(epoch).sketch - sketches).max(axis=1)
             return np.asarray(error <= tolerance * np.linalg.norm(x, axis=1))
 
-    def _aad(self, head: bytes, nonce: bytes, point_id: bytes) -> bytes:
-        return length_prefixed(head, self._uuid, self._name.encode(), point_id, nonce)
+    def _make_context(self, encoded: bytes) -> _HeadContext:
+        head = read_head(encoded, self._kind, EXACT)
+        exact = bool(head.flags & EXACT)
+        return _HeadContext(
+            epoch=head.epoch,
+            exact=exact,
+            row_bytes=_FLOAT_BYTES * (PREFIX_COLUMNS + (self.dims if exact else 0)),
+            siv=self._keys(head.epoch).siv,
+            aad=length_prefixed(encoded, self._uuid, self._name.encode()),
+        )
 
-    def _make_keys(self, epoch: int) -> EpochKeys:
+    def _make_keys(self, epoch: int) -> _EpochKeys:
         key = self._ring.subkey(epoch, "entry", self._kind.name, self._name)
         mac = hmac.new(key.derive("nonce").expose(), digestmod=hashlib.sha256)
         mac.update(length_prefixed(self._name.encode()))
         rows = np.zeros((self.dims, NONCE_BYTES), np.uint8)
         rows[:, 8:] = np.arange(self.dims, dtype=">u4").view(np.uint8).reshape(-1, 4)
-        return EpochKeys(
+        return _EpochKeys(
             siv=AESSIV(key.derive_bytes(_SIV_KEY_BYTES, "box")),
             nonce_mac=mac,
             sketch=wide_normals(key.derive("sketch"), rows, SKETCH_DIMS).astype(np.float32),
@@ -143,3 +184,8 @@ class EntryBox:
 def record_bytes(x: Floats) -> memoryview:
     """Row-major little-endian float32 bytes of a matrix, without a copy where it has that form already."""
     return np.ascontiguousarray(x, "<f4").reshape(-1).view(np.uint8).data
+
+
+def slices(data: memoryview, width: int) -> list[memoryview]:
+    """`data` cut into pieces of `width` bytes."""
+    return [data[start : start + width] for start in range(0, len(data), width)]

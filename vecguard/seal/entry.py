@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from vecguard.errors import InvalidArgument, Unreadable
 from vecguard.keys.ring import KeyRing
-from vecguard.seal.box import EXACT, PREFIX_COLUMNS, SKETCH_DIMS, EntryBox, record_bytes
+from vecguard.seal.box import PREFIX_COLUMNS, EntryBox, OpenedBox, record_bytes, slices
 from vecguard.seal.envelope import SealKind
 from vecguard.transform.keystream import NONCE_BYTES
+
+_PREFIX_BYTES: Final = 4 * PREFIX_COLUMNS
 
 Floats = npt.NDArray[np.float32]
 Nonces = npt.NDArray[np.uint8]
@@ -69,13 +72,8 @@ class EntrySealer:
         Returns:
             (n, 12) uint8.
         """
-        content = record_bytes(x)
-        width = 4 * self.dims
-        digests = [
-            self._box.nonce(point_id, content[row * width : (row + 1) * width])
-            for row, point_id in enumerate(point_ids)
-        ]
-        return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, NONCE_BYTES)
+        nonces = self._box.nonces(point_ids, slices(record_bytes(x), 4 * self.dims))
+        return np.frombuffer(b"".join(nonces), np.uint8).reshape(-1, NONCE_BYTES)
 
     def seal_many(
         self,
@@ -102,18 +100,10 @@ class EntrySealer:
         """
         if len(point_ids) != len(x) or len(nonces) != len(x):
             raise InvalidArgument("every vector needs one point id and one nonce")
-        rows = self._box.table(stored_scale, noise_scale, x, exact)
-        plain, width = record_bytes(rows), rows.shape[1] * 4
+        rows = self._box.table(stored_scale, noise_scale, x, exact=exact)
         packed = np.ascontiguousarray(nonces, np.uint8).tobytes()
-        return [
-            self._box.seal(
-                point_id,
-                packed[row * NONCE_BYTES : (row + 1) * NONCE_BYTES],
-                plain[row * width : (row + 1) * width],
-                exact,
-            )
-            for row, point_id in enumerate(point_ids)
-        ]
+        cut = [packed[start : start + NONCE_BYTES] for start in range(0, len(packed), NONCE_BYTES)]
+        return self._box.seal(point_ids, cut, slices(record_bytes(rows), 4 * rows.shape[1]), exact=exact)
 
     def open(self, point_id: bytes, entry: bytes) -> OpenedEntry:
         """Open the entry of one record.
@@ -121,37 +111,42 @@ class EntrySealer:
         Raises:
             Unreadable: anything but an entry sealed for this collection, vector name and point.
         """
-        head, nonce, rows = self._box.open(point_id, entry)
-        if len(rows) != 1:
-            raise Unreadable
-        row = rows[0]
+        box = self._open_box(point_id, entry)
+        row = np.frombuffer(box.plaintext, "<f4")
         return OpenedEntry(
-            epoch=head.epoch,
-            nonce=nonce,
+            epoch=box.epoch,
+            nonce=box.nonce,
             stored_scale=float(row[0]),
             noise_scale=float(row[1]),
             sketch=row[2:PREFIX_COLUMNS],
-            exact=row[PREFIX_COLUMNS:] if head.flags & EXACT else None,
+            exact=row[PREFIX_COLUMNS:] if box.exact else None,
         )
 
     def open_many(self, point_ids: Sequence[bytes], entries: Sequence[bytes | None]) -> OpenedEntries:
         """Open n entries; a missing (None) or damaged one clears its `ok` and spoils no other."""
-        n = len(point_ids)
-        opened = [self._try_open(point_id, entry) for point_id, entry in zip(point_ids, entries, strict=True)]
-        found = [(row, entry) for row, entry in enumerate(opened) if entry is not None]
-        ok, has_exact = np.zeros(n, bool), np.zeros(n, bool)
-        epochs, nonces = np.zeros(n, np.int64), np.zeros((n, NONCE_BYTES), np.uint8)
-        stored, noise = np.zeros(n, np.float32), np.zeros(n, np.float32)
-        sketches = np.zeros((n, SKETCH_DIMS), np.float32)
-        some_exact = any(entry.exact is not None for _, entry in found)
-        exact = np.zeros((n, self.dims), np.float32) if some_exact else None
-        for row, entry in found:
-            ok[row], epochs[row] = True, entry.epoch
-            nonces[row] = np.frombuffer(entry.nonce, np.uint8)
-            stored[row], noise[row], sketches[row] = entry.stored_scale, entry.noise_scale, entry.sketch
-            if exact is not None and entry.exact is not None:
-                exact[row], has_exact[row] = entry.exact, True
-        return OpenedEntries(ok, epochs, nonces, stored, noise, sketches, has_exact, exact)
+        boxes = [self._try_open(point_id, entry) for point_id, entry in zip(point_ids, entries, strict=True)]
+        ok = np.array([box is not None for box in boxes], bool)
+        found = [box for box in boxes if box is not None]
+        has_exact = np.array([box is not None and box.exact for box in boxes], bool)
+        prefix = np.zeros((len(boxes), PREFIX_COLUMNS), np.float32)
+        prefix[ok] = _matrix([box.plaintext[:_PREFIX_BYTES] for box in found], PREFIX_COLUMNS)
+        exact = None
+        if has_exact.any():
+            exact = np.zeros((len(boxes), self.dims), np.float32)
+            exact[has_exact] = _matrix([box.plaintext[_PREFIX_BYTES:] for box in found if box.exact], self.dims)
+        epochs, nonces = np.zeros(len(boxes), np.int64), np.zeros((len(boxes), NONCE_BYTES), np.uint8)
+        epochs[ok] = [box.epoch for box in found]
+        nonces[ok] = np.frombuffer(b"".join([box.nonce for box in found]), np.uint8).reshape(-1, NONCE_BYTES)
+        return OpenedEntries(
+            ok=ok,
+            epochs=epochs,
+            nonces=nonces,
+            stored_scale=prefix[:, 0],
+            noise_scale=prefix[:, 1],
+            sketches=prefix[:, 2:],
+            has_exact=has_exact,
+            exact=exact,
+        )
 
     def verify_sketch(
         self, x: Floats, sketches: Floats, tolerance: float, epochs: npt.NDArray[np.int64] | None = None
@@ -181,10 +176,20 @@ class EntrySealer:
             matches[rows] = self._box.sketch_matches(x[rows], sketches[rows], tolerance, int(epoch))
         return matches
 
-    def _try_open(self, point_id: bytes, entry: bytes | None) -> OpenedEntry | None:
+    def _open_box(self, point_id: bytes, entry: bytes) -> OpenedBox:
+        box = self._box.open(point_id, entry)
+        if len(box.plaintext) != _PREFIX_BYTES + (4 * self.dims if box.exact else 0):
+            raise Unreadable
+        return box
+
+    def _try_open(self, point_id: bytes, entry: bytes | None) -> OpenedBox | None:
         if entry is None:
             return None
         try:
-            return self.open(point_id, entry)
+            return self._open_box(point_id, entry)
         except Unreadable:
             return None
+
+
+def _matrix(rows: list[bytes], columns: int) -> Floats:
+    return np.frombuffer(b"".join(rows), "<f4").reshape(-1, columns)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import struct
 from dataclasses import dataclass
@@ -15,6 +14,11 @@ FORMAT_VERSION: Final = 1
 TEXT_PREFIX: Final = "vg:"
 _HEAD: Final = struct.Struct(">BBBI")
 HEAD_BYTES: Final = _HEAD.size
+_TO_URL: Final = bytes.maketrans(b"+/", b"-_")
+# Only the URL alphabet: what stands for the other alphabet's digits, or for padding, becomes a foreign character.
+_FROM_URL: Final = bytes.maketrans(b"-_+/=", b"+/!!!")
+# The last of 2 or 3 left-over digits has 4 or 2 spare bits, which must be zero.
+_LAST_DIGITS: Final = ("", "\x00", tuple("AQgw"), tuple("AEIMQUYcgkosw048"))
 # Eight base64 digits hold the version and the kind (and four bytes more).
 _PEEKED_DIGITS: Final = 8
 
@@ -58,7 +62,8 @@ def read_head(data: bytes, kind: SealKind, known_flags: int) -> Head:
 
 def to_text(data: bytes) -> str:
     """`vg:` and base64url without padding (RFC 4648 §5)."""
-    return TEXT_PREFIX + base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+    digits = binascii.b2a_base64(data, newline=False).translate(_TO_URL)
+    return TEXT_PREFIX + digits.rstrip(b"=").decode()
 
 
 def from_text(text: object) -> bytes:
@@ -69,14 +74,14 @@ def from_text(text: object) -> bytes:
     """
     if not isinstance(text, str) or not text.startswith(TEXT_PREFIX):
         raise Unreadable
-    digits = text[len(TEXT_PREFIX) :]
-    try:
-        data = base64.urlsafe_b64decode(digits + "=" * (-len(digits) % 4))
-    except (ValueError, binascii.Error):
-        raise Unreadable from None
-    if to_text(data) != text:  # the decoder skips foreign characters and ignores spare bits
+    tail = len(text[len(TEXT_PREFIX) :]) % 4
+    if not text.endswith(_LAST_DIGITS[tail]):
         raise Unreadable
-    return data
+    try:
+        digits = text[len(TEXT_PREFIX) :].encode("ascii").translate(_FROM_URL)
+        return binascii.a2b_base64(digits + b"=" * (-tail % 4), strict_mode=True)
+    except ValueError:
+        raise Unreadable from None
 
 
 def stored_kind(text: object) -> SealKind | None:
@@ -89,8 +94,8 @@ def stored_kind(text: object) -> SealKind | None:
         return None
     digits = text[len(TEXT_PREFIX) : len(TEXT_PREFIX) + _PEEKED_DIGITS]
     try:
-        peeked = base64.urlsafe_b64decode(digits)
-    except (ValueError, binascii.Error):
+        peeked = binascii.a2b_base64(digits.encode("ascii").translate(_FROM_URL), strict_mode=True)
+    except ValueError:
         return None
     if len(peeked) != 6 or peeked[0] != FORMAT_VERSION or peeked[1] not in (1, 2):
         return None

@@ -33,8 +33,9 @@ class FieldSealer:
     def __init__(self, ring: KeyRing, collection_uuid: bytes) -> None:
         self._ring = ring
         self._uuid = collection_uuid
-        self._gcm = lru_cache(maxsize=_CACHED_CIPHERS)(self._make_gcm)
-        self._siv = lru_cache(maxsize=_CACHED_CIPHERS)(self._make_siv)
+        # Cipher and leading AAD for a head and a path.
+        self._sealing = lru_cache(maxsize=_CACHED_CIPHERS)(self._make_sealing)
+        self._searching = lru_cache(maxsize=_CACHED_CIPHERS)(self._make_searching)
 
     def seal(self, path: str, value: Leaf, point_id: bytes | None) -> str:
         """Encrypt for reading back only; the same value never gives the same text twice.
@@ -46,11 +47,10 @@ class FieldSealer:
         Raises:
             InvalidArgument: the value cannot be encoded (see `encode_leaf`).
         """
-        epoch = self._ring.current
-        head = Head(SealKind.SEALED_FIELD, epoch, UNBOUND if point_id is None else 0).encode()
+        head = Head(SealKind.SEALED_FIELD, self._ring.current, UNBOUND if point_id is None else 0).encode()
+        gcm, aad = self._sealing(head, path)
         nonce = secrets.token_bytes(_GCM_NONCE_BYTES)
-        box = self._gcm(epoch, path).encrypt(nonce, encode_leaf(value), self._aad(head, path, point_id))
-        return to_text(head + nonce + box)
+        return to_text(head + nonce + gcm.encrypt(nonce, encode_leaf(value), _bound(aad, point_id)))
 
     def open(self, path: str, text: object, point_id: bytes) -> Leaf:
         """Read back what `seal` wrote for this path and point (or for the path alone, when unbound).
@@ -60,10 +60,11 @@ class FieldSealer:
         """
         data = from_text(text)
         head = read_head(data, SealKind.SEALED_FIELD, UNBOUND)
+        gcm, aad = self._sealing(data[:HEAD_BYTES], path)
         body = HEAD_BYTES + _GCM_NONCE_BYTES
-        aad = self._aad(data[:HEAD_BYTES], path, None if head.flags & UNBOUND else point_id)
+        aad = _bound(aad, None if head.flags & UNBOUND else point_id)
         try:
-            leaf = self._gcm(head.epoch, path).decrypt(data[HEAD_BYTES:body], data[body:], aad)
+            leaf = gcm.decrypt(data[HEAD_BYTES:body], data[body:], aad)
         except (InvalidTag, ValueError):
             raise Unreadable from None
         return decode_leaf(leaf)
@@ -94,10 +95,10 @@ class FieldSealer:
             Unreadable: anything else, whatever the cause.
         """
         data = from_text(text)
-        head = read_head(data, SealKind.SEARCHABLE_FIELD, 0)
-        aad = self._aad(data[:HEAD_BYTES], path, None)
+        read_head(data, SealKind.SEARCHABLE_FIELD, 0)
+        siv, aad = self._searching(data[:HEAD_BYTES], path)
         try:
-            leaf = self._siv(head.epoch, path).decrypt(data[HEAD_BYTES:], [aad])
+            leaf = siv.decrypt(data[HEAD_BYTES:], [aad])
         except (InvalidTag, ValueError):
             raise Unreadable from None
         return decode_leaf(leaf)
@@ -109,14 +110,19 @@ class FieldSealer:
 
     def _token(self, epoch: int, path: str, value: Leaf) -> str:
         head = Head(SealKind.SEARCHABLE_FIELD, epoch).encode()
-        return to_text(head + self._siv(epoch, path).encrypt(encode_leaf(value), [self._aad(head, path, None)]))
+        siv, aad = self._searching(head, path)
+        return to_text(head + siv.encrypt(encode_leaf(value), [aad]))
 
-    def _aad(self, head: bytes, path: str, point_id: bytes | None) -> bytes:
-        bound = () if point_id is None else (point_id,)
-        return length_prefixed(head, self._uuid, path.encode(), *bound)
+    def _make_sealing(self, head: bytes, path: str) -> tuple[AESGCM, bytes]:
+        epoch = read_head(head, SealKind.SEALED_FIELD, UNBOUND).epoch
+        key = self._ring.subkey(epoch, "field.sealed", path)
+        return AESGCM(key.expose()), length_prefixed(head, self._uuid, path.encode())
 
-    def _make_gcm(self, epoch: int, path: str) -> AESGCM:
-        return AESGCM(self._ring.subkey(epoch, "field.sealed", path).expose())
+    def _make_searching(self, head: bytes, path: str) -> tuple[AESSIV, bytes]:
+        epoch = read_head(head, SealKind.SEARCHABLE_FIELD, 0).epoch
+        key = self._ring.subkey(epoch, "field.searchable", path)
+        return AESSIV(key.derive_bytes(_SIV_KEY_BYTES, "aes-siv")), length_prefixed(head, self._uuid, path.encode())
 
-    def _make_siv(self, epoch: int, path: str) -> AESSIV:
-        return AESSIV(self._ring.subkey(epoch, "field.searchable", path).derive_bytes(_SIV_KEY_BYTES, "aes-siv"))
+
+def _bound(aad: bytes, point_id: bytes | None) -> bytes:
+    return aad if point_id is None else aad + length_prefixed(point_id)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from vecguard.errors import InvalidArgument, Unreadable
+from vecguard.errors import InvalidArgument
 from vecguard.keys.key import Key
 from vecguard.keys.ring import KeyRing
-from vecguard.seal.box import EXACT, PREFIX_COLUMNS, EntryBox, record_bytes
+from vecguard.seal.box import PREFIX_COLUMNS, EntryBox, record_bytes
 from vecguard.seal.envelope import SealKind
 from vecguard.transform.keystream import NONCE_BYTES, encrypt_blocks
 
@@ -46,7 +46,7 @@ class RowsSealer:
 
     def record_nonce(self, point_id: bytes, x: Floats) -> bytes:
         """The record's nonce, 12 bytes, from all its rows (k, dims) float32 as the client gave them."""
-        return self._box.nonce(point_id, record_bytes(x))
+        return self._box.nonces([point_id], [record_bytes(x)])[0]
 
     def row_nonces(self, record_nonce: bytes, k: int, epoch: int | None = None) -> Nonces:
         """Nonces of rows 0..k-1: the first 12 bytes of AES-256(row key, record nonce || uint32 BE row).
@@ -78,8 +78,8 @@ class RowsSealer:
         """
         if len(x) == 0:
             raise InvalidArgument("a multivector has at least one row")
-        rows = self._box.table(stored_scale, noise_scale, x, exact)
-        return self._box.seal(point_id, record_nonce, record_bytes(rows), exact)
+        rows = self._box.table(stored_scale, noise_scale, x, exact=exact)
+        return self._box.seal([point_id], [record_nonce], [record_bytes(rows)], exact=exact)[0]
 
     def open(self, point_id: bytes, entry: bytes) -> OpenedRows:
         """Open the entry of one record.
@@ -87,16 +87,16 @@ class RowsSealer:
         Raises:
             Unreadable: anything but an entry sealed for this collection, vector name and point.
         """
-        head, record_nonce, rows = self._box.open(point_id, entry)
-        if len(rows) == 0:
-            raise Unreadable
+        box = self._box.open(point_id, entry)
+        columns = PREFIX_COLUMNS + (self.dims if box.exact else 0)
+        rows = np.frombuffer(box.plaintext, "<f4").reshape(-1, columns)
         return OpenedRows(
-            epoch=head.epoch,
-            nonces=self.row_nonces(record_nonce, len(rows), head.epoch),
+            epoch=box.epoch,
+            nonces=self.row_nonces(box.nonce, len(rows), box.epoch),
             stored_scale=rows[:, 0],
             noise_scale=rows[:, 1],
             sketches=rows[:, 2:PREFIX_COLUMNS],
-            exact=rows[:, PREFIX_COLUMNS:] if head.flags & EXACT else None,
+            exact=rows[:, PREFIX_COLUMNS:] if box.exact else None,
         )
 
     def verify_sketch(self, x: Floats, opened: OpenedRows, tolerance: float) -> bool:

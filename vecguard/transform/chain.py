@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from vecguard.errors import ConfigError, FailedPrecondition
+from vecguard.errors import ConfigError, FailedPrecondition, InvalidArgument
 from vecguard.registry import TRANSFORMS
 from vecguard.transform.base import Floats, Noise, Nonces, Step, Subkey, TransformSpec, VectorMap
 from vecguard.transform.gaussian import score_deviation
+from vecguard.transform.keystream import NONCE_BYTES
 
 
 class Chain:
@@ -42,7 +43,11 @@ class Chain:
 
         Returns:
             (n, dims_out) float32, a new array.
+
+        Raises:
+            InvalidArgument: shapes disagree.
         """
+        _check_rows(x, self.dims_in, scale, nonces)
         mapped = x if self._mappings else x.copy()
         for step in self._mappings:
             mapped = step.apply(mapped)
@@ -58,7 +63,9 @@ class Chain:
 
         Raises:
             FailedPrecondition: the chain is not invertible.
+            InvalidArgument: shapes disagree.
         """
+        _check_rows(y, self.dims_out, scale, nonces)
         if not self.invertible:
             raise FailedPrecondition("the stored form of this vector cannot be turned back")
         clear = y - self._scaled_noise(scale, nonces) if self.noise_ratio else np.array(y, np.float32)
@@ -67,7 +74,12 @@ class Chain:
         return clear
 
     def query(self, q: Floats) -> Floats:
-        """Map queries, without noise: (n, dims_in) float32 to (n, dims_out) float32."""
+        """Map queries, without noise: (n, dims_in) float32 to (n, dims_out) float32.
+
+        Raises:
+            InvalidArgument: another number of dimensions.
+        """
+        _check_dims(q, self.dims_in)
         mapped = q
         for step in self._mappings:
             mapped = step.query(mapped)
@@ -90,6 +102,18 @@ class Chain:
         noise = self._noise.sample(nonces)
         noise *= np.asarray(scale, np.float32)[:, None]
         return noise
+
+
+def _check_dims(x: Floats, dims: int) -> None:
+    if x.ndim != 2 or x.shape[1] != dims:
+        raise InvalidArgument(f"the vector must have {dims} dimensions")
+
+
+def _check_rows(x: Floats, dims: int, scale: npt.NDArray[np.float32], nonces: Nonces) -> None:
+    _check_dims(x, dims)
+    # Broadcasting one nonce over many records would give them all the same noise.
+    if scale.shape != (len(x),) or nonces.shape != (len(x), NONCE_BYTES):
+        raise InvalidArgument("every vector needs one scale and one nonce")
 
 
 def compile_chain(specs: Sequence[TransformSpec], dims: int, subkey: Subkey) -> Chain:
