@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,14 +15,16 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from benchmarks.beir import Dataset, read_dataset
 from benchmarks.embeddings import Embedded, cached
 from benchmarks.machine import describe_machine
 from benchmarks.overhead import FULL, QUICK, Plan, bench, measure_overhead
-from benchmarks.report import draw, print_run, write_json
+from benchmarks.processes import ONE_BLAS_THREAD, ROOT
+from benchmarks.report import aims_table, draw, print_run, write_json
 from benchmarks.routes import BARE, ROUTES
-from benchmarks.summary import aims, summarise
+from benchmarks.summary import aims, protection_aim, summarise
 from benchmarks.vectors import Sample, synthetic
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
@@ -60,15 +66,40 @@ def overhead(
     plan = _plan(QUICK if quick else FULL, routes, data is not None)
     out.mkdir(parents=True, exist_ok=True)
     sample = _real_sample(data, cache or out, plan) if data else _synthetic_sample(plan)
-    with tempfile.TemporaryDirectory() as folder, bench(Path(folder), plan.routes) as running:
-        with console.status("starting") as status:
-            run = measure_overhead(running, plan, sample, status.update)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        bench(Path(folder), out, plan.routes) as processes,
+        console.status("starting") as status,
+    ):
+        run = measure_overhead(processes, plan, sample, status.update)
     rows = summarise(run.measures, plan.batch)
     found = aims(rows)
     print_run(console, rows, run, found)
     write_json(out / "overhead.json", machine, plan, rows, run, found)
     draw(out / "overhead.png", rows)
     console.print(f"written: {out / 'overhead.json'}, {out / 'overhead.png'}")
+
+
+@app.command()
+def protect(out: Annotated[Path | None, typer.Option(help="Folder for protect.json.")] = None) -> None:
+    """Vectors protected per second on one core, without any network."""
+    environment = {**os.environ, **ONE_BLAS_THREAD}
+    line = [sys.executable, "-m", "benchmarks.protect"]
+    speeds = json.loads(subprocess.run(line, check=True, capture_output=True, env=environment, cwd=ROOT).stdout)
+    table = Table(title="One core, default policy (rotation, noise 1.0, entry), cosine, batches of 100")
+    for heading in ("dims", "protected/s", "opened/s", "query, µs"):
+        table.add_column(heading, justify="right")
+    for speed in speeds:
+        figures = (f"{speed['protected_per_s']:,.0f}", f"{speed['opened_per_s']:,.0f}", f"{speed['query_us']:.0f}")
+        table.add_row(str(speed["dims"]), *figures)
+    console.print(table)
+    reached = next(speed["protected_per_s"] for speed in speeds if speed["dims"] == 768)
+    console.print(aims_table([protection_aim(reached)]))
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "protect.json").write_text(
+            json.dumps({"machine": describe_machine(), "speeds": speeds}, indent=1) + "\n"
+        )
 
 
 def _plan(plan: Plan, routes: str, real: bool) -> Plan:

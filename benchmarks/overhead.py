@@ -110,19 +110,22 @@ class Bench:
 
 
 @contextmanager
-def bench(folder: Path, routes: tuple[Route, ...] = ROUTES) -> Iterator[Bench]:
-    """The engine, what stands in the middle of the routes, and the load generator: each a process of its own."""
+def bench(folder: Path, logs: Path, routes: tuple[Route, ...] = ROUTES) -> Iterator[Bench]:
+    """The engine, what stands in the middle of the routes, and the load generator: each a process of its own.
+
+    Data, policy, key and requests go into `folder`, the processes' output into `logs`.
+    """
     engine_at = f"127.0.0.1:{free_port()}"
     targets: dict[Middle, str] = {"none": engine_at}
     middles: dict[Middle, Child] = {}
     with ExitStack() as stack:
         engine_line = ("vecguard.engine", "--data", str(folder / "data"), "--listen", engine_at)
-        engine = stack.enter_context(running("engine", engine_line, folder))
+        engine = stack.enter_context(running("engine", engine_line, logs))
         wait_until_serving(engine, engine_at)
         for middle in dict.fromkeys(route.middle for route in routes if route.middle != "none"):
             targets[middle] = f"127.0.0.1:{free_port()}"
             line = _command(middle, targets[middle], engine_at, folder)
-            middles[middle] = stack.enter_context(running(middle, line, folder))
+            middles[middle] = stack.enter_context(running(middle, line, logs))
             wait_until_serving(middles[middle], targets[middle])
         yield Bench(folder, stack.enter_context(generating()), engine, middles, targets)
 

@@ -1,7 +1,7 @@
 """From measures to figures: what each route does and costs, beside the bare pass-through, and whether the aims are met.
 
-Pure arithmetic. A ratio of rates is taken within a round, and the median over the rounds is given, because what else the
-machine did in a round slowed all its routes. CPU is summed over the rounds first: one reading is only good to 10 ms.
+Pure arithmetic. A ratio of rates is taken within a round, and the median over the rounds is given, because what else
+the machine did in a round slowed all its routes. CPU is summed over rounds first: one reading is only good to 10 ms.
 """
 
 from __future__ import annotations
@@ -58,7 +58,10 @@ class Aim:
 
 
 def summarise(measures: list[Measure], batch: int) -> list[Row]:
-    """A row for every dims, phase and route, of which one must be the bare pass-through; an upsert's rate is in points per second, `batch` points a call."""
+    """A row for every dims, phase and route; one route must be the bare pass-through.
+
+    An upsert's rate is in points per second, `batch` points a call.
+    """
     dims = sorted({measure.dims for measure in measures})
     routes = list(dict.fromkeys(measure.route for measure in measures))
     return [_row(measures, d, phase, route, batch) for d in dims for phase in PHASES for route in routes]
