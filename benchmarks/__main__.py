@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +22,8 @@ from benchmarks.embeddings import Embedded, cached
 from benchmarks.machine import describe_machine
 from benchmarks.overhead import FULL, QUICK, Plan, bench, measure_overhead
 from benchmarks.processes import ONE_BLAS_THREAD, ROOT
-from benchmarks.report import aims_table, draw, print_run, write_json
+from benchmarks.recall import measure_quality, servers
+from benchmarks.report import aims_table, draw, print_run, quality_table, write_json
 from benchmarks.routes import BARE, ROUTES
 from benchmarks.summary import aims, protection_aim, summarise
 from benchmarks.vectors import Sample, synthetic
@@ -33,6 +34,7 @@ console = Console()
 Data = Annotated[Path, typer.Option(help="A folder in the BEIR layout: corpus.jsonl[.zst], queries, qrels.tsv.")]
 Cache = Annotated[Path, typer.Option(help="Where embeddings are kept as .npy.")]
 Documents = Annotated[int, typer.Option(help="Documents to take.")]
+Out = Annotated[Path, typer.Option(help="Folder for JSON, pictures and the processes' logs.")]
 Questions = Annotated[int, typer.Option(help="Questions to ask.")]
 
 
@@ -55,7 +57,7 @@ def load_embedded(dataset: Dataset, cache: Path) -> Embedded:
 
 @app.command()
 def overhead(
-    out: Annotated[Path, typer.Option(help="Folder for overhead.json, overhead.png and the processes' logs.")],
+    out: Out,
     quick: Annotated[bool, typer.Option(help="Under three minutes: fewer points and rounds, no index.")] = False,
     routes: Annotated[str, typer.Option(help="Routes to take, of " + ", ".join(r.key for r in ROUTES) + ".")] = "",
     data: Annotated[Path | None, typer.Option(help="Real documents (BEIR layout), at MiniLM's 384 dims only.")] = None,
@@ -100,6 +102,24 @@ def protect(out: Annotated[Path | None, typer.Option(help="Folder for protect.js
         (out / "protect.json").write_text(
             json.dumps({"machine": describe_machine(), "speeds": speeds}, indent=1) + "\n"
         )
+
+
+@app.command()
+def recall(data: Data, cache: Cache, out: Out, documents: Documents = 5_000, questions: Questions = 500) -> None:
+    """Recall@10 against exact search, candidates and certified rate through the real proxy, on real text."""
+    embedded = load_embedded(read_dataset(data, documents, questions), cache)
+    out.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        servers(Path(folder), out) as running,
+        console.status("starting") as status,
+    ):
+        qualities = measure_quality(running, embedded, status.update)
+    console.print(quality_table(embedded.dataset, qualities))
+    written = out / f"recall_{embedded.dataset.name}.json"
+    document = {"machine": describe_machine(), "documents": documents, "questions": questions}
+    written.write_text(json.dumps({**document, "variants": [asdict(q) for q in qualities]}, indent=1) + "\n")
+    console.print(f"written: {written}")
 
 
 def _plan(plan: Plan, routes: str, real: bool) -> Plan:

@@ -21,7 +21,7 @@ from qdrant_client import grpc as qdrant
 from benchmarks import requests
 from benchmarks.generator import Generator, Load, generating, write_requests
 from benchmarks.passthrough import OPTIONS
-from benchmarks.processes import Child, free_port, running, wait_until_serving
+from benchmarks.processes import Child, engine_command, free_port, running, vecguard_command, wait_until_serving
 from benchmarks.routes import POLICY, ROUTES, Middle, Route
 from benchmarks.vectors import Sample, exact_top
 from vecguard.errors import Unavailable
@@ -119,8 +119,7 @@ def bench(folder: Path, logs: Path, routes: tuple[Route, ...] = ROUTES) -> Itera
     targets: dict[Middle, str] = {"none": engine_at}
     middles: dict[Middle, Child] = {}
     with ExitStack() as stack:
-        engine_line = ("vecguard.engine", "--data", str(folder / "data"), "--listen", engine_at)
-        engine = stack.enter_context(running("engine", engine_line, logs))
+        engine = stack.enter_context(running("engine", engine_command(folder / "data", engine_at), logs))
         wait_until_serving(engine, engine_at)
         for middle in dict.fromkeys(route.middle for route in routes if route.middle != "none"):
             targets[middle] = f"127.0.0.1:{free_port()}"
@@ -136,8 +135,7 @@ def _command(middle: Middle, listen: str, engine: str, folder: Path) -> tuple[st
         return ("benchmarks.passthrough", "--listen", listen, "--upstream", engine)
     policy = folder / "policy.yaml"
     policy.write_text(POLICY)
-    protection = ("--policy", str(policy), "--key-file", str(folder / "key"))
-    return ("vecguard", "serve", "--listen", listen, "--upstream", f"qdrant://{engine}", *protection)
+    return vecguard_command(listen, engine, policy, folder / "key")
 
 
 def measure_overhead(bench: Bench, plan: Plan, sample: Callable[[int], Sample], tell: Tell) -> Run:

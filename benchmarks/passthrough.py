@@ -51,14 +51,16 @@ class Forward(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in t
         return forward
 
 
-async def serve(listen: str, upstream: str) -> None:
-    """Forward until SIGTERM, then let the calls in flight finish."""
+async def serve(
+    listen: str, upstream: str, handler: Callable[[grpc.aio.Channel], grpc.GenericRpcHandler[bytes, bytes]] = Forward
+) -> None:
+    """Answer by `handler` of the upstream's channel until SIGTERM, then let the calls in flight finish."""
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with grpc.aio.insecure_channel(upstream, options=OPTIONS) as channel:
         server = grpc.aio.server(options=OPTIONS)
-        server.add_generic_rpc_handlers([Forward(channel)])
+        server.add_generic_rpc_handlers([handler(channel)])
         server.add_insecure_port(listen)
         await server.start()
         await stopped.wait()

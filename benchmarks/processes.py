@@ -74,6 +74,17 @@ def running(name: str, arguments: Sequence[str], logs: Path) -> Iterator[Child]:
             process.wait()
 
 
+def engine_command(data: Path, listen: str) -> tuple[str, ...]:
+    """The embedded engine on its own, behind `python -m`."""
+    return ("vecguard.engine", "--data", str(data), "--listen", listen)
+
+
+def vecguard_command(listen: str, upstream: str, policy: Path, key: Path) -> tuple[str, ...]:
+    """The proxy in front of the server at `upstream` (HOST:PORT), behind `python -m`."""
+    protection = ("--policy", str(policy), "--key-file", str(key))
+    return ("vecguard", "serve", "--listen", listen, "--upstream", f"qdrant://{upstream}", *protection)
+
+
 def wait_until_serving(child: Child, target: str, seconds: float = 60) -> None:
     """Return when `target` answers Qdrant's HealthCheck. Raises `Unavailable` with the child's log if it does not."""
     deadline = time.monotonic() + seconds

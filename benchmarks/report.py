@@ -9,7 +9,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.beir import Dataset
 from benchmarks.overhead import Plan, Run
+from benchmarks.recall import Quality
 from benchmarks.routes import BARE, DIRECT, ROUTES
 from benchmarks.summary import SEARCHES, Aim, Row
 
@@ -32,6 +34,20 @@ def aims_table(found: list[Aim]) -> Table:
     for aim in found:
         figure = f"{aim.measured:,.2f}" if abs(aim.measured) < 100 else f"{aim.measured:,.0f}"
         table.add_row(aim.what, figure, aim.bound, "[green]yes" if aim.met else "[red]no")
+    return table
+
+
+def quality_table(dataset: Dataset, qualities: list[Quality]) -> Table:
+    """Search quality by variant."""
+    title = f"{dataset.name}: {len(dataset.documents):,} documents, {len(dataset.questions):,} questions"
+    table = Table(title=title)
+    table.add_column("protection")
+    headings = ("recall@10", "nDCG@10", "candidates", "engine calls", "certified", "worst score error", "p50 ms")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for q in qualities:
+        shares = (f"{q.recall:.4f}", f"{q.ndcg:.3f}", f"{q.candidates:.0f}", f"{q.engine_calls:.2f}")
+        table.add_row(q.title, *shares, f"{q.certified:.3f}", f"{q.score_error:.1e}", f"{q.p50_ms:.1f}")
     return table
 
 
