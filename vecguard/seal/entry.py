@@ -75,14 +75,13 @@ class EntrySealer:
         nonces = self._box.nonces(point_ids, slices(record_bytes(x), 4 * self.dims))
         return np.frombuffer(b"".join(nonces), np.uint8).reshape(-1, NONCE_BYTES)
 
-    def seal_many(
+    def seal_many(  # noqa: PLR0917
         self,
         point_ids: Sequence[bytes],
         nonces: Nonces,
         stored_scale: Floats,
         noise_scale: Floats,
         x: Floats,
-        *,
         exact: bool,
     ) -> list[bytes]:
         """One entry a record, under the current epoch.
