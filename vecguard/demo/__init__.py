@@ -1,0 +1,1 @@
+"""The demo: synthetic sensitive notes, stored with and without VecGuard, then stolen and attacked."""

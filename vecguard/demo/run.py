@@ -19,6 +19,7 @@ from vecguard.demo.folder import DemoFolder, prepare
 from vecguard.demo.outcome import Outcome, Side
 from vecguard.demo.serving import bare_engine, protected_engine
 from vecguard.demo.thief import Loot, database_files, readable_bytes, readable_payloads, scroll_everything
+from vecguard.errors import Unavailable
 
 LEAKED_PAIRS = 100
 Server = Callable[[Path, Path], AbstractContextManager[int]]
@@ -55,7 +56,7 @@ def run(count: int, out: Path, seed: int, console: Console) -> Outcome:
     Raises:
         ConfigError: an extra is missing or the folder cannot be used.
         InvalidArgument: `count` is out of range.
-        Unavailable: a server did not start.
+        Unavailable: a server did not start, or does not hold every note that it acknowledged.
     """
     require_extras()
     texts = make_texts(count, seed)
@@ -80,6 +81,8 @@ def _use_and_steal(server: Server, folder: DemoFolder, data: Path, corpus: Corpu
         with bare_engine(data, folder.log(f"thief-{data.name}")) as port:
             loot = scroll_everything(f"127.0.0.1:{port}", application.COLLECTION)
         advance(len(loot.ids))
+    if loot.ids != tuple(note.id for note in corpus.texts.notes):
+        raise Unavailable(f"{data.name}: {len(loot.ids)} of {len(corpus.texts.notes)} notes were stored")
     return Evidence(used, loot, data)
 
 
