@@ -28,6 +28,10 @@ from benchmarks.routes import BARE, ROUTES
 from benchmarks.summary import aims, protection_aim, summarise
 from benchmarks.vectors import Sample, synthetic
 
+DOCUMENTS, QUESTIONS = 5_000, 500
+OUT = Path("out")
+CACHE = OUT / "embeddings"
+
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 console = Console()
 
@@ -39,7 +43,7 @@ Questions = Annotated[int, typer.Option(help="Questions to ask.")]
 
 
 @app.command()
-def embed(data: Data, cache: Cache, documents: Documents = 5_000, questions: Questions = 500) -> None:
+def embed(data: Data, cache: Cache = CACHE, documents: Documents = DOCUMENTS, questions: Questions = QUESTIONS) -> None:
     """Embed a sample of a data set with MiniLM and keep it, as `recall` does by itself."""
     embedded = load_embedded(read_dataset(data, documents, questions), cache)
     console.print(f"{embedded.documents.shape} documents, {embedded.questions.shape} questions in {cache}")
@@ -57,21 +61,21 @@ def load_embedded(dataset: Dataset, cache: Path) -> Embedded:
 
 @app.command()
 def overhead(
-    out: Out,
+    out: Out = OUT,
     quick: Annotated[bool, typer.Option(help="Under three minutes: fewer points and rounds, no index.")] = False,
     routes: Annotated[str, typer.Option(help="Routes to take, of " + ", ".join(r.key for r in ROUTES) + ".")] = "",
     data: Annotated[Path | None, typer.Option(help="Real documents (BEIR layout), at MiniLM's 384 dims only.")] = None,
-    cache: Annotated[Path | None, typer.Option(help="Where the real documents' embeddings are kept.")] = None,
+    cache: Cache = CACHE,
 ) -> None:
     """Cost of protection: direct, bare pass-through and VecGuard's stages, in interleaved rounds of one run."""
     machine = describe_machine()
     plan = _plan(QUICK if quick else FULL, routes, data is not None)
     out.mkdir(parents=True, exist_ok=True)
-    sample = _real_sample(data, cache or out, plan) if data else _synthetic_sample(plan)
+    sample = _real_sample(data, cache, plan) if data else _synthetic_sample(plan)
     with (
         tempfile.TemporaryDirectory() as folder,
         bench(Path(folder), out, plan.routes) as processes,
-        console.status("starting") as status,
+        console.status("starting", refresh_per_second=1) as status,
     ):
         run = measure_overhead(processes, plan, sample, status.update)
     rows = summarise(run.measures, plan.batch)
@@ -83,7 +87,7 @@ def overhead(
 
 
 @app.command()
-def protect(out: Annotated[Path | None, typer.Option(help="Folder for protect.json.")] = None) -> None:
+def protect(out: Out = OUT) -> None:
     """Vectors protected per second on one core, without any network."""
     environment = {**os.environ, **ONE_BLAS_THREAD}
     line = [sys.executable, "-m", "benchmarks.protect"]
@@ -97,22 +101,21 @@ def protect(out: Annotated[Path | None, typer.Option(help="Folder for protect.js
     console.print(table)
     reached = next(speed["protected_per_s"] for speed in speeds if speed["dims"] == 768)
     console.print(aims_table([protection_aim(reached)]))
-    if out:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "protect.json").write_text(
-            json.dumps({"machine": describe_machine(), "speeds": speeds}, indent=1) + "\n"
-        )
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "protect.json").write_text(json.dumps({"machine": describe_machine(), "speeds": speeds}, indent=1) + "\n")
 
 
 @app.command()
-def recall(data: Data, cache: Cache, out: Out, documents: Documents = 5_000, questions: Questions = 500) -> None:
+def recall(
+    data: Data, cache: Cache = CACHE, out: Out = OUT, documents: Documents = DOCUMENTS, questions: Questions = QUESTIONS
+) -> None:
     """Recall@10 against exact search, candidates and certified rate through the real proxy, on real text."""
     embedded = load_embedded(read_dataset(data, documents, questions), cache)
     out.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as folder,
         servers(Path(folder), out) as running,
-        console.status("starting") as status,
+        console.status("starting", refresh_per_second=1) as status,
     ):
         qualities = measure_quality(running, embedded, status.update)
     console.print(quality_table(embedded.dataset, qualities))
@@ -136,8 +139,9 @@ def _synthetic_sample(plan: Plan) -> Callable[[int], Sample]:
 
 
 def _real_sample(data: Path, cache: Path, plan: Plan) -> Callable[[int], Sample]:
-    embedded = load_embedded(read_dataset(data, plan.points, plan.queries), cache)
-    return lambda dims: Sample(embedded.documents, embedded.questions)
+    # The same sample as `recall` takes by default, so that both share its cached embeddings.
+    embedded = load_embedded(read_dataset(data, DOCUMENTS, QUESTIONS), cache)
+    return lambda dims: Sample(embedded.documents[: plan.points], embedded.questions[: plan.queries])
 
 
 if __name__ == "__main__":
