@@ -1,7 +1,7 @@
 """The child process that optimizes a copy of a shard: `python -m vecguard.engine.build_child FOLDER < config.json`.
 
-Standard input carries the collection's configuration (`qdrant.CollectionConfig` as protobuf JSON), which may have changed
-since the shard was made. Exit status 0: optimized and on disk; `NOTHING_TO_DO`: the indexes were up to date.
+Standard input carries the collection's configuration (`qdrant.CollectionConfig` as protobuf JSON), which may have
+changed since the shard was made. Exit status 0: optimized and on disk; `NOTHING_TO_DO`: the indexes were up to date.
 """
 
 from __future__ import annotations

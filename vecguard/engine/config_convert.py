@@ -6,7 +6,8 @@ Defaults are those of Qdrant's `config/config.yaml` and of `CollectionParams`.
 from __future__ import annotations
 
 import os
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import qdrant_edge as edge
 from qdrant_client import grpc as qdrant
@@ -82,17 +83,21 @@ def collection_config(request: qdrant.CreateCollection) -> qdrant.CollectionConf
         params.vectors_config.CopyFrom(request.vectors_config)
     else:
         params.vectors_config.params_map.SetInParent()
-    for part in ("sparse_vectors_config", "payload", "id_tracker"):
-        if request.HasField(part):
-            getattr(params, part).CopyFrom(getattr(request, part))
+    if request.HasField("sparse_vectors_config"):
+        params.sparse_vectors_config.CopyFrom(request.sparse_vectors_config)
+    if request.HasField("payload"):
+        params.payload.CopyFrom(request.payload)
+    if request.HasField("id_tracker"):
+        params.id_tracker.CopyFrom(request.id_tracker)
     if request.HasField("sharding_method"):
         params.sharding_method = request.sharding_method
     config.hnsw_config.MergeFrom(request.hnsw_config)
     config.optimizer_config.MergeFrom(request.optimizers_config)
     config.wal_config.MergeFrom(request.wal_config)
-    for part in ("quantization_config", "strict_mode_config"):
-        if request.HasField(part):
-            getattr(config, part).CopyFrom(getattr(request, part))
+    if request.HasField("quantization_config"):
+        config.quantization_config.CopyFrom(request.quantization_config)
+    if request.HasField("strict_mode_config"):
+        config.strict_mode_config.CopyFrom(request.strict_mode_config)
     for key, value in request.metadata.items():
         config.metadata[key].CopyFrom(value)
     edge_config(config)  # refuses now what the shard could not hold
@@ -186,8 +191,8 @@ def edge_sparse_params(vector: qdrant.SparseVectorParams) -> edge.EdgeSparseVect
     )
 
 
-def _given(message: object, field: str) -> object:
-    return getattr(message, field) if message.HasField(field) else None  # type: ignore[attr-defined]
+def _given(message: Any, field: str) -> Any:
+    return getattr(message, field) if message.HasField(field) else None
 
 
 def _datatype(datatype: int) -> edge.VectorStorageDatatype | None:
@@ -196,15 +201,15 @@ def _datatype(datatype: int) -> edge.VectorStorageDatatype | None:
     return _known(_DATATYPES, datatype, "vector datatype Turbo4")
 
 
-def _memory(message: object) -> edge.Memory | None:
+def _memory(message: Any) -> edge.Memory | None:
     placement = _given(message, "memory")
     return None if placement is None else _known(_MEMORY, placement, "this memory placement")
 
 
-def _known(table: dict[int, E], key: object, feature: str) -> E:
+def _known(table: Mapping[Any, E], key: int, feature: str) -> E:
     if key not in table:
         raise Refused(f"The embedded engine does not support {feature}")
-    return table[key]  # type: ignore[index]
+    return table[key]
 
 
 def _vector_hnsw(vector: qdrant.VectorParams) -> edge.HnswIndexConfig | None:
@@ -230,7 +235,7 @@ def _hnsw(diff: qdrant.HnswConfigDiff, defaults: qdrant.HnswConfigDiff) -> edge.
     )
 
 
-def _quantization(config: qdrant.QuantizationConfig) -> object:
+def _quantization(config: qdrant.QuantizationConfig) -> Any:
     kind = config.WhichOneof("quantization")
     if kind == "scalar":
         scalar = config.scalar

@@ -1,7 +1,7 @@
 """What Qdrant Edge raises, as the error that a Qdrant server would answer.
 
-Edge's Python binding raises bare `Exception` with the text of Qdrant's `OperationError`; the server wraps the same
-texts as "Wrong input: ..." (INVALID_ARGUMENT), "Not found: ..." (NOT_FOUND) or "Service internal error: ..." (INTERNAL),
+Edge's Python binding raises bare `Exception` with the text of Qdrant's `OperationError`; the server wraps these texts
+as "Wrong input: ..." (INVALID_ARGUMENT), "Not found: ..." (NOT_FOUND) or "Service internal error: ..." (INTERNAL),
 see `lib/storage/src/content_manager/errors.rs` in qdrant/qdrant.
 """
 

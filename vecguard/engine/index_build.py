@@ -1,6 +1,7 @@
 """Building a collection's indexes without holding up its searches.
 
-Edge's `optimize()` keeps Python's lock for as long as it runs, so it runs in a process of its own, on a copy of the shard:
+Edge's `optimize()` keeps Python's lock for as long as it runs, so it runs in a process of its own on a copy of the
+shard:
 
 1. with writes paused, flush and copy the shard, and start to journal the operations that follow;
 2. optimize the copy in a child process;

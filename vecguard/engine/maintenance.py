@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from qdrant_client import grpc as qdrant
+
 from vecguard.engine.collection import Collection
 from vecguard.engine.index_build import build_index
 from vecguard.errors import VecGuardError
@@ -68,7 +69,7 @@ class Maintenance:
                 await asyncio.sleep(_TICK_SECONDS)
         except asyncio.CancelledError:
             raise
-        except Exception:
+        except Exception:  # noqa: BLE001 - nobody awaits this task
             _log.exception("background work on a collection failed")
         finally:
             self._task = None
@@ -76,12 +77,12 @@ class Maintenance:
     async def _step(self) -> bool:
         """Do what is due. Returns whether more is to come."""
         collection = self._collection
-        if self._index_wanted():
+        if self.index_wanted():
             await self._build()
         if collection.unflushed and time.monotonic() - self._last_flush >= self._flush_interval():
             await collection.flush()
             self._last_flush = time.monotonic()
-        return not collection.closed and (collection.unflushed or self._index_wanted() or self._retry_at > 0)
+        return not collection.closed and (collection.unflushed or self.index_wanted() or self._retry_at > 0)
 
     def _flush_interval(self) -> float:
         return float(self._collection.config.optimizer_config.flush_interval_sec or 5)
@@ -101,7 +102,8 @@ class Maintenance:
         self._left_unindexed = self._unindexed(info)
         self._points_at_build = info.points_count
 
-    def _index_wanted(self) -> bool:
+    def index_wanted(self) -> bool:
+        """Whether enough has changed since the last build for the next one to pay."""
         collection = self._collection
         if collection.closed or time.monotonic() < self._retry_at:
             return False

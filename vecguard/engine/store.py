@@ -68,6 +68,11 @@ class Store:
             self._release()
             raise
 
+    def resume_maintenance(self) -> None:
+        """Begin the background work that was left when the folder was last closed. Needs a running event loop."""
+        for maintenance in self._maintenance.values():
+            maintenance.wake()
+
     async def close(self) -> None:
         """Stop background work, flush every collection and release the folder."""
         await asyncio.gather(*(maintenance.stop() for maintenance in self._maintenance.values()))
@@ -173,8 +178,7 @@ class Store:
             stored = CollectionRecord.load(folder)
             CollectionRecord(name, stored.created_at, stored.config).save(folder)
             target = self._new_folder()
-            target.parent.mkdir(parents=True, exist_ok=True)
-            folder.rename(target)
+            await asyncio.to_thread(folder.rename, target)
             return self._adopt(Collection.open(target))
 
     def maintenance(self, name: str) -> Maintenance:

@@ -1,0 +1,144 @@
+"""The engine's gRPC server: Qdrant's services over one store.
+
+`HealthCheck` reports the version of Qdrant's API that the pinned client and its protobuf messages are made for.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from qdrant_client import grpc as qdrant
+
+from vecguard.engine.collections_service import CollectionsService
+from vecguard.engine.points_service import PointsService
+from vecguard.engine.snapshots_service import SnapshotsService
+from vecguard.engine.store import Store
+from vecguard.errors import ConfigError, VecGuardError
+
+TITLE = "qdrant - vector search engine"
+API_VERSION = "1.20.0"
+DEFAULT_MESSAGE_BYTES = 128 * 1024 * 1024
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where the engine listens.
+
+    Args:
+        address: `unix:/path` or `host:port` (port 0: any free one).
+        max_message_bytes: largest request and response.
+    """
+
+    address: str
+    max_message_bytes: int = DEFAULT_MESSAGE_BYTES
+
+
+class EngineServer:
+    """A gRPC server over an open store."""
+
+    def __init__(self, store: Store, listen: Listen) -> None:
+        self._store = store
+        self._listen = listen
+        self._server: grpc.aio.Server | None = None
+
+    async def start(self) -> str:
+        """Begin to serve.
+
+        Returns:
+            The gRPC target under which clients reach it.
+
+        Raises:
+            ConfigError: the address cannot be listened on.
+        """
+        limit = self._listen.max_message_bytes
+        server = grpc.aio.server(
+            interceptors=[StatusInterceptor()],
+            options=[
+                ("grpc.max_receive_message_length", limit),
+                ("grpc.max_send_message_length", limit),
+                # Two engines must not share a port: each would see a part of the calls.
+                ("grpc.so_reuseport", 0),
+            ],
+        )
+        qdrant.add_PointsServicer_to_server(PointsService(self._store), server)  # type: ignore[no-untyped-call]
+        qdrant.add_CollectionsServicer_to_server(CollectionsService(self._store), server)  # type: ignore[no-untyped-call]
+        qdrant.add_SnapshotsServicer_to_server(SnapshotsService(self._store), server)  # type: ignore[no-untyped-call]
+        qdrant.add_QdrantServicer_to_server(HealthService(), server)  # type: ignore[no-untyped-call]
+        target = self._bind(server)
+        await server.start()
+        self._server = server
+        self._store.resume_maintenance()
+        return target
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Refuse new calls, and give those in flight `grace_seconds` to finish."""
+        if self._server is not None:
+            await self._server.stop(grace_seconds)
+
+    async def wait_stopped(self) -> None:
+        """Return once the server has stopped."""
+        if self._server is not None:
+            await self._server.wait_for_termination()
+
+    def _bind(self, server: grpc.aio.Server) -> str:
+        address = self._listen.address
+        # A socket file is made with the permissions that the mask leaves: for this user alone.
+        mask = os.umask(0o077)
+        try:
+            port = server.add_insecure_port(address)
+        except RuntimeError as failure:
+            raise ConfigError(f"cannot listen on {address}: {failure}") from failure
+        finally:
+            os.umask(mask)
+        if address.startswith("unix:"):
+            return address
+        return f"{address.rpartition(':')[0]}:{port}"
+
+
+class HealthService(qdrant.QdrantServicer):
+    """`qdrant.Qdrant`: tells what is served here."""
+
+    async def HealthCheck(
+        self, request: qdrant.HealthCheckRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> qdrant.HealthCheckReply:
+        """Title and API version."""
+        return qdrant.HealthCheckReply(title=TITLE, version=API_VERSION)
+
+
+class StatusInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
+    """Answers errors of the project's tree with their gRPC status; anything else is a bug and answers INTERNAL."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        """Wrap the RPC's handler. All of Qdrant's RPCs are unary."""
+        handler = await continuation(handler_call_details)
+        if handler is None or handler.unary_unary is None:
+            return handler
+        method: Any = handler.unary_unary
+
+        async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            try:
+                return await method(request, context)
+            except VecGuardError as failure:
+                await context.abort(grpc.StatusCode[failure.status], str(failure))
+            except (grpc.aio.AbortError, NotImplementedError):
+                raise
+            except Exception:  # noqa: BLE001 - a bug must not show its text to clients
+                _log.exception("unexpected failure in %s", handler_call_details.method)
+                await context.abort(grpc.StatusCode.INTERNAL, "Service internal error: unexpected failure")
+
+        return grpc.unary_unary_rpc_method_handler(
+            answer,
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
