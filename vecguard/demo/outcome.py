@@ -69,7 +69,7 @@ class Outcome:
             ),
             (
                 not self.above_floor(),
-                "On protected vectors both do no better than on random ones."
+                "On protected vectors no inverter does better than on random ones."
                 if not self.above_floor()
                 else f"Protected vectors still leak above the floor: {', '.join(self.above_floor())}.",
             ),

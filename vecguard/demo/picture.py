@@ -10,7 +10,7 @@ from vecguard.demo.outcome import Outcome
 # Okabe & Ito's colours, which stay apart for colour-blind readers.
 COLOURS = {"unprotected": "#D55E00", "protected": "#0072B2", "floor": "#999999"}
 WIDTH = 0.27
-SIZE_INCHES = (12.0, 5.2)
+SIZE_INCHES = (12.0, 5.6)
 DPI = 130
 
 
@@ -47,28 +47,30 @@ def draw(outcome: Outcome, path: Path) -> None:
     figure = Figure(figsize=SIZE_INCHES, dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, width_ratios=(2.2, 1.0))
-    _bars(left, *leakage_series(outcome))
+    plain, safe = outcome.unprotected, outcome.protected
+    _bars(left, *leakage_series(outcome), digits=2)
     left.set_title("What a thief of the database recovers from its vectors\n(lower is safer)")
     left.set_ylabel("share recovered")
-    left.legend(loc="upper left", ncols=3, frameon=False)
-    _bars(right, *use_series(outcome))
-    right.set_title("What the application keeps\n(higher is better)")
-    right.set_ylabel("share of questions or neighbours")
-    plain, safe = outcome.unprotected, outcome.protected
-    right.set_xlabel(f"search p50: {plain.p50_ms:.1f} ms unprotected, {safe.p50_ms:.1f} ms protected")
+    left.legend(["unprotected", "protected", "floor: random vectors"], loc="upper left", ncols=3, frameon=False)
     left.set_xlabel(
         f"payload bytes readable in the stored files: {plain.readable_bytes:,} unprotected, "
-        f"{safe.readable_bytes:,} protected"
+        f"{safe.readable_bytes:,} protected\n"
+        f"not covered: who also knows {outcome.leaked_pairs} (text, stored vector) pairs guesses "
+        f"{outcome.leaked.guessed_diagnosis:.0%} of the other diagnoses"
     )
+    _bars(right, *use_series(outcome), digits=3)
+    right.set_title("What the application keeps\n(higher is better)")
+    right.set_ylabel("share")
+    right.set_xlabel(f"search latency, median:\n{plain.p50_ms:.1f} ms unprotected, {safe.p50_ms:.1f} ms protected")
     figure.suptitle(f"VecGuard demo: {outcome.notes:,} synthetic clinic notes", fontweight="bold")
     figure.savefig(path)
 
 
-def _bars(axes: Any, labels: list[str], series: dict[str, list[float]]) -> None:
+def _bars(axes: Any, labels: list[str], series: dict[str, list[float]], digits: int) -> None:
     for index, (side, values) in enumerate(series.items()):
         places = [place + (index - (len(series) - 1) / 2) * WIDTH for place in range(len(labels))]
         bars = axes.bar(places, values, WIDTH * 0.94, color=COLOURS[side], label=side)
-        axes.bar_label(bars, [f"{value:.2f}" for value in values], padding=2, fontsize=9)
+        axes.bar_label(bars, [f"{value:.{digits}f}" for value in values], padding=2, fontsize=9)
     axes.set_xticks(range(len(labels)), labels)
     axes.set_ylim(0.0, 1.22)
     axes.set_yticks([0.0, 0.25, 0.5, 0.75, 1.0])

@@ -31,6 +31,7 @@ def bare_engine(data: Path, log: Path) -> Iterator[int]:
     """
     port = free_port()
     command = ["-m", "vecguard.engine", "--data", str(data), "--listen", f"127.0.0.1:{port}"]
+    command += ["--die-with", str(os.getpid())]
     with _serving(command, port, log):
         yield port
 
