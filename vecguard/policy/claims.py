@@ -162,7 +162,5 @@ def unranked_recall_text(ratio: float) -> str:
     measured = min((known for known in RECALL_UNRANKED if known >= ratio), default=None)
     if measured is None:
         return f"recall@10 is below the {RECALL_UNRANKED[2.0]:g} measured at ratio 2"
-    recall = RECALL_UNRANKED[measured]
-    return f"measured recall@10 {recall:g}" + (
-        "" if measured == ratio else f" at ratio {measured:g}, the nearest higher one"
-    )
+    at = "" if measured == ratio else f" at ratio {measured:g}, the nearest higher one"
+    return f"measured recall@10 {RECALL_UNRANKED[measured]:g}{at}"

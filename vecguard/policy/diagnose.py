@@ -143,7 +143,8 @@ def _text(path: Path, detail: ErrorDetails, context: Mapping[str, Any]) -> str:
     if kind in {"literal_error", "union_tag_invalid"}:
         return _one_of(value, context)
     if kind == "union_tag_not_found":
-        return "`kind` is missing: add `kind: rotation` or `kind: gaussian`"
+        kinds = [f"`kind: {_kind(model)}`" for model in _models_at(tuple(detail["loc"]))]
+        return f"`kind` is missing: add {' or '.join(kinds)}"
     if kind in _BOUNDS:
         name, words = _BOUNDS[kind]
         return f"must be {words} {context[name]:g}, not {value}"
@@ -151,9 +152,9 @@ def _text(path: Path, detail: ErrorDetails, context: Mapping[str, Any]) -> str:
 
 
 def _one_of(value: Any, context: Mapping[str, Any]) -> str:
-    allowed = str(context.get("expected") or context.get("expected_tags")).replace("'", "`")
+    allowed = str(context.get("expected") or context.get("expected_tags")).replace("'", "`").replace("`, `", "` or `")
     given = context.get("tag", value)
-    close = difflib.get_close_matches(str(given), allowed.replace("`", "").replace(" or ", ", ").split(", "), n=1)
+    close = difflib.get_close_matches(str(given), allowed.replace("`", "").split(" or "), n=1)
     return f"must be {allowed}, not `{given}`" + (f": did you mean `{close[0]}`?" if close else "")
 
 
