@@ -95,13 +95,15 @@ def _read_private(path: Path) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # NONBLOCK: a FIFO must not hang the start
     except OSError as error:
         raise ConfigError(f"key file {path} cannot be opened: {error.strerror}") from None
-    with os.fdopen(descriptor, "rb") as file:
-        mode = os.fstat(file.fileno()).st_mode
+    try:
+        mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
             raise ConfigError(f"key file {path} is not a regular file")
         if stat.S_IMODE(mode) & ~_MODE:
             raise ConfigError(f"key file {path} has mode {stat.S_IMODE(mode):04o}; it must be 0600 or narrower")
-        return file.read(_MAX_FILE_BYTES)
+        return os.read(descriptor, _MAX_FILE_BYTES)
+    finally:
+        os.close(descriptor)
 
 
 def _parse(content: bytes, path: Path) -> tuple[str, Key]:
@@ -111,7 +113,8 @@ def _parse(content: bytes, path: Path) -> tuple[str, Key]:
         secret = base64.b64decode(key_line.removeprefix("key: "), validate=True)
     except (ValueError, binascii.Error):
         raise damaged from None
-    shape_is_right = key_line.startswith("key: ") and id_line.startswith("id: ") and rest == ""
-    if magic != _MAGIC or not shape_is_right or len(secret) != KEY_BYTES:
+    shape_is_right = id_line.startswith("id: ") and rest == ""
+    is_canonical = key_line == f"key: {base64.b64encode(secret).decode()}"  # the decoder ignores spare bits
+    if magic != _MAGIC or not shape_is_right or not is_canonical or len(secret) != KEY_BYTES:
         raise damaged
     return id_line.removeprefix("id: "), Key(secret)

@@ -1,0 +1,376 @@
+"""A second implementation of docs/formats.md, from its text alone, and the known answers that it gives.
+
+It shares nothing with the package: HKDF from HMAC, CTR and GCM from the `cryptography` library's own modes, SIV from
+CMAC and CTR by RFC 5297, Box-Muller by `math`, orthogonal matrices by Gram-Schmidt. Run as a script it writes the JSON
+files; as a test it holds them against what it computes now, so that none can be edited by hand.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import math
+import struct
+import uuid
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.cmac import CMAC
+
+FOLDER = Path(__file__).parent
+DATA_KEY = bytes(range(32))
+OTHER_KEY = bytes(range(100, 132))
+COLLECTION = uuid.UUID("0f0e0d0c-0b0a-4908-8706-050403020100").bytes
+POINT_7 = b"\x01" + (7).to_bytes(8, "big")
+POINT_UUID = b"\x02" + uuid.UUID("936da01f-9abd-4d9d-80c7-02af85c822a8").bytes
+
+
+def joined(*parts: bytes) -> bytes:
+    return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+
+
+def hkdf(secret: bytes, n: int, *texts: str) -> bytes:
+    info = joined(b"vecguard.hkdf.1", n.to_bytes(4, "big"), *(text.encode() for text in texts))
+    pseudorandom = hmac.new(bytes(32), secret, hashlib.sha256).digest()
+    block, out = b"", b""
+    for counter in range(1, -(-n // 32) + 1):
+        block = hmac.new(pseudorandom, block + info + bytes([counter]), hashlib.sha256).digest()
+        out += block
+    return out[:n]
+
+
+def ctr(key: bytes, start: bytes, data: bytes) -> bytes:
+    return Cipher(algorithms.AES(key), modes.CTR(start)).encryptor().update(data)
+
+
+def words(key: bytes, nonce: bytes, count: int) -> list[int]:
+    return list(struct.unpack(f"<{count}I", ctr(key, nonce + bytes(4), bytes(4 * count))))
+
+
+def normals(key: bytes, nonce: bytes, dims: int) -> list[float]:
+    half = (dims + 1) // 2
+    stream = words(key, nonce, 2 * half)
+    uniform = [(word + 0.5) / 2**32 for word in stream]
+    radius = [math.sqrt(-2 * math.log(u)) for u in uniform[:half]]
+    angle = [2 * math.pi * u for u in uniform[half:]]
+    cosines = [r * math.cos(t) for r, t in zip(radius, angle, strict=True)]
+    sines = [r * math.sin(t) for r, t in zip(radius, angle, strict=True)]
+    return (cosines + sines)[:dims]
+
+
+def haar(key: bytes, dims: int, layer: int, block: int) -> np.ndarray:
+    gaussian = np.array([normals(key, struct.pack(">III", layer, block, row), dims) for row in range(dims)])
+    columns: list[np.ndarray] = []
+    for column in gaussian.T:
+        rest = column.copy()
+        for done in columns * 2:  # twice is enough for full precision
+            rest -= (rest @ done) * done
+        columns.append(rest / np.sqrt(rest @ rest))
+    return np.array(columns).T
+
+
+def permutation(key: bytes, dims: int, layer: int) -> list[int]:
+    stream = words(key, struct.pack(">III", layer, 2**32 - 1, 0), 2 * dims)
+    order = [low + (high << 32) for low, high in zip(stream[0::2], stream[1::2], strict=True)]
+    return sorted(range(dims), key=lambda index: order[index])
+
+
+def butterfly(key: bytes, x: np.ndarray, block: int, layers: int) -> np.ndarray:
+    for layer in range(layers):
+        x = x[permutation(key, len(x), layer)]
+        pieces = x.reshape(-1, block)
+        x = np.concatenate([haar(key, block, layer, index) @ piece for index, piece in enumerate(pieces)])
+    return x
+
+
+def permuted_index(key: bytes, index: int) -> int:
+    left, right = index >> 16, index & 0xFFFF
+    cipher = Cipher(algorithms.AES(key), modes.ECB()).encryptor()
+    for i in range(10):
+        out = cipher.update(struct.pack(">II", i, right) + bytes(8))
+        left, right = right, left ^ int.from_bytes(out[:2], "little")
+    return left << 16 | right
+
+
+def padme(length: int) -> int:
+    exponent = math.floor(math.log2(length))
+    last = exponent - (math.floor(math.log2(exponent)) + 1)
+    return -(-length // 2**last) * 2**last
+
+
+def leaf(value: bool | float | str) -> bytes:
+    if isinstance(value, bool):
+        tag, body = 1, bytes([value])
+    elif isinstance(value, int):
+        tag, body = 2, value.to_bytes(8, "big", signed=True)
+    elif isinstance(value, float):
+        tag, body = 3, struct.pack(">d", value)
+    else:
+        tag, body = 4, value.encode()
+    content = bytes([tag]) + len(body).to_bytes(4, "big") + body
+    return content.ljust(max(16, padme(len(content))), b"\0")
+
+
+def cmac(key: bytes, data: bytes) -> bytes:
+    mac = CMAC(algorithms.AES(key))
+    mac.update(data)
+    return mac.finalize()
+
+
+def xored(a: bytes, b: bytes) -> bytes:
+    return bytes(x ^ y for x, y in zip(a, b, strict=True))
+
+
+def doubled(block: bytes) -> bytes:
+    number = int.from_bytes(block, "big") << 1
+    return ((number & (2**128 - 1)) ^ (0x87 if number >> 128 else 0)).to_bytes(16, "big")
+
+
+def siv(key: bytes, aad: bytes, plain: bytes) -> bytes:
+    mac_key, ctr_key = key[: len(key) // 2], key[len(key) // 2 :]
+    chain = xored(doubled(cmac(mac_key, bytes(16))), cmac(mac_key, aad))
+    if len(plain) >= 16:
+        tag = cmac(mac_key, plain[:-16] + xored(plain[-16:], chain))
+    else:
+        tag = cmac(mac_key, xored(doubled(chain), (plain + b"\x80").ljust(16, b"\0")))
+    start = bytearray(tag)
+    start[8] &= 0x7F
+    start[12] &= 0x7F
+    return tag + ctr(ctr_key, bytes(start), plain)
+
+
+def gcm(key: bytes, nonce: bytes, aad: bytes, plain: bytes) -> bytes:
+    encryptor = Cipher(algorithms.AES(key), modes.GCM(nonce)).encryptor()
+    encryptor.authenticate_additional_data(aad)
+    return encryptor.update(plain) + encryptor.finalize() + encryptor.tag
+
+
+def head(kind: int, flags: int, epoch: int) -> bytes:
+    return struct.pack(">BBBI", 1, kind, flags, epoch)
+
+
+def text(data: bytes) -> str:
+    return "vg:" + base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def sealed_field(path: str, value: Any, point: bytes | None, nonce: bytes, epoch: int) -> str:
+    start = head(1, 0 if point else 1, epoch)
+    aad = joined(start, COLLECTION, path.encode(), *([point] if point else []))
+    return text(start + nonce + gcm(hkdf(DATA_KEY, 32, "field.sealed", path), nonce, aad, leaf(value)))
+
+
+def searchable_field(path: str, value: Any, epoch: int) -> str:
+    start = head(2, 0, epoch)
+    key = hkdf(hkdf(DATA_KEY, 32, "field.searchable", path), 64, "aes-siv")
+    return text(start + siv(key, joined(start, COLLECTION, path.encode()), leaf(value)))
+
+
+def entry(kind: int, kind_name: str, name: str, point: bytes, rows: list[list[float]], exact: bool) -> dict[str, Any]:
+    """A dense or rows entry with stored scales 1.5, 2.5, ... and noise scales 0.5, 1.0, ... by row."""
+    key = hkdf(DATA_KEY, 32, "entry", kind_name, name)
+    x = np.array(rows, "<f4")
+    nonce_key = hkdf(key, 32, "nonce")
+    message = joined(name.encode()) + joined(point) + x.tobytes()
+    nonce = hmac.new(nonce_key, message, hashlib.sha256).digest()[:12]
+    sketcher = [normals(hkdf(key, 32, "sketch"), bytes(8) + i.to_bytes(4, "big"), 8) for i in range(x.shape[1])]
+    sketch = (x.astype(float) @ np.array(sketcher, np.float32).astype(float)).astype("<f4")
+    scales = [(row + 1.5, (row + 1) / 2) for row in range(len(rows))]
+    table = b"".join(
+        struct.pack("<2f", *scales[row]) + sketch[row].tobytes() + (x[row].tobytes() if exact else b"")
+        for row in range(len(rows))
+    )
+    start = head(kind, int(exact), 3)
+    aad = joined(start, COLLECTION, name.encode(), point, nonce)
+    sealed = start + nonce + siv(hkdf(key, 64, "box"), aad, table)
+    return {
+        "vector_name": name,
+        "point_id": point.hex(),
+        "rows": x.tolist(),
+        "exact": exact,
+        "stored_scale": [scale for scale, _ in scales],
+        "noise_scale": [scale for _, scale in scales],
+        "nonce": nonce.hex(),
+        "sketch": sketch.tolist(),
+        "entry": sealed.hex(),
+    }
+
+
+def rows_entry(name: str, point: bytes, rows: list[list[float]], exact: bool) -> dict[str, Any]:
+    record = entry(4, "ROWS_ENTRY", name, point, rows, exact)
+    row_key = hkdf(DATA_KEY, 32, "entry.rows", name)
+    cipher = Cipher(algorithms.AES(row_key), modes.ECB()).encryptor()
+    nonces = [cipher.update(bytes.fromhex(record["nonce"]) + row.to_bytes(4, "big"))[:12] for row in range(len(rows))]
+    return record | {"row_nonces": [nonce.hex() for nonce in nonces]}
+
+
+def sparse_entry(name: str, point: bytes, indices: list[int], values: list[float]) -> dict[str, Any]:
+    start = head(5, 0, 3)
+    pairs = sorted(zip(indices, values, strict=True))
+    body = struct.pack("<I", len(pairs)) + b"".join(struct.pack("<I", index) for index, _ in pairs)
+    body += b"".join(struct.pack("<f", value) for _, value in pairs)
+    message = joined(start, COLLECTION, name.encode(), point, body)
+    tag = hmac.new(hkdf(DATA_KEY, 32, "entry.sparse", name), message, hashlib.sha256).digest()[:16]
+    return {
+        "vector_name": name,
+        "point_id": point.hex(),
+        "indices": indices,
+        "values": values,
+        "entry": (start + tag).hex(),
+    }
+
+
+def wrapped_key(context: bytes, nonce: bytes) -> dict[str, str]:
+    start = b"\x01" + hkdf(OTHER_KEY, 8, "kek.id")
+    box = gcm(hkdf(OTHER_KEY, 32, "kek.wrap"), nonce, joined(b"vecguard.wrap", start, context), DATA_KEY)
+    return {
+        "kek": OTHER_KEY.hex(),
+        "key_id": start[1:].hex(),
+        "context": context.hex(),
+        "data_key": DATA_KEY.hex(),
+        "wrapped": (start + nonce + box).hex(),
+    }
+
+
+def keys_file() -> dict[str, Any]:
+    cases = [(32, ["a"]), (32, ["a", "b"]), (32, ["ab"]), (64, ["a"]), (100, ["field", "größe", ""])]
+    derived = [{"n": n, "purpose": p[0], "context": p[1:], "bytes": hkdf(DATA_KEY, n, *p).hex()} for n, p in cases]
+    return {
+        "data_key": DATA_KEY.hex(),
+        "derived": derived,
+        "wrapped": [wrapped_key(COLLECTION + b"\0\0\0\3", bytes(12)), wrapped_key(b"", bytes(range(12)))],
+    }
+
+
+def keystream_file() -> dict[str, Any]:
+    nonces = [bytes(12), bytes(range(12)), b"\xff" * 12]
+    streams = [{"nonce": nonce.hex(), "words": words(DATA_KEY, nonce, 11)} for nonce in nonces]
+    deviates = [
+        {"nonce": n.hex(), "dims": d, "normals": normals(DATA_KEY, n, d)} for n in nonces for d in (1, 2, 7, 10)
+    ]
+    return {"key": DATA_KEY.hex(), "words": streams, "normals": deviates}
+
+
+def rotation_file() -> dict[str, Any]:
+    x = [math.sin(index + 1) for index in range(64)]
+    return {
+        "key": DATA_KEY.hex(),
+        "haar": [{"dims": dims, "matrix": haar(DATA_KEY, dims, 0, 0).tolist()} for dims in (1, 2, 5, 12)],
+        "permutation": {"dims": 20, "layer": 2, "order": permutation(DATA_KEY, 20, 2)},
+        "butterfly": {"block": 16, "layers": 3, "x": x, "y": butterfly(DATA_KEY, np.array(x), 16, 3).tolist()},
+    }
+
+
+def indices_file() -> dict[str, Any]:
+    indices = [0, 1, 2, 65_535, 65_536, 123_456_789, 2**31, 2**32 - 1]
+    return {"key": DATA_KEY.hex(), "indices": indices, "permuted": [permuted_index(DATA_KEY, i) for i in indices]}
+
+
+def fields_file() -> dict[str, Any]:
+    values: list[Any] = [True, False, 0, -1, 2**63 - 1, -(2**63), 0.0, -0.0, 1.0, 1e308, "", "x", "größe €", "a" * 300]
+    cases = []
+    for number, value in enumerate(values):
+        point = [POINT_7, POINT_UUID, None][number % 3]
+        path = ["/name", "/a/b~1c", "/größe"][number % 3]
+        cases.append({
+            "path": path,
+            "type": type(value).__name__,
+            "value": struct.pack(">d", value).hex() if isinstance(value, float) else value,
+            "leaf": leaf(value).hex(),
+            "point_id": point.hex() if point else None,
+            "sealed": sealed_field(path, value, point, bytes([number]) * 12, 3),
+            "searchable": searchable_field(path, value, 3),
+        })  # fmt: skip
+    lengths = [(n, max(16, padme(n))) for n in (*range(16, 70), 255, 256, 257, 1000, 4097, 65_537, 10**6, 2**31)]
+    return {
+        "data_key": DATA_KEY.hex(),
+        "epoch": 3,
+        "collection": COLLECTION.hex(),
+        "padded": lengths,
+        "fields": cases,
+    }
+
+
+def entries_file() -> dict[str, Any]:
+    rows = [[math.cos(3 * row + column) for column in range(6)] for row in range(3)]
+    dense = [entry(3, "DENSE_ENTRY", *case) for case in [
+        ("", POINT_7, [rows[0]], False),
+        ("title", POINT_UUID, [rows[1]], True),
+        ("größe", POINT_7, [[0.0] * 6], True),
+    ]]  # fmt: skip
+    multi = [rows_entry("", POINT_7, rows, False), rows_entry("colbert", POINT_UUID, rows[:1], True)]
+    sparse = [
+        sparse_entry("bm25", POINT_7, [9, 2**32 - 1, 3], [0.5, -1.25, 3.0]),
+        sparse_entry("", POINT_UUID, [], []),
+    ]
+    return {
+        "data_key": DATA_KEY.hex(),
+        "epoch": 3,
+        "collection": COLLECTION.hex(),
+        "dense": dense,
+        "rows": multi,
+        "sparse": sparse,
+    }
+
+
+def ids_file() -> dict[str, Any]:
+    spellings = [
+        "936da01f-9abd-4d9d-80c7-02af85c822a8",
+        "936DA01F9ABD4D9D80C702AF85C822A8",
+        "urn:uuid:936DA01F-9abd-4d9d-80c7-02af85c822a8",
+        "{936da01f-9abd-4d9d-80c7-02af85c822a8}",
+    ]
+    return {
+        "numbers": [[str(n), (b"\x01" + n.to_bytes(8, "big")).hex()] for n in (0, 7, 2**63, 2**64 - 1)],
+        "uuids": [[spelling, POINT_UUID.hex()] for spelling in spellings],
+    }
+
+
+FILES = {
+    "keys.json": keys_file,
+    "keystream.json": keystream_file,
+    "rotation.json": rotation_file,
+    "indices.json": indices_file,
+    "fields.json": fields_file,
+    "entries.json": entries_file,
+    "ids.json": ids_file,
+}
+
+
+def assert_alike(stored: Any, computed: Any, where: str) -> None:
+    """Equal, floats to 1e-12 (the platform's libm), which is where another machine may differ."""
+    if isinstance(stored, float) and isinstance(computed, float):
+        assert stored == pytest.approx(computed, rel=1e-12, abs=1e-12), where
+    elif isinstance(stored, dict):
+        assert stored.keys() == computed.keys(), where
+        for key, value in stored.items():
+            assert_alike(value, computed[key], f"{where}.{key}")
+    elif isinstance(stored, list):
+        assert len(stored) == len(computed), where
+        for index, value in enumerate(stored):
+            assert_alike(value, computed[index], f"{where}[{index}]")
+    else:
+        assert stored == computed, where
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_known_answers_are_those_of_the_specification(name: str) -> None:
+    assert_alike(json.loads((FOLDER / name).read_text()), json.loads(json.dumps(FILES[name]())), name)
+
+
+def test_siv_is_that_of_rfc_5297_appendix_a1() -> None:
+    """The RFC's first example has AES-128 keys; the construction is the same."""
+    key = bytes.fromhex("fffefdfcfbfaf9f8f7f6f5f4f3f2f1f0f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff")
+    aad = bytes.fromhex("101112131415161718191a1b1c1d1e1f2021222324252627")
+    plain = bytes.fromhex("112233445566778899aabbccddee")
+    expected = "85632d07c6e8f37f950acd320a2ecc9340c02b9690c4dc04daef7f6afe5c"
+    assert siv(key, aad, plain).hex() == expected
+
+
+if __name__ == "__main__":
+    for file_name, compute in FILES.items():
+        (FOLDER / file_name).write_text(json.dumps(compute(), indent=1, ensure_ascii=False) + "\n")
