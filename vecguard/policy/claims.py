@@ -39,9 +39,9 @@ MODE_AT_REST: Final[Mapping[FieldMode, str]] = {
 }
 MODE_FILTERS: Final[Mapping[FieldMode, str]] = {
     "plain": "everything Qdrant offers: match, range, full text, geo, datetime, values_count, is_empty, is_null, "
-    "facet, group_by, order_by, formulas",
+    "facet, group_by, order_by, values in formulas",
     "searchable": "match value / any / except, is_empty, is_null, values_count, facet, group_by; "
-    "no range, full text, geo, datetime, order_by or formula",
+    "no range, full text, geo, datetime or order_by, and no value in a formula",
     "sealed": "is_empty, is_null, values_count; nothing that would have to read the value",
 }
 
