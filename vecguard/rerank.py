@@ -18,7 +18,12 @@ Noise in a score, for Gaussian n with E|n|^2 = r^2 |x'|^2 over d dimensions, and
 
     dot     q·y  = s + q·n                           sd  r |x| |q| / sqrt(d)
     cosine  q·y / |y|, |y|^2 = 1 + 2 x·n + |n|^2     see `Certificate._cosine_bar`
-    euclid  |q-y|^2 = s^2 - 2 (q-x)·n + |n|^2        mean r^2 |x|^2,  sd  r |x| / sqrt(d) * sqrt(4 s^2 + 2 r^2 |x|^2)
+    euclid  |q - c y|^2 has mean (1-c) |q|^2 + c s^2 + c (c (1+r^2) - 1) |x|^2
+            and sd  c r |x| / sqrt(d) * sqrt(4 |q - c x|^2 + 2 c^2 r^2 |x|^2)
+
+For "euclid" the stored vector is c·y. With c = 1, |n|^2 pushes long records away: their order by protected distance is
+wrong even on average. The shrinkage c = 1 / (1 + r^2) (`euclid_scale`) takes that term out, so protected distances
+order as exact ones do in the mean, and the noise is smaller as well.
 
 MaxSim: the protected score of u is at least the sum over the rows that attain its exact one, so the same argument
 holds with the noise of that sum, bounded by the sum of the rows' noise (they may share a document row).
@@ -53,6 +58,7 @@ class Certificate:
     ratio: noise ratio r = E|n|/|x'|. dims: dimensions that the noise is spread over.
     certainty: z, in standard deviations.
     norm_bound: a norm no record exceeds, where one is declared; without it the largest norm opened stands in.
+    stored_scale: "euclid" only: y was divided by this before it was stored (1 / c in the module's text).
     """
 
     distance: Distance
@@ -61,17 +67,20 @@ class Certificate:
     dims: int
     certainty: float = 2.0
     norm_bound: float | None = None
+    stored_scale: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.query_norms or self.ratio < 0 or self.dims < 1 or self.certainty < 0:
-            raise InvalidArgument("a certificate needs a query, ratio >= 0, dims >= 1 and certainty >= 0")
+        if not self.query_norms or self.ratio < 0 or self.dims < 1 or self.certainty < 0 or self.stored_scale < 1:
+            raise InvalidArgument("a certificate needs a query, ratio and certainty >= 0, dims and stored scale >= 1")
 
     @classmethod
-    def of(cls, query: FloatArray, distance: Distance, ratio: float, certainty: float = 2.0) -> Certificate:
+    def of(
+        cls, query: FloatArray, distance: Distance, ratio: float, certainty: float = 2.0, stored_scale: float = 1.0
+    ) -> Certificate:
         """The certificate for a client query, (d,) or (m, d) float32, on vectors protected without a projection."""
         rows = np.atleast_2d(np.asarray(query, dtype=np.float64))
         norms = tuple(float(norm) for norm in np.linalg.norm(rows, axis=1))
-        return cls(distance, norms, ratio, rows.shape[1], certainty)
+        return cls(distance, norms, ratio, rows.shape[1], certainty, stored_scale=stored_scale)
 
     def settled(self, kth_exact: float, worst_protected: float, largest_norm: float) -> bool:
         """Whether no better record can still be unfetched.
@@ -109,17 +118,30 @@ class Certificate:
         return worst * scale + rows * (self.certainty * noise - ROUNDING)
 
     def _euclid_bar(self, kth_exact: float, worst: float, largest_norm: float) -> float:
-        """Largest s for which s^2 + m·r^2·M^2 + z·sd(s) stays below w^2, M the largest norm that an answer can have.
+        """The s with s^2 = (w^2 - (1-c) |q|^2 - c (c (1+r^2) - 1) M^2 - z sd) / c; over m rows, the sum of theirs.
 
-        An answer lies within t of the query, so M <= |q| + t; else the declared bound, else the larger of the norms
-        opened and the query's own. Over m rows, Cauchy-Schwarz bounds the summed sd: sqrt(m (4 s^2 + 2 m r^2 M^2)).
+        M is the largest norm that an answer can have: it lies within t of the query, so M <= |q| + t; and it is taken
+        to be at most the declared bound, or the larger of the norms opened and the query's own. The sd is the largest
+        for any norm up to M; over rows Cauchy-Schwarz bounds the sum of theirs.
         """
-        rows, query_norm = len(self.query_norms), max(self.query_norms)
+        rows, c, r2 = len(self.query_norms), 1.0 / self.stored_scale, self.ratio**2
+        query_squared, query_norm = sum(norm**2 for norm in self.query_norms), max(self.query_norms)
         known = self.norm_bound if self.norm_bound is not None else max(largest_norm, query_norm)
-        drift = self.ratio * min(known, query_norm + kth_exact)
-        spread = self.certainty * drift * math.sqrt(rows * (4.0 * kth_exact**2 + 2.0 * rows * drift**2) / self.dims)
-        slack = ROUNDING * (worst**2 + rows * query_norm**2)
-        return math.sqrt(max(worst**2 - rows * drift**2 - spread + slack, 0.0))
+        squared = min(known, query_norm + kth_exact) ** 2
+        drift = max(c * (c * (1.0 + r2) - 1.0), 0.0) * rows * squared
+        linear, falling = (
+            4.0 * ((1.0 - c) * query_squared + c * kth_exact**2),
+            rows * (4.0 * c * (1 - c) - 2 * c * c * r2),
+        )
+        at = min(squared, linear / (2.0 * falling)) if falling > 0 else squared
+        noise = c * math.sqrt(rows * r2 * at * (linear - falling * at) / self.dims)
+        slack = ROUNDING * (worst**2 + query_squared)
+        return math.sqrt(max((worst**2 - (1.0 - c) * query_squared - drift - self.certainty * noise + slack) / c, 0.0))
+
+
+def euclid_scale(ratio: float) -> float:
+    """What to divide noised vectors of a "euclid" collection by before they are stored: 1 + r^2 (Wiener shrinkage)."""
+    return 1.0 + ratio**2
 
 
 def next_page(fetched: int, first_page: int, max_candidates: int, wanted: int = 1) -> int:
