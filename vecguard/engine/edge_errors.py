@@ -17,28 +17,23 @@ class EngineFailure(VecGuardError):
 
 
 _POINT_NOT_FOUND = re.compile(r"^No point with id (?P<id>\S+?)( found)?$")
+# The texts of `OperationError` (`lib/segment/src/common/operation_error.rs`) that the server answers as bad input.
 _BAD_INPUT = (
     "Vector dimension error",
     "Not existing vector name error",
-    "Vector inference error",
-    "Wrong vector",
-    "Conversion between",
-    "Missed vector",
-    "Multi vector",
-    "Multivector",
-    "Sparse vector",
+    "Payload type does not match",
+    "Unable to infer type",
+    "Validation failed",
+    "No range index for `order_by`",
+    "No appropriate index for faceting",
     "Expected ",
-    "Field ",
-    "Index required",
-    "No appropriate index",
-    "Malformed",
-    "Order by",
-    "Validation",
-    "Unsupported",
-    "Could not",
+    "The expression ",
+    "invalid JSON path",
 )
-_VALIDATION_PREFIX = re.compile(r"^(Validation failed|Validation error|Type inference error|Wrong input|Bad input): ")
-_INTERNAL_PREFIX = re.compile(r"^(Service runtime error|Inconsistent storage|Out of memory|File system|Cancelled)")
+_REWORDED = {
+    "Wrong usage of sparse vectors": "Conversion between sparse and regular vectors failed",
+    "Wrong usage of multi vectors": "Conversion between multi and regular vectors failed",
+}
 
 
 def as_engine_error(failure: BaseException) -> VecGuardError:
@@ -52,10 +47,8 @@ def as_engine_error(failure: BaseException) -> VecGuardError:
     text = str(failure)
     if missing := _POINT_NOT_FOUND.match(text):
         return NotFound(f"Not found: No point with id {missing['id']} found")
-    if isinstance(failure, Exception) and not _INTERNAL_PREFIX.match(text) and _is_bad_input(text):
-        return InvalidArgument(f"Wrong input: {_VALIDATION_PREFIX.sub('', text)}")
+    text = _REWORDED.get(text, text)
+    if isinstance(failure, Exception) and (text.startswith(_BAD_INPUT) or text in _REWORDED.values()):
+        return InvalidArgument(f"Wrong input: {text}")
     return EngineFailure(f"Service internal error: {text}")
 
-
-def _is_bad_input(text: str) -> bool:
-    return text.startswith(_BAD_INPUT) or _VALIDATION_PREFIX.match(text) is not None
