@@ -155,7 +155,9 @@ class EntryBox:
         """Rows of x (n, dims) whose sketch is within tolerance · ‖x‖ of `sketches` (n, 8) in every component."""
         with np.errstate(over="ignore", invalid="ignore"):
             error = np.abs(x @ self._keys(epoch).sketch - sketches).max(axis=1)
-            return np.asarray(error <= tolerance * np.linalg.norm(x, axis=1))
+        # In float32 the norm of a huge forged vector would be inf, and every error below it.
+        norms = np.sqrt(np.einsum("ij,ij->i", x, x, dtype=np.float64))
+        return np.asarray(error <= tolerance * norms)
 
     def _make_context(self, encoded: bytes) -> _HeadContext:
         head = read_head(encoded, self._kind, EXACT)

@@ -27,7 +27,7 @@ _CACHED_CIPHERS: Final = 2048
 class FieldSealer:
     """Seals and opens the payload leaves of one collection.
 
-    `path` is the field's path with array positions left out (`a.b[].c`), as the policy names it.
+    `path` is any text that names the field unambiguously, array positions left out: the caller's JSON Pointer.
     """
 
     def __init__(self, ring: KeyRing, collection_uuid: bytes) -> None:
