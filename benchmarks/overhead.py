@@ -49,7 +49,7 @@ class Plan:
     routes: tuple[Route, ...] = ROUTES
 
 
-FULL = Plan(dims=(384, 768, 1536), points=6_000, queries=500, rounds=4, single_s=1.0, many_s=2.0)
+FULL = Plan(dims=(384, 768, 1536), points=12_000, queries=500, rounds=4, single_s=1.0, many_s=2.0)
 QUICK = Plan(dims=(384, 768, 1536), points=1_000, queries=200, rounds=2, single_s=0.3, many_s=0.8, index=False)
 
 

@@ -12,16 +12,18 @@ from rich.table import Table
 from benchmarks.beir import Dataset
 from benchmarks.overhead import Plan, Run
 from benchmarks.recall import Quality
-from benchmarks.routes import BARE, DIRECT, ROUTES
-from benchmarks.summary import SEARCHES, Aim, Row
+from benchmarks.routes import DIRECT, ROUTES
+from benchmarks.summary import PHASES, SEARCHES, Aim, Row
 
+NAMES = {route.key: route.name for route in ROUTES}
 COLOURS = ("#9aa5b1", "#52606d", "#7cc4a4", "#2f8f6b", "#14532d")
 
 
 def print_run(console: Console, rows: list[Row], run: Run, found: list[Aim]) -> None:
-    """One table a number of dimensions, then the aims."""
-    for dims in sorted(run.recall):
-        console.print(_table(dims, rows, run.recall[dims]))
+    """One table a phase, recall, memory, and the aims. Latencies of searches are one client's."""
+    for phase in PHASES:
+        console.print(_table(phase, rows))
+    console.print(_recall_table(run.recall))
     console.print("memory at the end, MiB: " + ", ".join(f"{k} {v:.0f}" for k, v in run.memory_mib.items()))
     console.print(aims_table(found))
 
@@ -113,40 +115,41 @@ def _of(rows: list[Row], phase: str, route: str) -> list[Row]:
     return [row for row in rows if (row.phase, row.route) == (phase, route)]
 
 
-def _table(dims: int, rows: list[Row], recall: dict[str, float]) -> Table:
-    table = Table(title=f"{dims} dimensions (x: beside the bare pass-through, same round)")
+def _table(phase: str, rows: list[Row]) -> Table:
+    """One phase: rates and CPU, each beside the bare pass-through's."""
+    table = Table(title=f"{phase} (x: beside the bare pass-through; middle, engine: CPU in µs a call)")
+    upsert = phase == "upsert"
+    table.add_column("dims", justify="right")
     table.add_column("route")
-    for heading in (
-        "upsert\npoints/s",
-        "search\nper s",
-        "p50 / p99 ms\none stream",
-        "CPU/search µs\nmiddle",
-        "CPU/search µs\nengine",
-        "with payload\nper s",
-        "CPU/search µs\nmiddle",
-        "recall@10",
-    ):
+    for heading in ("pts/s" if upsert else "per s", "x", "p50 ms", "p99 ms", "middle", "x", "engine"):
         table.add_column(heading, justify="right")
-    for route in (route for route in ROUTES if route.key in recall):
-        upsert, search, loaded = (
-            next(row for row in _of(rows, phase, route.key) if row.dims == dims) for phase in ("upsert", *SEARCHES)
-        )
+    last = 0
+    for row in (row for row in rows if row.phase == phase):
+        if last and row.dims != last:
+            table.add_section()
+        last = row.dims
+        p50, p99 = (row.p50_ms, row.p99_ms) if upsert else (row.one_p50_ms, row.one_p99_ms)
+        direct = row.route == DIRECT.key
         table.add_row(
-            route.title,
-            f"{upsert.per_s:,.0f} (x{upsert.rate_ratio:.2f})",
-            f"{search.per_s:,.0f} (x{search.rate_ratio:.2f})",
-            f"{search.one_p50_ms:.2f} / {search.one_p99_ms:.2f}",
-            _cpu(search),
-            f"{search.engine_cpu_us:,.0f}",
-            f"{loaded.per_s:,.0f} (x{loaded.rate_ratio:.2f})",
-            _cpu(loaded),
-            f"{recall[route.key]:.3f}",
+            str(row.dims),
+            NAMES[row.route],
+            f"{row.per_s:,.0f}",
+            f"{row.rate_ratio:.2f}",
+            f"{p50:.2f}",
+            f"{p99:.2f}",
+            "-" if direct else f"{row.middle_cpu_us:,.0f}",
+            "-" if direct else f"{row.middle_cpu_ratio:.2f}",
+            f"{row.engine_cpu_us:,.0f}",
         )
     return table
 
 
-def _cpu(row: Row) -> str:
-    if row.route == DIRECT.key:
-        return "-"
-    ratio = "" if row.route == BARE.key else f" (x{row.middle_cpu_ratio:.2f})"
-    return f"{row.middle_cpu_us:,.0f}{ratio}"
+def _recall_table(recall: dict[int, dict[str, float]]) -> Table:
+    table = Table(title="recall@10 against exact search, to read the costs by")
+    table.add_column("dims", justify="right")
+    keys = list(next(iter(recall.values())))
+    for key in keys:
+        table.add_column(NAMES[key], justify="right")
+    for dims, found in recall.items():
+        table.add_row(str(dims), *(f"{found[key]:.3f}" for key in keys))
+    return table

@@ -13,9 +13,10 @@ Middle = Literal["none", "passthrough", "vecguard"]
 
 @dataclass(frozen=True)
 class Route:
-    """One way from the client to the engine: its key, its title in tables, and the process in the middle."""
+    """One way from the client to the engine: its key, its name in tables and in full, and the process in the middle."""
 
     key: str
+    name: str
     title: str
     middle: Middle
 
@@ -24,11 +25,11 @@ class Route:
         return f"{self.key}_{dims}"
 
 
-DIRECT = Route("direct", "direct to the engine", "none")
-BARE = Route("bare", "bare pass-through", "passthrough")
-ROTATE = Route("rotate", "VecGuard: rotation", "vecguard")
-NOISE = Route("noise", "VecGuard: rotation + noise", "vecguard")
-RERANK = Route("rerank", "VecGuard: rotation + noise + re-ranking (default)", "vecguard")
+DIRECT = Route("direct", "direct", "direct to the engine", "none")
+BARE = Route("bare", "bare", "bare pass-through", "passthrough")
+ROTATE = Route("rotate", "rotate", "VecGuard: rotation", "vecguard")
+NOISE = Route("noise", "+ noise", "VecGuard: rotation + noise", "vecguard")
+RERANK = Route("rerank", "+ re-rank", "VecGuard: rotation + noise + re-ranking (default)", "vecguard")
 ROUTES = (DIRECT, BARE, ROTATE, NOISE, RERANK)
 
 POLICY = """\

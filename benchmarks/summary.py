@@ -73,10 +73,10 @@ def aims(rows: list[Row]) -> list[Aim]:
     for row in rows:
         if row.route == NOISE.key and row.phase in SEARCHES:
             added = row.middle_cpu_ratio - 1
-            what = f"{row.dims} dims, {row.phase}: CPU added by protection without re-ranking / bare pass-through's"
+            what = f"{row.dims} dims, {row.phase}: CPU added without re-ranking / bare pass-through's"
             found.append(Aim(what, added, f"<= {MOST_ADDED_CPU}", added <= MOST_ADDED_CPU))
         if row.route == RERANK.key and row.phase == "upsert":
-            what = f"{row.dims} dims: bulk upsert under the default policy / bare pass-through's"
+            what = f"{row.dims} dims: bulk upsert by default policy / bare pass-through's"
             met = row.rate_ratio >= LEAST_UPSERT_RATIO
             found.append(Aim(what, row.rate_ratio, f">= {LEAST_UPSERT_RATIO}", met))
     return found
