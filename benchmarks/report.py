@@ -82,7 +82,8 @@ def draw(path: Path, rows: list[Row]) -> None:
     import matplotlib.pyplot as plt
 
     dims = sorted({row.dims for row in rows})
-    figure, panels = plt.subplots(1, 4, figsize=(19, 4.8))
+    figure, grid = plt.subplots(2, 2, figsize=(12, 8))
+    panels = grid.ravel()
     titles = (
         "CPU per search, µs (solid: middle process, pale: engine)",
         "the same, answers with payload",
@@ -97,16 +98,16 @@ def draw(path: Path, rows: list[Row]) -> None:
     width = 0.8 / len(taken)
     for position, (route, colour) in enumerate(taken):
         at = [i + (position - (len(taken) - 1) / 2) * width for i in range(len(dims))]
-        for panel, phase in zip(panels[:2], SEARCHES, strict=True):
+        for panel, phase, label in zip(panels[:2], SEARCHES, (route.title, None), strict=True):
             mine = _of(rows, phase, route.key)
-            panel.bar(at, [r.middle_cpu_us for r in mine], width, color=colour, label=route.title)
+            panel.bar(at, [r.middle_cpu_us for r in mine], width, color=colour, label=label)
             bottom = [r.middle_cpu_us for r in mine]
             panel.bar(at, [r.engine_cpu_us for r in mine], width, bottom=bottom, color=colour, alpha=0.3)
         panels[2].bar(at, [r.one_p50_ms for r in _of(rows, SEARCHES[1], route.key)], width, color=colour)
         panels[3].bar(at, [r.rate_ratio for r in _of(rows, "upsert", route.key)], width, color=colour)
     panels[3].axhline(0.8, color="#b91c1c", linewidth=1, linestyle="--")
-    figure.legend(loc="lower center", ncols=len(taken), frameon=False, fontsize=9)
-    figure.tight_layout(rect=(0, 0.07, 1, 1))
+    figure.legend(loc="lower center", ncols=3, frameon=False, fontsize=9)
+    figure.tight_layout(rect=(0, 0.06, 1, 1))
     figure.savefig(path, dpi=130)
     plt.close(figure)
 
