@@ -48,7 +48,7 @@ CLEAR = Variant("clear", "unprotected, direct", None)
 VARIANTS = (
     CLEAR,
     Variant("rotate", "rotation", {"transforms": [{"kind": "rotation"}], "rerank": "off"}),
-    Variant("bare1", "ratio 1, re-ranking off", {"transforms": _noise(1.0), "rerank": "off"}),
+    Variant("unranked", "ratio 1, re-ranking off", {"transforms": _noise(1.0), "rerank": "off"}),
     Variant("half", "ratio 0.5, certainty 2", {"transforms": _noise(0.5), "rerank": _rerank(2.0)}),
     Variant("default", "ratio 1, certainty 2 (default)", {"transforms": _noise(1.0), "rerank": _rerank(2.0)}),
     Variant("double", "ratio 2, certainty 2", {"transforms": _noise(2.0), "rerank": _rerank(2.0)}),

@@ -1,0 +1,63 @@
+"""The benchmarks over the real engine, pass-through and proxy, small."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.beir import Dataset, Text
+from benchmarks.embeddings import Embedded
+from benchmarks.overhead import Plan, bench, measure_overhead
+from benchmarks.recall import VARIANTS, measure_quality, servers
+from benchmarks.routes import BARE, DIRECT, ROUTES
+from benchmarks.summary import aims, summarise
+from benchmarks.vectors import synthetic
+
+PLAN = Plan(dims=(64,), points=400, queries=60, rounds=2, single_s=0.1, many_s=0.3, index=False)
+
+
+def _silent(what: str) -> None:
+    """Progress that nobody reads."""
+
+
+@pytest.mark.slow
+def test_every_route_answers_the_same_load(tmp_path: Path) -> None:
+    with bench(tmp_path, tmp_path) as processes:
+        run = measure_overhead(processes, PLAN, lambda dims: synthetic(400, 60, dims, 1), _silent)
+    recall = run.recall[64]
+    assert recall[DIRECT.key] == recall[BARE.key] == 1.0
+    assert recall["rotate"] > 0.99
+    assert recall["rerank"] > 0.99
+    assert recall["noise"] < 0.9
+    for route in ROUTES:
+        mine = [measure for measure in run.measures if measure.route == route.key]
+        assert sum(m.calls for m in mine if m.phase == "upsert") == 4
+        assert sum(m.calls for m in mine if m.phase == "search") > 20
+        assert (sum(m.middle_cpu_s for m in mine) > 0) == (route is not DIRECT)
+    rows = summarise(run.measures, PLAN.batch)
+    assert all(row.middle_cpu_ratio > 0 for row in rows if row.route != DIRECT.key and row.phase == "search")
+    assert len(aims(rows)) == 3
+
+
+@pytest.mark.slow
+def test_recall_candidates_and_scores_are_seen_from_outside(tmp_path: Path) -> None:
+    sample = synthetic(600, 40, 64, 2)
+    dataset = Dataset(
+        name="synthetic",
+        documents=tuple(Text(f"d{i}", "", f"document {i}") for i in range(600)),
+        questions=tuple(Text(f"q{i}", "", f"question {i}") for i in range(40)),
+        relevant={f"q{i}": frozenset({f"d{(sample.rows @ sample.queries[i]).argmax()}"}) for i in range(40)},
+    )
+    with servers(tmp_path, tmp_path) as running:
+        qualities = measure_quality(running, Embedded(dataset, sample.rows, sample.queries), _silent)
+    found = {quality.variant: quality for quality in qualities}
+    assert set(found) == {variant.key for variant in VARIANTS}
+    assert found["clear"].recall == 1.0
+    assert found["clear"].ndcg == pytest.approx(1.0)
+    assert found["default"].recall >= 0.98
+    assert found["default"].score_error < 1e-4
+    assert found["unranked"].recall < found["default"].recall - 0.05
+    assert found["unranked"].score_error > 1e-2
+    assert found["unranked"].candidates == 10
+    assert 50 <= found["half"].candidates <= found["default"].candidates <= found["double"].candidates <= 600
