@@ -84,3 +84,12 @@ class ConfigError(VecGuardError):
     """Settings, policy file or key file cannot be used; raised at start or reload, never during a call."""
 
     status = "FAILED_PRECONDITION"
+
+
+class UpstreamFailure(VecGuardError):
+    """The vector database answered with an error status, which is passed on as it came."""
+
+    def __init__(self, status: str, details: str, trailing: tuple[tuple[str, str | bytes], ...] = ()) -> None:
+        super().__init__(details)
+        self.status = status  # type: ignore[misc]  # one class for every status that an upstream may answer with
+        self.trailing = trailing

@@ -34,11 +34,14 @@ def as_float32(vectors: ArrayLike) -> FloatArray:
 def normalize(vectors: FloatArray) -> FloatArray:
     """What Qdrant stores for a cosine collection: unit rows; tiny (norm < 3.5e-4) and zero rows as they came.
 
-    vectors: (d,) or (n, d) float32. Returns the same shape.
+    vectors: (d,) or (n, d) float32. Returns the same shape; the argument itself where nothing changes.
     """
-    squared = np.einsum("...d,...d->...", vectors, vectors)[..., np.newaxis]
+    squared = np.vecdot(vectors, vectors)
     as_is = (squared < NORM_SQUARED_FLOOR) | (np.abs(squared - 1.0) <= NORM_SQUARED_SLACK)
-    return np.asarray(vectors / np.sqrt(np.where(as_is, 1.0, squared)), dtype=np.float32)
+    if as_is.all():
+        return vectors
+    lengths = np.sqrt(np.where(as_is, np.float32(1.0), squared))
+    return np.asarray(vectors / lengths[..., np.newaxis], dtype=np.float32)
 
 
 def similarities(query: FloatArray, vectors: FloatArray, distance: Distance) -> FloatArray:
@@ -96,7 +99,7 @@ def reported(similarity: FloatArray, distance: Distance) -> FloatArray:
 
 def largest_norm(vectors: FloatArray) -> float:
     """The largest Euclidean norm of the rows of a (n, d) float32 array; 0 for none."""
-    return float(np.linalg.norm(vectors, axis=1).max(initial=0.0))
+    return float(np.sqrt(np.vecdot(vectors, vectors).max(initial=0.0)))
 
 
 def bigger_is_better(distance: Distance) -> bool:
@@ -119,7 +122,7 @@ def _minus_squared_distance(query: FloatArray, vectors: FloatArray) -> FloatArra
     if query.ndim == 1:
         # The difference is taken first: expanding |q|^2 - 2qx + |x|^2 loses near neighbours to cancellation.
         difference = vectors - query
-        return np.asarray(-np.einsum("nd,nd->n", difference, difference), dtype=np.float32)
+        return np.asarray(-np.vecdot(difference, difference), dtype=np.float32)
     return np.stack([_minus_squared_distance(row, vectors) for row in query])
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from vecguard.errors import ConfigError
 
 if TYPE_CHECKING:
+    from vecguard.front.base import Front
     from vecguard.keys.provider import ProviderOpener
     from vecguard.transform.base import TransformBuilder
 
@@ -57,5 +58,12 @@ TRANSFORMS: Registry[TransformBuilder] = Registry(
     {
         "rotation": "vecguard.transform.rotation:build",
         "gaussian": "vecguard.transform.gaussian:build",
+    },
+)
+
+FRONTS: Registry[Front] = Registry(
+    "front",
+    {
+        "qdrant": "vecguard.front.qdrant:FRONT",
     },
 )

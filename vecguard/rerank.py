@@ -75,12 +75,25 @@ class Certificate:
 
     @classmethod
     def of(
-        cls, query: FloatArray, distance: Distance, ratio: float, certainty: float = 2.0, stored_scale: float = 1.0
+        cls,
+        query: FloatArray,
+        distance: Distance,
+        ratio: float,
+        certainty: float = 2.0,
+        *,
+        stored_scale: float = 1.0,
+        dims: int | None = None,
     ) -> Certificate:
-        """The certificate for a client query, (d,) or (m, d) float32, on vectors protected without a projection."""
+        """The certificate for a client query, (d,) or (m, d) float32.
+
+        dims: dimensions of the stored vectors where they differ from the query's; the mapping between must keep dot
+        products (a projection does not, and what it drops is not covered here).
+        """
         rows = np.atleast_2d(np.asarray(query, dtype=np.float64))
         norms = tuple(float(norm) for norm in np.linalg.norm(rows, axis=1))
-        return cls(distance, norms, ratio, rows.shape[1], certainty, stored_scale=stored_scale)
+        return cls(
+            distance, norms, ratio, rows.shape[1] if dims is None else dims, certainty, stored_scale=stored_scale
+        )
 
     def settled(self, kth_exact: float, worst_protected: float, largest_norm: float) -> bool:
         """Whether no better record can still be unfetched.

@@ -1,0 +1,9 @@
+"""Qdrant's gRPC protocol."""
+
+from __future__ import annotations
+
+from vecguard.front.base import Front
+from vecguard.front.qdrant.metadata import read_manifest
+from vecguard.front.qdrant.table import ROUTES
+
+FRONT = Front("qdrant", ROUTES, read_manifest)

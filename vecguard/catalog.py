@@ -1,0 +1,159 @@
+"""The collections that a worker knows: each one's manifest, compiled shield and policy entry, never served stale.
+
+What is known is trusted for `max_age` seconds at most, and not at all after any worker of the host made, dropped or
+changed a collection (`Generation`). A call that turns out to have used a stale entry is told so by `StaleEntry` (a
+record names another manifest) or by `confirm` (after a write), and is run again on the fresh one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from vecguard.errors import Denied, FailedPrecondition
+from vecguard.generation import Generation
+from vecguard.keys.provider import KeyProvider
+from vecguard.manifest import differences, open_core, open_vector
+from vecguard.policy.model import CollectionPolicy, Policy
+from vecguard.shield import Shield
+
+MAX_AGE_S: Final = 2.0
+
+
+class StaleEntry(Exception):
+    """A record carries another manifest than the entry in use: the collection was made anew meanwhile, or is foreign."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredManifest:
+    """A collection's manifest as the backend keeps it: text of the core and of each vector's record."""
+
+    core: str
+    vectors: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One collection as it was at `checked` (monotonic seconds). `shield` is None where the policy protects nothing."""
+
+    asked: str
+    policy: CollectionPolicy
+    shield: Shield | None
+    stored: StoredManifest | None
+    rules: Policy
+    generation: int
+    checked: float
+
+    @property
+    def name(self) -> str:
+        """The collection's own name where it is known (an alias may have been asked for)."""
+        return self.shield.manifest.collection if self.shield is not None else self.asked
+
+
+ReadManifest = Callable[[str, float | None], Awaitable[StoredManifest | None]]
+
+
+class Catalog:
+    """Entries by the name that clients use: a collection's own, or an alias."""
+
+    def __init__(
+        self,
+        read: ReadManifest,
+        provider: KeyProvider,
+        policy: Callable[[], Policy],
+        generation: Generation,
+        max_age: float = MAX_AGE_S,
+    ) -> None:
+        """`read` fetches a stored manifest from the backend; `policy` gives the rules in force."""
+        self._read = read
+        self.provider = provider
+        self._policy = policy
+        self._generation = generation
+        self._max_age = max_age
+        self._entries: dict[str, Entry] = {}
+
+    async def get(self, name: str, timeout: float | None) -> Entry:
+        """The entry of a collection or alias, fresh enough to use.
+
+        Raises:
+            NotFound (from the backend): there is no such collection.
+            Denied: no entry of the policy covers it.
+            FailedPrecondition: the collection does not fit the policy; says how.
+            Unreadable: its manifest does not authenticate.
+        """
+        known = self._entries.get(name)
+        if known is not None and self._usable(known):
+            return known
+        return await self._load(name, timeout)
+
+    async def confirm(self, entry: Entry, timeout: float | None) -> bool:
+        """Whether the backend still has what `entry` says, asked now: run after a write, before it is acknowledged."""
+        return (await self._load(entry.asked, timeout)).stored == entry.stored
+
+    def forget(self) -> None:
+        """Drop all entries here, and make every worker of the host drop its own."""
+        self._entries.clear()
+        self._generation.bump()
+
+    def _usable(self, entry: Entry) -> bool:
+        return (
+            time.monotonic() - entry.checked < self._max_age
+            and entry.rules is self._policy()
+            and entry.generation == self._generation.current()
+        )
+
+    async def _load(self, name: str, timeout: float | None) -> Entry:
+        generation, rules, checked = self._generation.current(), self._policy(), time.monotonic()
+        try:
+            stored = await self._read(name, timeout)
+        except BaseException:
+            self._entries.pop(name, None)
+            raise
+        known = self._entries.get(name)
+        if known is not None and known.stored == stored and known.rules is rules:
+            entry = Entry(name, known.policy, known.shield, stored, rules, generation, checked)
+        else:
+            entry = await self._compile(name, stored, rules, generation, checked)
+        self._entries[name] = entry
+        return entry
+
+    async def _compile(
+        self, name: str, stored: StoredManifest | None, rules: Policy, generation: int, checked: float
+    ) -> Entry:
+        if stored is None:
+            policy = _policy_of(rules, name)
+            if policy.protected:
+                raise FailedPrecondition(
+                    f"collection `{name}` was not made through this proxy, yet {policy.name} protects it: "
+                    "carry it over with `vecguard migrate`, or say `protect: none` for it"
+                )
+            return Entry(name, policy, None, None, rules, generation, checked)
+        shield = await asyncio.to_thread(self._open, name, stored, rules)
+        return Entry(name, shield.policy, shield, stored, rules, generation, checked)
+
+    def _open(self, name: str, stored: StoredManifest, rules: Policy) -> Shield:
+        manifest, ring = open_core(stored.core, self.provider)
+        vectors = {key: open_vector(key, text, manifest, ring) for key, text in stored.vectors.items()}
+        policy = _policy_of(rules, manifest.collection)
+        if not policy.protected:
+            raise FailedPrecondition(
+                f"collection `{name}` is protected, yet {policy.name} says `protect: none`: "
+                "change the policy, or carry the collection over with `vecguard migrate`"
+            )
+        changed = differences(manifest, vectors, policy)
+        if changed:
+            raise FailedPrecondition(
+                f"{policy.name} no longer fits collection `{name}`: {'; '.join(changed)}; "
+                "change the policy back, or carry the collection over with `vecguard migrate`"
+            )
+        return Shield(manifest, ring, vectors, policy)
+
+
+def _policy_of(rules: Policy, name: str) -> CollectionPolicy:
+    policy = rules.collection(name)
+    if policy is None:
+        raise Denied(f"no entry of the policy covers collection `{name}`: add one, or it stays out of reach")
+    return policy

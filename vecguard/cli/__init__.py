@@ -1,0 +1,25 @@
+"""The `vecguard` command; one module a subcommand."""
+
+from __future__ import annotations
+
+import typer
+
+from vecguard.cli.demo import demo
+from vecguard.cli.engine import engine
+from vecguard.cli.init import init
+from vecguard.cli.policy import policy_app
+from vecguard.cli.serve import serve
+
+app = typer.Typer(
+    name="vecguard",
+    help="A privacy proxy for vector databases.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command()(serve)
+app.command()(demo)
+app.command()(init)
+app.command()(engine)
+app.add_typer(policy_app, name="policy")
+
+__all__ = ["app"]

@@ -1,0 +1,69 @@
+"""`vecguard serve`: the proxy."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vecguard.config import Settings, load_settings
+from vecguard.errors import VecGuardError
+from vecguard.policy.model import Policy
+
+
+def serve(
+    listen: Annotated[str | None, typer.Option(help="gRPC address, HOST:PORT. [default: 127.0.0.1:6334]")] = None,
+    upstream: Annotated[
+        str | None,
+        typer.Option(help="embedded:PATH or qdrant://HOST:PORT[?tls]. [default: embedded:vecguard-data]"),
+    ] = None,
+    policy: Annotated[Path | None, typer.Option(help="Policy file. [default: the built-in policy]")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Key provider: file:PATH or environment:NAME. [default: file:vecguard.key]")
+    ] = None,
+    key_file: Annotated[Path | None, typer.Option(help="Short for --key file:PATH.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Worker processes. [default: 1]")] = None,
+    config: Annotated[Path | None, typer.Option(help="Settings file (YAML); options here win over it.")] = None,
+) -> None:
+    """Serve the proxy until SIGTERM. SIGHUP reloads the policy."""
+    from vecguard import process
+
+    given = {
+        "listen": listen,
+        "upstream": upstream,
+        "policy": policy,
+        "key": f"file:{key_file}" if key_file is not None else key,
+        "workers": workers,
+    }
+    try:
+        settings = load_settings(config, given)
+        asyncio.run(process.run(settings, lambda rules, made: _greet(settings, rules, made)))
+    except VecGuardError as failure:
+        typer.echo(f"vecguard serve: {failure}", err=True)
+        raise typer.Exit(1) from None
+
+
+def _greet(settings: Settings, rules: Policy, made: bool) -> None:
+    """Say in three lines what is served, what is protected, and which key opens it."""
+    for line in greeting(settings, rules, made):
+        typer.echo(line)
+
+
+def greeting(settings: Settings, rules: Policy, made: bool) -> list[str]:
+    """The three lines."""
+    behind = getattr(settings.upstream, "data", None) or getattr(settings.upstream, "target", "")
+    protected = [entry for entry in rules.collections if entry.protected]
+    clear = [entry.match for entry in rules.collections if not entry.protected]
+    named = ", ".join(f"`{entry.match}`" for entry in protected) or "nothing"
+    noise = sorted({rule.noise_ratio for entry in protected for rule in entry.vectors})
+    ratios = ", ".join(f"{ratio:g}" for ratio in noise)
+    left_clear = f"; IN CLEAR: {', '.join(clear)}" if clear else ""
+    return [
+        f"VecGuard listens on {settings.listen} (gRPC, {settings.workers} worker(s)) "
+        f"before {settings.upstream.kind} {behind}",
+        f"Protected: collections {named}: vectors rotated with noise of ratio {ratios}, payload encrypted by field, "
+        f"scores exact{left_clear}",
+        f"Key: {settings.key}{' (new; back it up: without it the data cannot be read)' if made else ''}",
+    ]

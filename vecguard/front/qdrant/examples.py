@@ -1,0 +1,161 @@
+"""The vectors that a query is made of: its own, and those of stored points that it names by id, opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
+
+import numpy as np
+from qdrant_client import grpc as q
+
+from vecguard.errors import InvalidArgument, NotFound, UpstreamFailure
+from vecguard.front.qdrant import reveal
+from vecguard.front.qdrant import vectors as wire
+from vecguard.front.qdrant.scope import RECORD
+from vecguard.front.qdrant.stages import Stage, id_message, key_of, vector_inputs
+from vecguard.pipeline import Session
+from vecguard.rerank import PointId
+from vecguard.shield import DenseShield, Shield, SparseShield
+
+Place: TypeAlias = tuple[str, str]
+Opened: TypeAlias = Mapping[Place, Mapping[PointId, wire.AnyVector | None]]
+
+
+def place_of(stage: Stage, collection: str) -> Place:
+    """Where a stage's example ids are looked up: collection and vector name."""
+    if stage.lookup is None:
+        return collection, stage.using
+    lookup = stage.lookup
+    return lookup.collection_name, lookup.vector_name if lookup.HasField("vector_name") else stage.using
+
+
+async def open_examples(root: Stage, collection: str, session: Session) -> Opened:
+    """Exact vectors of every example that the tree names by id; None for a point without that vector.
+
+    Examples whose vectors nobody can recover are left out: they can only be sent on as ids.
+
+    Raises:
+        NotFound: a collection to look up in does not exist.
+        Denied: the principal may not read it.
+    """
+    wanted: dict[Place, dict[PointId, None]] = {}
+    for stage in root.walk():
+        if stage.query is None:
+            continue
+        for example in vector_inputs(stage.query):
+            if example.WhichOneof("variant") == "id":
+                wanted.setdefault(place_of(stage, collection), {})[key_of(example.id)] = None
+    return {place: await _fetch(place, list(keys), session) for place, keys in wanted.items()}
+
+
+async def _fetch(place: Place, keys: list[PointId], session: Session) -> dict[PointId, wire.AnyVector | None]:
+    collection, name = place
+    try:
+        entry = await session.open(collection, "read")
+    except UpstreamFailure as failure:
+        if failure.status == "NOT_FOUND":
+            raise NotFound(f"Not found: Collection {collection} not found") from None
+        raise
+    ask = q.GetPoints(collection_name=collection, ids=[id_message(key) for key in keys])
+    ask.with_payload.include.fields.append(RECORD)
+    ask.with_vectors.include.names.append(name)
+    answer = await session.call("/qdrant.Points/Get", ask, q.GetResponse)
+    found: dict[PointId, wire.AnyVector | None] = {key_of(point.id): None for point in answer.result}
+    if entry.shield is None:
+        for point in answer.result:
+            for held, message in reveal.holders(point):
+                if held == name:
+                    found[key_of(point.id)] = wire.read(message)
+        return found
+    guard = entry.shield.vector(name)
+    if isinstance(guard, DenseShield) and not guard.recoverable:
+        return {}
+    exact = reveal.open_vectors(entry.shield, answer.result, name)
+    for position, vector in zip(exact.positions, exact.vectors, strict=True):
+        found[key_of(answer.result[position].id)] = vector
+    return found
+
+
+class Examples:
+    """Inputs of one stage's query, as exact vectors that fit the searched vector name."""
+
+    def __init__(self, stage: Stage, shield: Shield, collection: str, opened: Opened) -> None:
+        self.guard = shield.vector(stage.using)
+        self._name = stage.using
+        self._place = place_of(stage, collection)
+        self._same = self._place == (collection, stage.using)
+        self._opened = opened
+
+    def needs_id(self, message: q.VectorInput) -> bool:
+        """Whether an input can only be sent on as an id, since nobody can recover the vector it means.
+
+        Raises:
+            InvalidArgument: and the id lies in another collection, or under another vector name.
+        """
+        guard = self.guard
+        if message.WhichOneof("variant") != "id" or not isinstance(guard, DenseShield):
+            return False
+        if self._same and not guard.recoverable:
+            return True
+        if self._place in self._opened and not self._opened[self._place] and not self._same:
+            raise InvalidArgument(
+                f"examples cannot be taken from vector `{self._place[1]}` of `{self._place[0]}`: "
+                "either no such point has it, or the policy says `recover: none` for it"
+            )
+        return False
+
+    def exact(self, message: q.VectorInput) -> wire.AnyVector:
+        """One input as an exact vector of the searched kind and dimension.
+
+        Raises:
+            InvalidArgument: malformed, not finite, or of another kind or dimension.
+            NotFound: it names a point that does not exist or lacks the vector.
+        """
+        given = wire.read_input(message)
+        vector = self._of_point(key_of(given)) if isinstance(given, q.PointId) else given
+        return self._fitted(vector)
+
+    def known(self, messages: Iterable[q.VectorInput]) -> list[wire.AnyVector]:
+        """The inputs as exact vectors, without those that name missing points (as Qdrant's recommend does).
+
+        Raises:
+            InvalidArgument: see `exact`.
+        """
+        vectors = []
+        for message in messages:
+            try:
+                vectors.append(self.exact(message))
+            except NotFound:
+                continue
+        return vectors
+
+    def _of_point(self, key: PointId) -> wire.AnyVector:
+        found = self._opened.get(self._place, {})
+        if key not in found:
+            raise NotFound(f"Not found: No point with id {key} found")
+        vector = found[key]
+        if vector is None:
+            raise NotFound(f'Not found: Vector with name "{self._place[1]}" for point not found')
+        return vector
+
+    def _fitted(self, vector: wire.AnyVector) -> wire.AnyVector:
+        if isinstance(self.guard, SparseShield) != isinstance(vector, wire.Sparse):
+            raise InvalidArgument("Wrong input: Conversion between sparse and regular vectors failed")
+        if isinstance(self.guard, SparseShield) or isinstance(vector, wire.Sparse):
+            return vector
+        if self.guard.record.kind == "multi" and isinstance(vector, wire.Dense):
+            vector = wire.Multi(vector.data[np.newaxis])
+        if self.guard.record.kind == "dense" and isinstance(vector, wire.Multi):
+            raise InvalidArgument("Wrong input: Conversion between multi and regular vectors failed")
+        self.guard.check_dims(vector.data if isinstance(vector, wire.Dense) else vector.rows)
+        return vector
+
+    def protected(self, vector: wire.AnyVector) -> q.VectorInput:
+        """The input that stands for an exact vector at rest."""
+        if isinstance(vector, wire.Sparse):
+            assert isinstance(self.guard, SparseShield)  # noqa: S101 - `_fitted` saw to it
+            return wire.to_input(wire.Sparse(self.guard.query(vector.indices), vector.values))
+        assert isinstance(self.guard, DenseShield)  # noqa: S101 - `_fitted` saw to it
+        if isinstance(vector, wire.Multi):
+            return wire.to_input(wire.Multi(self.guard.query(vector.rows)))
+        return wire.to_input(wire.Dense(self.guard.query(vector.data[np.newaxis])[0]))

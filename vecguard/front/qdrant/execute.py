@@ -1,0 +1,337 @@
+"""Running a tree of query stages: leaves on the database, exact re-scoring, fusion and re-ranking here.
+
+A leaf on a noised vector is over-fetched until the certificate settles (nearest, recommend by average, MMR's
+candidates) or by a fixed page (other strategies), opened, and scored exactly. Stages above leaves are computed on
+exact scores: fusion here, any other query by restricting it to what the prefetches found.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
+
+import numpy as np
+from qdrant_client import grpc as q
+
+from vecguard.errors import InvalidArgument, Refused, Unreadable
+from vecguard.front.qdrant import filters, reveal
+from vecguard.front.qdrant import vectors as wire
+from vecguard.front.qdrant.examples import Examples, Opened
+from vecguard.front.qdrant.formulas import evaluate_formula
+from vecguard.front.qdrant.scope import stored_path, stored_selector, vectors_selector
+from vecguard.front.qdrant.scoring import VECTOR_KINDS, Scoring, compile_scoring
+from vecguard.front.qdrant.serve_reads import rewrite_order
+from vecguard.front.qdrant.stages import Stage, id_message, key_of
+from vecguard.metric import Distance, FloatArray, bigger_is_better, max_sim_similarities, reported, similarities
+from vecguard.pipeline import Session
+from vecguard.ranking.fusion import (
+    DEFAULT_RRF_K,
+    Ranking,
+    distribution_based_score_fusion,
+    reciprocal_rank_fusion,
+)
+from vecguard.ranking.mmr import maximal_marginal_relevance
+from vecguard.rerank import Certificate, PointId, kth_score, next_page, top_k
+from vecguard.shield import DenseShield, Shield
+
+Points: TypeAlias = list[q.ScoredPoint]
+
+_QUERY: Final = "/qdrant.Points/Query"
+_GET: Final = "/qdrant.Points/Get"
+# Strategies without a certificate read this many times the points asked for.
+_UNCERTIFIED_FACTOR: Final = 10
+_DEFAULT_DIVERSITY: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """What the answer shall carry for each point: payload as selected, and the vectors of these names."""
+
+    payload: q.WithPayloadSelector
+    vectors: tuple[str, ...] = ()
+
+    @property
+    def nothing(self) -> bool:
+        """Whether ids and scores are all that is wanted."""
+        return not self.vectors and not self.payload.ByteSize()
+
+
+NOTHING: Final = Want(q.WithPayloadSelector())
+
+
+@dataclass(frozen=True, slots=True)
+class Executor:
+    """Runs the stages of one request on one collection. `source` gives read options to every request made of it."""
+
+    session: Session
+    shield: Shield
+    collection: str
+    source: q.QueryPoints | q.QueryPointGroups
+    opened: Opened
+
+    async def run(self, stage: Stage, want: Want) -> Points:
+        """The answer of a stage: stored points with final scores, best first, offset and limit applied."""
+        if stage.prefetch:
+            return await self._merge(stage, want)
+        return await self._leaf(stage, want)
+
+    async def _leaf(self, stage: Stage, want: Want) -> Points:
+        kind = stage.kind
+        if stage.query is None:
+            return await self._send(stage, None, want)
+        if kind in VECTOR_KINDS:
+            return await self._vector_leaf(stage, want)
+        query = q.Query()
+        query.CopyFrom(stage.query)
+        if kind == "order_by":
+            rewrite_order(query.order_by, self.shield)
+        elif kind == "text":
+            self.shield.fields.require(stage.using, (), ("plain",), "a full-text query")
+            stage = replace(stage, using=stored_path(stage.using))
+        elif kind in ("fusion", "rrf", "formula"):
+            raise InvalidArgument(f"Bad request: a {kind} query needs at least one prefetch to work on")
+        elif kind != "sample":
+            raise InvalidArgument("Query variant is missing, or is not known here")
+        return await self._send(stage, query, want)
+
+    async def _vector_leaf(self, stage: Stage, want: Want) -> Points:
+        assert stage.query is not None  # noqa: S101 - the caller looked at its variant
+        examples = Examples(stage, self.shield, self.collection, self.opened)
+        scoring = compile_scoring(stage.query, examples)
+        guard = examples.guard
+        if not isinstance(guard, DenseShield) or guard.rerank is None or scoring.score is None:
+            return await self._send(stage, scoring.upstream, want)
+        if stage.kind == "nearest_with_mmr":
+            return await self._diversified(stage, scoring, guard, want)
+        if scoring.target is not None:
+            return await self._certified(stage, scoring, guard, want)
+        return await self._rescored(stage, scoring, guard, want)
+
+    async def _send(self, stage: Stage, query: q.Query | None, want: Want) -> Points:
+        """A stage whose scores at rest are the ones to answer with."""
+        ask = self._ask(stage, query, want, record=bool(want.vectors))
+        ask.limit, ask.offset = stage.limit, stage.offset
+        if stage.threshold is not None:
+            ask.score_threshold = stage.threshold
+        return list((await self.session.call(_QUERY, ask, q.QueryResponse)).result)
+
+    def _ask(self, stage: Stage, query: q.Query | None, want: Want, *, record: bool) -> q.QueryPoints:
+        ask = q.QueryPoints(collection_name=self.collection)
+        self._read_options(ask)
+        if query is not None:
+            ask.query.CopyFrom(query)
+        if stage.using:
+            ask.using = stage.using
+        if stage.filter is not None:
+            ask.filter.CopyFrom(stage.filter)
+        if stage.params is not None:
+            ask.params.CopyFrom(stage.params)
+        ask.with_payload.CopyFrom(stored_selector(want.payload, record=record))
+        ask.with_vectors.CopyFrom(vectors_selector(list(want.vectors), list(self.shield.vectors)))
+        return ask
+
+    def _read_options(self, ask: q.QueryPoints | q.GetPoints) -> None:
+        if self.source.HasField("read_consistency"):
+            ask.read_consistency.CopyFrom(self.source.read_consistency)
+        if self.source.HasField("shard_key_selector"):
+            ask.shard_key_selector.CopyFrom(self.source.shard_key_selector)
+        if self.source.HasField("timeout"):
+            ask.timeout = self.source.timeout
+
+    async def _certified(self, stage: Stage, scoring: Scoring, guard: DenseShield, want: Want) -> Points:
+        """Nearest, exactly: fetch pages until no unread point can plausibly belong to the answer."""
+        rule = guard.rerank
+        assert rule is not None and scoring.target is not None  # noqa: S101 - the caller chose this path by them
+        wanted = stage.offset + stage.limit
+        batch = _Batch(scoring, guard.distance)
+        certificate = Certificate.of(_query_rows(scoring.target), guard.distance, guard.noise_ratio, rule.certainty)
+        fetched = 0
+        while (target := next_page(fetched, rule.first_page, rule.max_candidates, wanted)) > fetched:
+            page = await self._page(stage, scoring.upstream, want, fetched, target - fetched)
+            batch.add(page, self._opened(page, stage.using))
+            exhausted = len(page) < target - fetched
+            fetched = target
+            if exhausted or batch.settled(certificate, wanted, stage.threshold):
+                break
+        return batch.answer(stage)
+
+    async def _rescored(self, stage: Stage, scoring: Scoring, guard: DenseShield, want: Want) -> Points:
+        """Other strategies: candidates from the index at rest, exact scores; completeness is not certified."""
+        rule = guard.rerank
+        assert rule is not None  # noqa: S101 - the caller chose this path by it
+        wanted = stage.offset + stage.limit
+        size = max(wanted, min(max(rule.first_page, _UNCERTIFIED_FACTOR * wanted), rule.max_candidates))
+        batch = _Batch(scoring, scoring.distance)
+        page = await self._page(stage, scoring.upstream, want, 0, size)
+        batch.add(page, self._opened(page, stage.using))
+        return batch.answer(stage)
+
+    async def _diversified(self, stage: Stage, scoring: Scoring, guard: DenseShield, want: Want) -> Points:
+        """MMR over exactly found candidates (Carbonell & Goldstein 1998, as Qdrant does it)."""
+        assert stage.query is not None and scoring.target is not None  # noqa: S101 - the caller chose this path by them
+        mmr = stage.query.nearest_with_mmr.mmr
+        diversity = mmr.diversity if mmr.HasField("diversity") else _DEFAULT_DIVERSITY
+        candidates = mmr.candidates_limit if mmr.HasField("candidates_limit") else stage.limit
+        wanted = stage.offset + stage.limit
+        plain = replace(scoring, upstream=q.Query(nearest=scoring.upstream.nearest_with_mmr.nearest))
+        pool = replace(stage, limit=max(candidates, 1), offset=0)
+        everything = replace(want, vectors=tuple(dict.fromkeys((*want.vectors, stage.using))))
+        found = await self._certified(pool, plain, guard, everything)
+        if not found:
+            return []
+        exact = self._opened(found, stage.using)
+        relevance = _inner(np.array([point.score for point in found], np.float32), guard.distance)
+        picks = maximal_marginal_relevance(relevance, _pairwise(exact, guard.distance), diversity, wanted)
+        return [found[i] for i in picks[stage.offset :]]
+
+    async def _page(self, stage: Stage, query: q.Query, want: Want, offset: int, limit: int) -> Points:
+        names = tuple(dict.fromkeys((*want.vectors, stage.using)))
+        ask = self._ask(stage, query, replace(want, vectors=names), record=True)
+        ask.offset, ask.limit = offset, limit
+        return list((await self.session.call(_QUERY, ask, q.QueryResponse)).result)
+
+    def _opened(self, points: Sequence[q.ScoredPoint], name: str) -> list[wire.AnyVector]:
+        exact = reveal.open_vectors(self.shield, points, name)
+        if len(exact.vectors) != len(points):
+            raise Unreadable
+        return exact.vectors
+
+    async def _merge(self, stage: Stage, want: Want) -> Points:
+        if stage.query is None:
+            raise InvalidArgument(
+                "Bad request: A query is needed to merge the prefetches. "
+                "Can't have prefetches without defining a query."
+            )
+        sources = await asyncio.gather(*(self.run(prefetch, NOTHING) for prefetch in stage.prefetch))
+        kind = stage.kind
+        if kind in ("fusion", "rrf"):
+            ranking = _fused(stage.query, [_ranking(points) for points in sources])
+            page = ranking.cut(stage.limit, stage.offset, stage.threshold)
+            return await self.hydrated(page, sources, want)
+        keys = list(dict.fromkeys(key_of(point.id) for points in sources for point in points))
+        if not keys:
+            return []
+        if kind == "formula":
+            return await self._formula(stage, keys, sources, want)
+        union = filters.merged(stage.filter, filters.only_ids([id_message(key) for key in keys]))
+        # Every point that the prefetches found is read, so that exact scores decide.
+        whole = replace(self, shield=self.shield.reading(stage.using, len(keys)))
+        return await whole._leaf(replace(stage, prefetch=(), filter=union), want)
+
+    async def _formula(self, stage: Stage, keys: list[PointId], sources: Sequence[Points], want: Want) -> Points:
+        assert stage.query is not None  # noqa: S101 - the caller looked at its variant
+        rankings = [_ranking(points) for points in sources]
+        ranking = await evaluate_formula(stage, keys, rankings, self.session, self.shield, self.collection, self.source)
+        return await self.hydrated(ranking, sources, want)
+
+    async def hydrated(self, ranking: Ranking, sources: Sequence[Points], want: Want) -> Points:
+        """Ranked points with what the client wants of them; one that vanished meanwhile is left out."""
+        versions = {key_of(point.id): point.version for points in sources for point in points}
+        answer = [
+            q.ScoredPoint(id=id_message(key), score=float(score), version=versions[key])
+            for key, score in zip(ranking.ids, ranking.scores, strict=True)
+        ]
+        if want.nothing or not answer:
+            return answer
+        ask = q.GetPoints(collection_name=self.collection, ids=[point.id for point in answer])
+        self._read_options(ask)
+        ask.with_payload.CopyFrom(stored_selector(want.payload, record=bool(want.vectors)))
+        ask.with_vectors.CopyFrom(vectors_selector(list(want.vectors), list(self.shield.vectors)))
+        stored = {key_of(p.id): p for p in (await self.session.call(_GET, ask, q.GetResponse)).result}
+        for point in answer:
+            record = stored.get(key_of(point.id))
+            if record is not None:
+                point.vectors.CopyFrom(record.vectors)
+                point.payload.MergeFrom(record.payload)
+        return [point for point in answer if key_of(point.id) in stored]
+
+
+class _Batch:
+    """Candidates read so far, opened and scored."""
+
+    def __init__(self, scoring: Scoring, distance: Distance) -> None:
+        self._score = scoring.score
+        self._distance = distance
+        self._points: dict[PointId, q.ScoredPoint] = {}
+        self._exact: list[float] = []
+        self._worst: float | None = None
+        self._largest_norm = 0.0
+
+    def add(self, page: Sequence[q.ScoredPoint], vectors: Sequence[wire.AnyVector]) -> None:
+        """Take a page in the database's order; a point seen before (pages of an index may overlap) counts once."""
+        fresh = [
+            (point, vector) for point, vector in zip(page, vectors, strict=True) if key_of(point.id) not in self._points
+        ]
+        if page:
+            self._worst = page[-1].score
+        if not fresh or self._score is None:
+            return
+        opened = [vector for _, vector in fresh]
+        self._exact.extend(self._score(opened).tolist())
+        self._largest_norm = max(self._largest_norm, *(_largest_norm(vector) for vector in opened))
+        for point, _ in fresh:
+            self._points[key_of(point.id)] = point
+
+    def settled(self, certificate: Certificate, wanted: int, threshold: float | None) -> bool:
+        """Whether no unread point can plausibly belong to the answer."""
+        kth = kth_score(np.array(self._exact, np.float32), wanted, self._distance, threshold)
+        if kth is None or self._worst is None:
+            return False
+        return certificate.settled(kth, self._worst, self._largest_norm)
+
+    def answer(self, stage: Stage) -> Points:
+        """The stage's page of the best, with exact scores."""
+        exact = np.array(self._exact, np.float32)
+        keys = list(self._points)
+        chosen = top_k(keys, exact, stage.limit, self._distance, offset=stage.offset, score_threshold=stage.threshold)
+        points = []
+        for i in chosen:
+            point = self._points[keys[i]]
+            point.score = float(exact[i])
+            points.append(point)
+        return points
+
+
+def _largest_norm(vector: wire.AnyVector) -> float:
+    rows = vector.rows if isinstance(vector, wire.Multi) else vector.data  # type: ignore[union-attr]
+    return float(np.sqrt(np.einsum("...d,...d->...", rows, rows).max()))
+
+
+def _query_rows(target: wire.AnyVector) -> FloatArray:
+    return target.rows if isinstance(target, wire.Multi) else target.data[np.newaxis]  # type: ignore[union-attr]
+
+
+def _inner(score: FloatArray, distance: Distance) -> FloatArray:
+    """Reported scores as inner similarities (`metric.reported` turned back)."""
+    return score if bigger_is_better(distance) else -np.square(score)
+
+
+def _pairwise(vectors: Sequence[wire.AnyVector], distance: Distance) -> FloatArray:
+    if isinstance(vectors[0], wire.Multi):
+        documents = [v.rows for v in vectors if isinstance(v, wire.Multi)]
+        return np.stack([max_sim_similarities(rows, documents, distance) for rows in documents])
+    matrix = np.stack([v.data for v in vectors if isinstance(v, wire.Dense)])
+    return similarities(matrix, matrix, distance)
+
+
+def pairwise_scores(vectors: Sequence[wire.AnyVector], distance: Distance) -> FloatArray:
+    """Reported scores of every exact vector as the query against every other, `(n, n)` float32."""
+    return reported(_pairwise(vectors, distance), distance)
+
+
+def _ranking(points: Sequence[q.ScoredPoint]) -> Ranking:
+    return Ranking(tuple(key_of(p.id) for p in points), np.array([p.score for p in points], np.float32))
+
+
+def _fused(query: q.Query, sources: Sequence[Ranking]) -> Ranking:
+    if query.WhichOneof("variant") == "rrf":
+        k = query.rrf.k if query.rrf.HasField("k") else DEFAULT_RRF_K
+        weights = list(query.rrf.weights) or None
+        return reciprocal_rank_fusion([source.ids for source in sources], k=k, weights=weights)
+    if query.fusion == q.Fusion.DBSF:
+        return distribution_based_score_fusion(sources)
+    if query.fusion == q.Fusion.RRF:
+        return reciprocal_rank_fusion([source.ids for source in sources])
+    raise Refused(f"fusion {query.fusion} is not known to VecGuard")

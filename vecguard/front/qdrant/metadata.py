@@ -1,0 +1,123 @@
+"""The collection metadata that Qdrant keeps for us: manifest, vector records, and index types as clients declared them.
+
+Our keys are `_vg` (the manifest's core), `_vg.vector.<name>` (a vector's record) and `_vg.index.<path>` (a payload
+index). Clients never see them; a client's own metadata is sealed leaf by leaf, keys excepted.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, MutableMapping
+from typing import Final
+
+from google.protobuf.message import DecodeError
+from qdrant_client import grpc as q
+
+from vecguard.catalog import StoredManifest
+from vecguard.errors import InvalidArgument, UpstreamFailure, Unreadable
+from vecguard.fields import Fields
+from vecguard.front.qdrant.payloads import protect_map, reveal_map
+from vecguard.manifest import Manifest, VectorRecord, pack_core, pack_vector
+from vecguard.keys.ring import KeyRing
+from vecguard.upstream import Upstream
+
+CORE: Final = "_vg"
+_VECTOR: Final = "_vg.vector."
+_INDEX: Final = "_vg.index."
+# Where a client's metadata stands among the sealed paths; no payload path of a policy can name it by accident.
+_PLACE: Final = ("$metadata",)
+
+
+def core_metadata(manifest: Manifest, vectors: list[VectorRecord], ring: KeyRing) -> dict[str, q.Value]:
+    """The metadata of a new protected collection."""
+    texts = {CORE: pack_core(manifest, ring)}
+    texts.update({_VECTOR + record.name: pack_vector(record, manifest, ring) for record in vectors})
+    return {key: q.Value(string_value=text) for key, text in texts.items()}
+
+
+def vector_metadata(record: VectorRecord, manifest: Manifest, ring: KeyRing) -> dict[str, q.Value]:
+    """The metadata of one vector name that is added later."""
+    return {_VECTOR + record.name: q.Value(string_value=pack_vector(record, manifest, ring))}
+
+
+def without_vector(name: str) -> dict[str, q.Value]:
+    """Metadata that removes a vector's record: null deletes a key in Qdrant's merge."""
+    return {_VECTOR + name: q.Value(null_value=q.NullValue.NULL_VALUE)}
+
+
+def index_metadata(field: str, declared: q.CreateFieldIndexCollection) -> dict[str, q.Value]:
+    """Metadata that remembers what index a client declared on a stored field."""
+    kept = q.CreateFieldIndexCollection()
+    if declared.HasField("field_type"):
+        kept.field_type = declared.field_type
+    if declared.HasField("field_index_params"):
+        kept.field_index_params.CopyFrom(declared.field_index_params)
+    return {_INDEX + field: q.Value(string_value=base64.b64encode(kept.SerializeToString()).decode())}
+
+
+def without_index(field: str) -> dict[str, q.Value]:
+    """Metadata that forgets a declared index."""
+    return {_INDEX + field: q.Value(null_value=q.NullValue.NULL_VALUE)}
+
+
+def declared_indexes(metadata: Mapping[str, q.Value]) -> dict[str, q.CreateFieldIndexCollection]:
+    """Declared indexes by stored field.
+
+    Raises:
+        Unreadable: one is damaged.
+    """
+    found = {}
+    for key, value in metadata.items():
+        if key.startswith(_INDEX):
+            try:
+                message = q.CreateFieldIndexCollection.FromString(base64.b64decode(value.string_value, validate=True))
+            except (binascii.Error, ValueError, DecodeError):
+                raise Unreadable from None
+            found[key.removeprefix(_INDEX)] = message
+    return found
+
+
+def seal_client_metadata(metadata: MutableMapping[str, q.Value], fields: Fields, manifest: Manifest) -> None:
+    """Seal a client's collection metadata in place.
+
+    Raises:
+        InvalidArgument: a key is one of ours.
+    """
+    for key in metadata:
+        if key == CORE or key.startswith(f"{CORE}."):
+            raise InvalidArgument(f"collection metadata key `{key}` is reserved for VecGuard")
+    protect_map(metadata, _PLACE, fields, manifest.uuid.bytes)
+
+
+def client_metadata(metadata: MutableMapping[str, q.Value], fields: Fields, manifest: Manifest) -> None:
+    """Turn stored metadata into the client's, in place.
+
+    Raises:
+        Unreadable: a value does not authenticate.
+    """
+    for key in [key for key in metadata if key == CORE or key.startswith(f"{CORE}.")]:
+        del metadata[key]
+    reveal_map(metadata, _PLACE, fields, manifest.uuid.bytes)
+
+
+async def read_manifest(upstream: Upstream, name: str, timeout: float | None) -> StoredManifest | None:  # noqa: ASYNC109 - a gRPC deadline
+    """A collection's stored manifest; None where it has none.
+
+    Raises:
+        UpstreamFailure: the collection does not exist, or the database cannot be reached.
+        Unreadable: vector records without a manifest.
+    """
+    ask = q.GetCollectionInfoRequest(collection_name=name)
+    answer = await upstream.call("/qdrant.Collections/Get", ask, q.GetCollectionInfoResponse, timeout)
+    if not answer.HasField("result"):
+        raise UpstreamFailure("INTERNAL", "the vector database described a collection without saying anything of it")
+    metadata = answer.result.config.metadata
+    vectors = {
+        key.removeprefix(_VECTOR): value.string_value for key, value in metadata.items() if key.startswith(_VECTOR)
+    }
+    if CORE not in metadata:
+        if vectors:
+            raise Unreadable
+        return None
+    return StoredManifest(metadata[CORE].string_value, vectors)

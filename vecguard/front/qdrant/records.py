@@ -1,0 +1,82 @@
+"""The record's entry that lies beside each stored point: `_vg = {"m": manifest, "v": {name: entry}, "n": {...}}`.
+
+`v` holds the entry of each vector name. A vector that is updated on its own cannot be written in one atomic operation
+with its entry, so the new entry goes to `n` first, then the vector, then the entry to `v`: whatever a crash or another
+writer leaves, the vector that is stored fits an entry in `v` or `n`, and the sealed sketch tells which.
+`n` is a ring of a few slots, `"<slot>:<name>"`, so that it cannot grow.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, MutableMapping
+from typing import Final
+
+from qdrant_client import grpc as q
+
+from vecguard.catalog import StaleEntry
+from vecguard.errors import Unreadable
+from vecguard.front.qdrant.scope import RECORD
+
+SLOTS: Final = 4
+FINAL: Final = f"{RECORD}.v"
+PENDING: Final = f"{RECORD}.n"
+
+
+def encode(entry: bytes) -> q.Value:
+    """An entry as a payload value."""
+    return q.Value(string_value=base64.urlsafe_b64encode(entry).rstrip(b"=").decode())
+
+
+def _decode(value: q.Value) -> bytes:
+    text = value.string_value
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        raise Unreadable from None
+
+
+def attach(payload: MutableMapping[str, q.Value], manifest: str, entries: Mapping[str, bytes]) -> None:
+    """Put a new record's entry into its stored payload."""
+    fields = payload[RECORD].struct_value.fields
+    fields["m"].string_value = manifest
+    final = fields["v"].struct_value
+    final.SetInParent()
+    for name, entry in entries.items():
+        final.fields[name].CopyFrom(encode(entry))
+
+
+def pending_key(name: str, entry: bytes) -> str:
+    """Where in the ring `n` a new entry goes: a slot by its own (random-looking) bytes."""
+    return f"{entry[-1] % SLOTS}:{name}"
+
+
+class Record:
+    """A stored point's `_vg`, read."""
+
+    def __init__(self, payload: Mapping[str, q.Value], manifest: str) -> None:
+        """Raises:
+        StaleEntry: the record belongs to another manifest than `manifest`.
+        Unreadable: there is none, or it is malformed.
+        """
+        if RECORD not in payload:
+            raise Unreadable
+        self._fields = payload[RECORD].struct_value.fields
+        if "m" not in self._fields:
+            raise Unreadable
+        if self._fields["m"].string_value != manifest:
+            raise StaleEntry
+
+    def entries(self, name: str) -> list[bytes]:
+        """Entries that the vector `name` may fit, the likeliest first."""
+        found: list[bytes] = []
+        if "v" in self._fields:
+            final = self._fields["v"].struct_value.fields
+            if name in final:
+                found.append(_decode(final[name]))
+        if "n" in self._fields:
+            pending = self._fields["n"].struct_value.fields
+            keys = (f"{slot}:{name}" for slot in range(SLOTS))
+            found.extend(_decode(pending[key]) for key in keys if key in pending)
+        return found

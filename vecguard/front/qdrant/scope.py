@@ -1,0 +1,76 @@
+"""Where a client's payload lies inside a stored point, and what else lies beside it.
+
+A stored payload is `{"_p": {the client's payload, leaf by leaf protected}, "_vg": {the record's entry}}`. Keeping the
+client's payload under one key makes Overwrite and Clear single atomic operations upstream (set or delete `_p`), so that
+neither can lose `_vg`, and no key of a client can collide with ours.
+"""
+
+from __future__ import annotations
+
+from qdrant_client import grpc as q
+
+from vecguard.errors import InvalidArgument
+
+PAYLOAD = "_p"
+RECORD = "_vg"
+
+
+def stored_path(path: str) -> str:
+    """The client's payload path as it is stored."""
+    return f"{PAYLOAD}.{path}"
+
+
+def client_path(path: str) -> str | None:
+    """The client's form of a stored path; None for what is ours alone."""
+    return path.removeprefix(f"{PAYLOAD}.") if path.startswith(f"{PAYLOAD}.") else None
+
+
+def wants_payload(selector: q.WithPayloadSelector) -> bool:
+    """Whether a selector asks for any payload (an empty message asks for none, as in Qdrant)."""
+    kind = selector.WhichOneof("selector_options")
+    return kind in ("include", "exclude") or (kind == "enable" and selector.enable)
+
+
+def stored_selector(selector: q.WithPayloadSelector, *, record: bool) -> q.WithPayloadSelector:
+    """The payload selector to send upstream.
+
+    `record` says whether the record's entry is needed to open vectors; opening payload needs none of it.
+    """
+    kind = selector.WhichOneof("selector_options")
+    extra = [RECORD] if record else []
+    if kind == "include":
+        paths = [stored_path(path) for path in selector.include.fields]
+        return q.WithPayloadSelector(include=q.PayloadIncludeSelector(fields=[*paths, *extra]))
+    if kind == "exclude":
+        paths = [stored_path(path) for path in selector.exclude.fields]
+        return q.WithPayloadSelector(exclude=q.PayloadExcludeSelector(fields=[*paths, *([] if record else [RECORD])]))
+    if kind == "enable" and selector.enable:
+        paths = [PAYLOAD, *extra]
+        return q.WithPayloadSelector(include=q.PayloadIncludeSelector(fields=paths))
+    if record:
+        return q.WithPayloadSelector(include=q.PayloadIncludeSelector(fields=[RECORD]))
+    return q.WithPayloadSelector(enable=False)
+
+
+def wanted_vectors(selector: q.WithVectorsSelector, names: list[str]) -> list[str]:
+    """Names of the vectors that a selector asks for, out of the collection's.
+
+    Raises:
+        InvalidArgument: a name is not a vector of the collection.
+    """
+    kind = selector.WhichOneof("selector_options")
+    if kind == "include":
+        for name in selector.include.names:
+            if name not in names:
+                raise InvalidArgument(f"Wrong input: Not existing vector name error: {name}")
+        return list(selector.include.names)
+    return list(names) if kind == "enable" and selector.enable else []
+
+
+def vectors_selector(names: list[str], everything: list[str]) -> q.WithVectorsSelector:
+    """The selector for exactly `names`; the whole set is asked for by `enable`, as the default vector "" demands."""
+    if not names:
+        return q.WithVectorsSelector(enable=False)
+    if set(names) == set(everything):
+        return q.WithVectorsSelector(enable=True)
+    return q.WithVectorsSelector(include=q.VectorsSelector(names=names))

@@ -1,0 +1,211 @@
+"""Serving Qdrant's collection RPCs: a protected collection gets its manifest at birth and is shown as its client made it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from qdrant_client import grpc as q
+
+from vecguard.errors import InvalidArgument
+from vecguard.fields import Fields
+from vecguard.front.qdrant import metadata as meta
+from vecguard.front.qdrant.declared import dense_record, records, sparse_record
+from vecguard.front.qdrant.scope import client_path, stored_path
+from vecguard.manifest import Manifest
+from vecguard.pipeline import Session
+from vecguard.policy.paths import parse, render
+from vecguard.seal.fields import FieldSealer
+from vecguard.shield import Shield
+
+_UPDATE: Final = "/qdrant.Collections/Update"
+_INDEXABLE: Final = (
+    q.FieldType.FieldTypeKeyword,
+    q.FieldType.FieldTypeInteger,
+    q.FieldType.FieldTypeBool,
+    q.FieldType.FieldTypeUuid,
+)
+
+
+async def create(ask: q.CreateCollection, session: Session) -> q.CollectionOperationResponse:
+    """`Collections/Create`."""
+    policy = session.grant("write", ask.collection_name).collection_policy
+    if policy is not None and policy.protected:
+        vectors = records(ask, policy)
+        manifest, ring = await asyncio.to_thread(
+            Manifest.new, ask.collection_name, policy.payload, session.catalog.provider
+        )
+        fields = Fields(policy.payload, FieldSealer(ring, manifest.uuid.bytes), policy.rule_for)
+        meta.seal_client_metadata(ask.metadata, fields, manifest)
+        for key, value in meta.core_metadata(manifest, vectors, ring).items():
+            ask.metadata[key].CopyFrom(value)
+    try:
+        return await session.call("/qdrant.Collections/Create", ask, q.CollectionOperationResponse)
+    finally:
+        session.catalog.forget()
+
+
+async def update(ask: q.UpdateCollection, session: Session) -> q.CollectionOperationResponse:
+    """`Collections/Update`."""
+    entry = await session.open(ask.collection_name, "write")
+    if entry.shield is not None:
+        meta.seal_client_metadata(ask.metadata, entry.shield.fields, entry.shield.manifest)
+    return await session.call(_UPDATE, ask, q.CollectionOperationResponse)
+
+
+async def delete(ask: q.DeleteCollection, session: Session) -> q.CollectionOperationResponse:
+    """`Collections/Delete`: the wrapped keys go with the collection's metadata."""
+    session.grant("write", ask.collection_name)
+    try:
+        return await session.call("/qdrant.Collections/Delete", ask, q.CollectionOperationResponse)
+    finally:
+        session.catalog.forget()
+
+
+async def info(ask: q.GetCollectionInfoRequest, session: Session) -> q.GetCollectionInfoResponse:
+    """`Collections/Get`."""
+    entry = await session.open(ask.collection_name, "read")
+    answer = await session.call("/qdrant.Collections/Get", ask, q.GetCollectionInfoResponse)
+    if entry.shield is not None:
+        _show(answer.result, entry.shield)
+    return answer
+
+
+def _show(shown: q.CollectionInfo, shield: Shield) -> None:
+    """Turn a stored collection's description into that of the collection that the client made."""
+    declared = meta.declared_indexes(shown.config.metadata)
+    schema = {path: info for path in shown.payload_schema if (info := shown.payload_schema[path])}
+    clear: dict[str, q.PayloadSchemaInfo] = {}
+    for path, info in schema.items():
+        own = client_path(path)
+        if own is None:
+            continue
+        kept = q.PayloadSchemaInfo()
+        kept.CopyFrom(info)
+        if path in declared:
+            _show_declared(kept, declared[path])
+        clear[own] = kept
+    shown.payload_schema.clear()
+    for path, info in clear.items():
+        shown.payload_schema[path].CopyFrom(info)
+    meta.client_metadata(shown.config.metadata, shield.fields, shield.manifest)
+
+
+def _show_declared(info: q.PayloadSchemaInfo, declared: q.CreateFieldIndexCollection) -> None:
+    if declared.HasField("field_type"):
+        # Both enums list the same kinds in the same order; the schema's starts with UnknownType.
+        info.data_type = declared.field_type + 1  # type: ignore[assignment]
+    info.ClearField("params")
+    if declared.HasField("field_index_params"):
+        info.params.CopyFrom(declared.field_index_params)
+
+
+async def create_index(ask: q.CreateFieldIndexCollection, session: Session) -> q.PointsOperationResponse:
+    """`Points/CreateFieldIndex`: on a searchable field the index at rest is of keywords, whatever was declared."""
+    rpc = "/qdrant.Points/CreateFieldIndex"
+    entry = await session.open(ask.collection_name, "write")
+    shield = entry.shield
+    if shield is None:
+        return await session.call(rpc, ask, q.PointsOperationResponse)
+    mode = shield.fields.require(ask.field_name, (), ("plain", "searchable"), "a payload index")
+    ask.field_name = stored_path(ask.field_name)
+    if mode == "plain":
+        return await session.call(rpc, ask, q.PointsOperationResponse)
+    _check_indexable(ask)
+    await _update_metadata(ask.collection_name, meta.index_metadata(ask.field_name, ask), session)
+    stored = q.CreateFieldIndexCollection()
+    stored.CopyFrom(ask)
+    stored.field_type = q.FieldType.FieldTypeKeyword
+    stored.ClearField("field_index_params")
+    _keep_placement(ask.field_index_params, stored)
+    return await session.call(rpc, stored, q.PointsOperationResponse)
+
+
+def _check_indexable(ask: q.CreateFieldIndexCollection) -> None:
+    if ask.HasField("field_type") and ask.field_type not in _INDEXABLE:
+        kind = q.FieldType.Name(ask.field_type).removeprefix("FieldType").lower()
+        path = render(parse(client_path(ask.field_name) or ask.field_name))
+        raise InvalidArgument(
+            f"a {kind} index cannot work on field `{path}`: its mode is searchable, which keeps equality only; "
+            "it needs mode plain"
+        )
+
+
+def _keep_placement(params: q.PayloadIndexParams, stored: q.CreateFieldIndexCollection) -> None:
+    """Carry over what a keyword index understands: tenancy and where the index is kept."""
+    kind = params.WhichOneof("index_params")
+    if kind is None:
+        return
+    declared = getattr(params, kind)
+    keyword = stored.field_index_params.keyword_index_params
+    keyword.SetInParent()
+    for name in ("is_tenant", "on_disk", "enable_hnsw", "memory"):
+        if name in declared.DESCRIPTOR.fields_by_name and declared.HasField(name):
+            setattr(keyword, name, getattr(declared, name))
+
+
+async def delete_index(ask: q.DeleteFieldIndexCollection, session: Session) -> q.PointsOperationResponse:
+    """`Points/DeleteFieldIndex`."""
+    entry = await session.open(ask.collection_name, "write")
+    if entry.shield is not None:
+        parse(ask.field_name)
+        ask.field_name = stored_path(ask.field_name)
+        await _update_metadata(ask.collection_name, meta.without_index(ask.field_name), session)
+    return await session.call("/qdrant.Points/DeleteFieldIndex", ask, q.PointsOperationResponse)
+
+
+async def _update_metadata(collection: str, changes: dict[str, q.Value], session: Session) -> None:
+    ask = q.UpdateCollection(collection_name=collection, metadata=changes)
+    await session.call(_UPDATE, ask, q.CollectionOperationResponse)
+
+
+async def create_vector_name(ask: q.CreateVectorNameRequest, session: Session) -> q.PointsOperationResponse:
+    """`Points/CreateVectorName`: the record comes first, so that no vector can exist without one."""
+    entry = await session.open(ask.collection_name, "write")
+    shield = entry.shield
+    rpc = "/qdrant.Points/CreateVectorName"
+    if shield is None:
+        return await session.call(rpc, ask, q.PointsOperationResponse)
+    name = ask.vector_name
+    if name not in shield.vectors:
+        record = (
+            sparse_record(name, shield.policy)
+            if ask.HasField("sparse_config")
+            else dense_record(name, ask.dense_config, shield.policy)
+        )
+        await _update_metadata(ask.collection_name, meta.vector_metadata(record, shield.manifest, shield.ring), session)
+    session.written.clear()  # the manifest changes on purpose here
+    try:
+        return await session.call(rpc, ask, q.PointsOperationResponse)
+    finally:
+        session.catalog.forget()
+
+
+async def delete_vector_name(ask: q.DeleteVectorNameRequest, session: Session) -> q.PointsOperationResponse:
+    """`Points/DeleteVectorName`: the record goes last, so that no vector can exist without one."""
+    entry = await session.open(ask.collection_name, "write")
+    answer = await session.call("/qdrant.Points/DeleteVectorName", ask, q.PointsOperationResponse)
+    if entry.shield is not None:
+        session.written.clear()  # the manifest changes on purpose here
+        await _update_metadata(ask.collection_name, meta.without_vector(ask.vector_name), session)
+        session.catalog.forget()
+    return answer
+
+
+async def update_aliases(ask: q.ChangeAliases, session: Session) -> q.CollectionOperationResponse:
+    """`Collections/UpdateAliases`: an alias is granted like the collection that it names."""
+    for action in ask.actions:
+        kind = action.WhichOneof("action")
+        if kind == "create_alias":
+            session.grant("write", action.create_alias.collection_name)
+        elif kind == "rename_alias":
+            await session.open(action.rename_alias.old_alias_name, "write")
+        elif kind == "delete_alias":
+            await session.open(action.delete_alias.alias_name, "write")
+        else:
+            raise InvalidArgument("Wrong input: an alias action is empty, or of a kind that is not known here")
+    try:
+        return await session.call("/qdrant.Collections/UpdateAliases", ask, q.CollectionOperationResponse)
+    finally:
+        session.written.clear()  # aliases, not records, were written
+        session.catalog.forget()

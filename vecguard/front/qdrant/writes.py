@@ -1,0 +1,242 @@
+"""Writes of points: every vector and payload that a client sends is protected here before it goes on.
+
+All writes but Upsert are expressed as operations of one `UpdateBatch`, so that each kind of operation has one
+implementation, wherever it comes from. One operation of a client may become several (see `records` for why).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+
+import numpy as np
+from qdrant_client import grpc as q
+
+from vecguard.errors import InvalidArgument, LimitExceeded
+from vecguard.front.qdrant import filters, records
+from vecguard.front.qdrant import vectors as wire
+from vecguard.front.qdrant.payloads import point_id_bytes, protect_map, wrap
+from vecguard.front.qdrant.scope import PAYLOAD, stored_path
+from vecguard.policy.paths import parse
+from vecguard.shield import DenseShield, Shield, SparseShield
+
+Operation: TypeAlias = q.PointsUpdateOperation
+SetPayloadLike: TypeAlias = Operation.SetPayload | Operation.OverwritePayload
+Entries: TypeAlias = dict[str, bytes]
+
+_MIXED = "Wrong input: Conversion between sparse and regular vectors failed"
+
+
+def _named(vectors: q.Vectors) -> Iterable[tuple[str, q.Vector]]:
+    kind = vectors.WhichOneof("vectors_options")
+    if kind == "vector":
+        yield "", vectors.vector
+    elif kind == "vectors":
+        yield from vectors.vectors.vectors.items()
+
+
+def protect_vectors(shield: Shield, ids: Sequence[bytes], holders: Sequence[q.Vectors]) -> list[Entries]:
+    """Protect the vectors of `n` points in place; what each point's record must hold, by vector name.
+
+    Raises:
+        InvalidArgument: an unknown vector name, a wrong dimension or kind, a component that is not finite.
+    """
+    entries: list[Entries] = [{} for _ in ids]
+    dense: dict[str, list[tuple[int, q.Vector, wire.Floats]]] = {}
+    for i, vectors in enumerate(holders):
+        for name, message in _named(vectors):
+            guard, vector = shield.vector(name), wire.read(message)
+            if isinstance(guard, DenseShield) and isinstance(vector, wire.Dense) and guard.record.kind == "dense":
+                guard.check_dims(vector.data)
+                dense.setdefault(name, []).append((i, message, vector.data))
+            else:
+                _protect_one(guard, ids[i], name, message, vector, entries[i])
+    for name, batch in dense.items():
+        stored, sealed = shield.dense(name).protect([ids[i] for i, _, _ in batch], np.stack([x for _, _, x in batch]))
+        for (i, message, _), y, entry in zip(batch, stored, sealed, strict=True):
+            wire.write(message, wire.Dense(y))
+            if entry is not None:
+                entries[i][name] = entry
+    return entries
+
+
+def _protect_one(
+    guard: DenseShield | SparseShield,
+    point_id: bytes,
+    name: str,
+    message: q.Vector,
+    vector: wire.AnyVector,
+    entries: Entries,
+) -> None:
+    """Protect one sparse vector or multivector in place."""
+    if isinstance(guard, SparseShield) != isinstance(vector, wire.Sparse):
+        raise InvalidArgument(_MIXED)
+    if isinstance(guard, SparseShield) and isinstance(vector, wire.Sparse):
+        indices, values, entry = guard.protect(point_id, vector.indices, vector.values)
+        wire.write(message, wire.Sparse(indices, values))
+        entries[name] = entry
+        return
+    assert isinstance(guard, DenseShield)  # noqa: S101 - the other kind was handled above
+    if isinstance(vector, wire.Multi) and guard.record.kind == "dense":
+        raise InvalidArgument("Wrong input: Conversion between multi and regular vectors failed")
+    rows = vector.rows if isinstance(vector, wire.Multi) else vector.data[np.newaxis]  # type: ignore[union-attr]
+    stored, sealed = guard.protect_rows(point_id, rows)
+    wire.write(message, wire.Multi(stored) if isinstance(vector, wire.Multi) else wire.Dense(stored[0]))
+    if sealed is not None:
+        entries[name] = sealed
+
+
+def protect_points(shield: Shield, points: Sequence[q.PointStruct]) -> None:
+    """Protect whole points in place: vectors, payload, and the record's entry beside them.
+
+    Raises:
+        InvalidArgument: see `protect_vectors`; or an id is missing or no UUID.
+        LimitExceeded: more points than the policy allows in one write.
+    """
+    if len(points) > shield.limits.max_batch:
+        raise LimitExceeded(f"{len(points)} points in one write: the policy allows {shield.limits.max_batch}")
+    ids = [point_id_bytes(point.id) for point in points]
+    entries = protect_vectors(shield, ids, [point.vectors for point in points])
+    manifest = shield.manifest.short_id
+    for point, point_id, sealed in zip(points, ids, entries, strict=True):
+        payload = point.payload
+        if payload:
+            wrapped = wrap(payload, shield.fields, point_id)
+            payload[PAYLOAD].CopyFrom(wrapped)
+        records.attach(payload, manifest, sealed)
+
+
+def _rewrite_selector(selector: q.PointsSelector, shield: Shield) -> None:
+    if selector.WhichOneof("points_selector_one_of") == "filter":
+        filters.rewrite(selector.filter, shield.fields)
+
+
+def _ids_selector(point_id: q.PointId) -> q.PointsSelector:
+    return q.PointsSelector(points=q.PointsIdsList(ids=[point_id]))
+
+
+def _payload_place(operation: SetPayloadLike, *, whole: bool) -> tuple[tuple[str, ...], str]:
+    """The keys that the operation's payload lies under, and the stored path that it is set at."""
+    if whole or not operation.HasField("key"):
+        return (), PAYLOAD
+    return parse(operation.key), stored_path(operation.key)
+
+
+def _set_payload(operation: SetPayloadLike, shield: Shield, *, whole: bool) -> list[Operation]:
+    """Set (merge) a payload, or with `whole` replace it: one stored operation a point, since sealing binds the point.
+
+    Where the points are selected by a filter their ids are not known, and the sealed values are marked as unbound.
+    Overwriting ignores `key`, as Qdrant does.
+    """
+    keys, place = _payload_place(operation, whole=whole)
+    by_ids = operation.points_selector.WhichOneof("points_selector_one_of") == "points"
+    targets: Sequence[q.PointId | None] = list(operation.points_selector.points.ids) if by_ids else [None]
+    if not by_ids:
+        _rewrite_selector(operation.points_selector, shield)
+    operations = []
+    for target in targets:
+        one = Operation.SetPayload(payload=operation.payload)
+        one.points_selector.CopyFrom(operation.points_selector if target is None else _ids_selector(target))
+        if operation.HasField("shard_key_selector"):
+            one.shard_key_selector.CopyFrom(operation.shard_key_selector)
+        bound = None if target is None else point_id_bytes(target)
+        if whole:
+            wrapped = wrap(one.payload, shield.fields, bound)
+            one.payload[PAYLOAD].CopyFrom(wrapped)
+        else:
+            protect_map(one.payload, keys, shield.fields, bound)
+            one.key = place
+        operations.append(Operation(set_payload=one))
+    return operations or [Operation(set_payload=Operation.SetPayload(points_selector=operation.points_selector))]
+
+
+def _update_vectors(operation: Operation.UpdateVectors, shield: Shield) -> list[Operation]:
+    """Pending entries, then the vectors, then the final entries; `records` says why."""
+    if len(operation.points) > shield.limits.max_batch:
+        raise LimitExceeded(f"{len(operation.points)} points in one write: the policy allows {shield.limits.max_batch}")
+    if operation.HasField("update_filter"):
+        filters.rewrite(operation.update_filter, shield.fields)
+    ids = [point_id_bytes(point.id) for point in operation.points]
+    entries = protect_vectors(shield, ids, [point.vectors for point in operation.points])
+    pending, final = [], []
+    for point, sealed in zip(operation.points, entries, strict=True):
+        if not sealed:
+            continue
+        slots = {records.pending_key(name, entry): records.encode(entry) for name, entry in sealed.items()}
+        pending.append(_set_entries(operation, point.id, records.PENDING, slots))
+        names = {name: records.encode(entry) for name, entry in sealed.items()}
+        final.append(_set_entries(operation, point.id, records.FINAL, names))
+    return [*pending, Operation(update_vectors=operation), *final]
+
+
+def _set_entries(
+    operation: Operation.UpdateVectors, point_id: q.PointId, key: str, entries: dict[str, q.Value]
+) -> Operation:
+    one = Operation.SetPayload(payload=entries, key=key, points_selector=_ids_selector(point_id))
+    if operation.HasField("update_filter"):
+        both = filters.merged(filters.only_ids([point_id]), operation.update_filter)
+        one.points_selector.filter.CopyFrom(both or q.Filter())
+    if operation.HasField("shard_key_selector"):
+        one.shard_key_selector.CopyFrom(operation.shard_key_selector)
+    return Operation(set_payload=one)
+
+
+def _delete_payload(operation: Operation.DeletePayload, shield: Shield) -> list[Operation]:
+    _rewrite_selector(operation.points_selector, shield)
+    for i, key in enumerate(operation.keys):
+        parse(key)
+        operation.keys[i] = stored_path(key)
+    return [Operation(delete_payload=operation)]
+
+
+def _clear_payload(selector: q.PointsSelector, shard: q.ShardKeySelector | None, shield: Shield) -> list[Operation]:
+    _rewrite_selector(selector, shield)
+    one = Operation.DeletePayload(keys=[PAYLOAD], points_selector=selector)
+    if shard is not None:
+        one.shard_key_selector.CopyFrom(shard)
+    return [Operation(delete_payload=one)]
+
+
+def _upsert(operation: Operation.PointStructList, shield: Shield) -> list[Operation]:
+    protect_points(shield, operation.points)
+    if operation.HasField("update_filter"):
+        filters.rewrite(operation.update_filter, shield.fields)
+    return [Operation(upsert=operation)]
+
+
+def protect_operation(operation: Operation, shield: Shield) -> list[Operation]:
+    """The stored operations that a client's one operation becomes, in order; at least one.
+
+    Raises:
+        InvalidArgument: malformed, unknown, or not answerable on protected data.
+        LimitExceeded: more points than the policy allows.
+    """
+    kind = operation.WhichOneof("operation")
+    match kind:
+        case "upsert":
+            return _upsert(operation.upsert, shield)
+        case "set_payload":
+            return _set_payload(operation.set_payload, shield, whole=False)
+        case "overwrite_payload":
+            return _set_payload(operation.overwrite_payload, shield, whole=True)
+        case "delete_payload":
+            return _delete_payload(operation.delete_payload, shield)
+        case "clear_payload":
+            clear = operation.clear_payload
+            shard = clear.shard_key_selector if clear.HasField("shard_key_selector") else None
+            return _clear_payload(clear.points, shard, shield)
+        case "clear_payload_deprecated":
+            return _clear_payload(operation.clear_payload_deprecated, None, shield)
+        case "update_vectors":
+            return _update_vectors(operation.update_vectors, shield)
+        case "delete_vectors":
+            _rewrite_selector(operation.delete_vectors.points_selector, shield)
+        case "delete_points":
+            _rewrite_selector(operation.delete_points.points, shield)
+        case "delete_deprecated":
+            _rewrite_selector(operation.delete_deprecated, shield)
+        case _:
+            raise InvalidArgument(
+                "Wrong input: an operation of the batch is empty, or of a kind that is not known here"
+            )
+    return [operation]

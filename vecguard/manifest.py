@@ -1,0 +1,207 @@
+"""The manifest of a protected collection: what must be remembered to open it again, authenticated.
+
+A manifest says which transforms, field modes and key epochs a collection was made with. It is kept with the collection
+itself (Qdrant: collection metadata), as a *core* and one *vector record* a vector name, so that a vector that is added
+later needs no rewrite of the rest. Text form of each: `vgm1.<base64url JSON>.<base64url tag>`, the tag being
+HMAC-SHA256 (RFC 2104) over the first two parts with a subkey of the current epoch's data key. docs/formats.md has it
+byte by byte.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import json
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from vecguard.errors import Unreadable
+from vecguard.keys.key import Key
+from vecguard.keys.provider import KeyProvider
+from vecguard.keys.ring import KeyRing
+from vecguard.metric import Distance
+from vecguard.policy.model import CollectionPolicy, PayloadRule, Recover, TransformSpec
+
+FORMAT: Final = 1
+_PREFIX: Final = "vgm1"
+_TAG_PURPOSE: Final = "manifest"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class VectorRecord(_Record):
+    """How one named vector was declared by the client and is protected at rest."""
+
+    name: str
+    kind: Literal["dense", "multi", "sparse"]
+    dims: int = Field(ge=0)
+    distance: Distance
+    transforms: tuple[TransformSpec, ...]
+    recover: Recover
+    half: bool = False
+    """Whether the backend stores it in half precision, which bounds how exactly it can be recovered."""
+
+
+class Manifest(_Record):
+    """The core of a collection's manifest. `epochs` holds the wrapped data key of each live key epoch."""
+
+    format: Literal[1] = 1
+    uuid: uuid.UUID
+    collection: str
+    created: datetime
+    epochs: dict[int, str]
+    current: int
+    payload: PayloadRule
+
+    @classmethod
+    def new(cls, collection: str, payload: PayloadRule, provider: KeyProvider) -> tuple[Self, KeyRing]:
+        """A manifest for a new collection, with a fresh data key wrapped by `provider`.
+
+        Raises:
+            Unavailable: the key provider is out of reach.
+        """
+        identity = uuid.uuid4()
+        data_key = Key.random()
+        wrapped = provider.wrap(data_key, _context(identity, 1))
+        manifest = cls(
+            uuid=identity,
+            collection=collection,
+            created=datetime.now(UTC).replace(microsecond=0),
+            epochs={1: _b64(wrapped)},
+            current=1,
+            payload=payload,
+        )
+        return manifest, KeyRing({1: data_key}, 1)
+
+    @property
+    def short_id(self) -> str:
+        """What every record of the collection carries: the first 8 bytes of the uuid, as hex."""
+        return self.uuid.hex[:16]
+
+    def unlock(self, provider: KeyProvider) -> KeyRing:
+        """Unwrap the data keys.
+
+        Raises:
+            Unreadable: a key does not unwrap (wrong key-encryption key, or a damaged manifest).
+            Unavailable: the key provider is out of reach.
+        """
+        keys = {epoch: provider.unwrap(_unb64(text), _context(self.uuid, epoch)) for epoch, text in self.epochs.items()}
+        if self.current not in keys:
+            raise Unreadable
+        return KeyRing(keys, self.current)
+
+
+def _context(identity: uuid.UUID, epoch: int) -> bytes:
+    """AAD of a wrapped data key: whose it is."""
+    return b"vecguard data key" + identity.bytes + epoch.to_bytes(4, "big")
+
+
+def _b64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _unb64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        raise Unreadable from None
+
+
+def _tag(ring: KeyRing, epoch: int, purpose: str, identity: uuid.UUID, body: str) -> bytes:
+    key = ring.subkey(epoch, _TAG_PURPOSE, purpose, identity.hex)
+    return hmac.digest(key.expose(), f"{_PREFIX}.{body}".encode(), "sha256")
+
+
+def _pack(record: BaseModel, ring: KeyRing, epoch: int, purpose: str, identity: uuid.UUID) -> str:
+    body = _b64(json.dumps(record.model_dump(mode="json"), sort_keys=True, separators=(",", ":")).encode())
+    return f"{_PREFIX}.{body}.{_b64(_tag(ring, epoch, purpose, identity, body))}"
+
+
+def _split(text: str) -> tuple[str, bytes]:
+    parts = text.split(".")
+    if len(parts) != 3 or parts[0] != _PREFIX:
+        raise Unreadable
+    return parts[1], _unb64(parts[2])
+
+
+def pack_core(manifest: Manifest, ring: KeyRing) -> str:
+    """Text form of a manifest's core."""
+    return _pack(manifest, ring, manifest.current, "core", manifest.uuid)
+
+
+def open_core(text: str, provider: KeyProvider) -> tuple[Manifest, KeyRing]:
+    """A manifest and its keys, out of the text form.
+
+    Raises:
+        Unreadable: damaged, altered, of an unknown format, or made with another key-encryption key.
+        Unavailable: the key provider is out of reach.
+    """
+    body, tag = _split(text)
+    try:
+        manifest = Manifest.model_validate_json(_unb64(body))
+    except ValidationError:
+        raise Unreadable from None
+    ring = manifest.unlock(provider)
+    if not hmac.compare_digest(tag, _tag(ring, manifest.current, "core", manifest.uuid, body)):
+        raise Unreadable
+    return manifest, ring
+
+
+def pack_vector(record: VectorRecord, manifest: Manifest, ring: KeyRing) -> str:
+    """Text form of a vector record, bound to its manifest and name."""
+    return _pack(record, ring, manifest.current, f"vector:{record.name}", manifest.uuid)
+
+
+def open_vector(name: str, text: str, manifest: Manifest, ring: KeyRing) -> VectorRecord:
+    """The vector record of `name`.
+
+    Raises:
+        Unreadable: damaged, altered, or another vector's or collection's record.
+    """
+    body, tag = _split(text)
+    if not hmac.compare_digest(tag, _tag(ring, manifest.current, f"vector:{name}", manifest.uuid, body)):
+        raise Unreadable
+    try:
+        record = VectorRecord.model_validate_json(_unb64(body))
+    except ValidationError:
+        raise Unreadable from None
+    if record.name != name:
+        raise Unreadable
+    return record
+
+
+def differences(manifest: Manifest, vectors: Mapping[str, VectorRecord], policy: CollectionPolicy) -> list[str]:
+    """What a policy now says otherwise than the collection was made with; empty when it still fits."""
+    found: list[str] = []
+    if policy.payload != manifest.payload:
+        found.append(f"payload is {_shown(manifest.payload)} in the collection, {_shown(policy.payload)} in the policy")
+    for name, record in vectors.items():
+        rule = policy.vector(name)
+        if record.kind == "sparse":
+            continue  # a sparse vector is protected in one way only
+        if rule.transforms != record.transforms:
+            found.append(
+                f"transforms of vector `{name}` are {_kinds(record.transforms)} in the collection, "
+                f"{_kinds(rule.transforms)} in the policy"
+            )
+        if rule.recover != record.recover:
+            found.append(
+                f"recover of vector `{name}` is {record.recover} in the collection, {rule.recover} in the policy"
+            )
+    return found
+
+
+def _shown(rule: PayloadRule) -> str:
+    fields = ", ".join(f"{path}: {mode}" for path, mode in sorted(rule.fields.items()))
+    return f"{{default: {rule.default}; {fields}}}"
+
+
+def _kinds(transforms: tuple[TransformSpec, ...]) -> str:
+    return "[" + ", ".join(t.model_dump_json() for t in transforms) + "]"

@@ -1,0 +1,232 @@
+"""The life of a call, as named steps: route, read, identify, serve under the policy, confirm, write, trail.
+
+A front is a table of `Route`s. What a route's `serve` may do, it does through the `Session`: open collections (which
+asks the policy) and call the database. There is no other way from a client's message to the database.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Generic, Literal, Protocol, TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from vecguard.catalog import Catalog, Entry, StaleEntry
+from vecguard.errors import (
+    FailedPrecondition,
+    InvalidArgument,
+    LimitExceeded,
+    Refused,
+    UnknownField,
+    Unreadable,
+    VecGuardError,
+)
+from vecguard.model import Action, Grant, Principal
+from vecguard.policy.decide import decide
+from vecguard.policy.model import Policy
+from vecguard.upstream import Answer, Upstream
+
+Ask = TypeVar("Ask", bound=Message)
+Reply = TypeVar("Reply", bound=Message)
+Handling = Literal["protected", "passed", "admin", "refused"]
+
+# How often a call is run again after its collection turned out to have been made anew meanwhile.
+_ATTEMPTS: Final = 3
+_MIB: Final = 1024 * 1024
+
+
+class Identify(Protocol):
+    """Finds out who calls, from the call's metadata."""
+
+    def __call__(self, metadata: Mapping[str, str]) -> Principal:
+        """The principal. Raises Denied."""
+
+
+class Trail(Protocol):
+    """Takes one structured event a call: no vectors, no payload, no keys."""
+
+    def __call__(self, event: str, **fields: object) -> None: ...
+
+
+class Session:
+    """One attempt at one call: who calls, under which rules, with how much time; and the way to the database."""
+
+    def __init__(
+        self,
+        principal: Principal,
+        rules: Policy,
+        catalog: Catalog,
+        upstream: Upstream,
+        *,
+        deadline: float | None,
+        size: int,
+    ) -> None:
+        """`deadline` in monotonic seconds; `size` of the client's message in bytes."""
+        self.principal = principal
+        self.catalog = catalog
+        self.written: list[Entry] = []
+        self.collections: set[str] = set()
+        self._rules = rules
+        self._upstream = upstream
+        self._deadline = deadline
+        self._size = size
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds left for this call; None without a deadline."""
+        return None if self._deadline is None else max(self._deadline - time.monotonic(), 0.0)
+
+    @property
+    def rules(self) -> Policy:
+        """The policy in force."""
+        return self._rules
+
+    def grant(self, action: Action, collection: str | None) -> Grant:
+        """The policy's yes to `action` on a collection, by name (one that may not exist yet).
+
+        Raises:
+            Denied: the policy says no.
+        """
+        if collection is not None:
+            self.collections.add(collection)
+        return decide(self._rules, self.principal, action, collection)
+
+    async def open(self, name: str, action: Action) -> Entry:
+        """The collection or alias `name`, if the policy lets the principal do `action` on it.
+
+        Raises:
+            Denied, FailedPrecondition, Unreadable: see `Catalog.get`.
+            LimitExceeded: the message is larger than the policy allows for this collection.
+            UpstreamFailure: the database does not know it, or cannot be reached.
+        """
+        entry = await self.catalog.get(name, self.timeout)
+        limit = self.grant(action, entry.name).limits.max_message_mib
+        if self._size > limit * _MIB:
+            raise LimitExceeded(f"a message of {self._size} bytes: the policy allows {limit} MiB")
+        if action != "read":
+            self.written.append(entry)
+        return entry
+
+    async def call(self, rpc: str, message: Message, answer: type[Answer]) -> Answer:
+        """Send a message, already protected, to the database."""
+        return await self._upstream.call(rpc, message, answer, self.timeout)
+
+
+@dataclass(frozen=True, slots=True)
+class Route(Generic[Ask, Reply]):
+    """How one RPC is handled. `about` says in a few words why so, for the tables in docs/."""
+
+    rpc: str
+    ask: type[Ask]
+    reply: type[Reply]
+    handling: Handling
+    action: Action
+    about: str
+    serve: Callable[[Ask, Session], Awaitable[Reply]]
+
+
+AnyRoute = Route[Any, Any]
+
+
+def parse(route: AnyRoute, body: bytes) -> Message:
+    """The request, if every byte of it was understood.
+
+    Raises:
+        InvalidArgument: not a message of that type.
+        UnknownField: it carries fields, at any depth, that the generated code here does not know.
+    """
+    try:
+        message: Message = route.ask.FromString(body)
+    except DecodeError:
+        raise InvalidArgument(f"the request is not a valid {route.ask.DESCRIPTOR.full_name} message") from None
+    size = message.ByteSize()
+    message.DiscardUnknownFields()
+    if message.ByteSize() != size:
+        raise UnknownField(
+            f"{route.rpc}: the request carries protobuf fields that this version of VecGuard does not know; "
+            "they could hold data in clear, so nothing was forwarded. Upgrade VecGuard, or use an older client"
+        )
+    return message
+
+
+class Pipeline:
+    """Handles calls of every front."""
+
+    def __init__(
+        self,
+        routes: Mapping[str, AnyRoute],
+        catalog: Catalog,
+        upstream: Upstream,
+        policy: Callable[[], Policy],
+        identify: Identify,
+        trail: Trail,
+    ) -> None:
+        self._routes = routes
+        self._catalog = catalog
+        self._upstream = upstream
+        self._policy = policy
+        self._identify = identify
+        self._trail = trail
+
+    async def handle(self, rpc: str, body: bytes, metadata: Mapping[str, str], time_left: float | None) -> bytes:
+        """Answer one call; `time_left` in seconds.
+
+        Raises:
+            VecGuardError: with the status that the client gets.
+        """
+        started = time.monotonic()
+        deadline = None if time_left is None else started + time_left
+        status, principal, session = "INTERNAL", None, None
+        try:
+            route = self._route(rpc)
+            principal = self._identify(metadata)
+            session = Session(
+                principal, self._policy(), self._catalog, self._upstream, deadline=deadline, size=len(body)
+            )
+            answer = await self._run(route, body, session)
+            status = "OK"
+            return answer.SerializeToString()
+        except VecGuardError as error:
+            status = error.status
+            raise
+        finally:
+            self._trail(
+                "call",
+                rpc=rpc,
+                principal=principal.name if principal else None,
+                collections=sorted(session.collections) if session else [],
+                status=status,
+                ms=round((time.monotonic() - started) * 1e3, 3),
+            )
+
+    def _route(self, rpc: str) -> AnyRoute:
+        route = self._routes.get(rpc)
+        if route is None:
+            raise Refused(f"{rpc} is not known to VecGuard, so it is refused rather than forwarded")
+        return route
+
+    async def _run(self, route: AnyRoute, body: bytes, session: Session) -> Message:
+        """Serve the call; again, from the client's own bytes, where a collection was made anew under it."""
+        for _ in range(_ATTEMPTS):
+            session.written.clear()
+            try:
+                answer = await route.serve(parse(route, body), session)
+            except StaleEntry:
+                self._catalog.forget()
+                continue
+            if await self._confirmed(route, session):
+                return answer
+        if session.written:
+            raise FailedPrecondition("the collection kept being made anew during the call: try again")
+        raise Unreadable
+
+    async def _confirmed(self, route: AnyRoute, session: Session) -> bool:
+        """Whether what was written went under the manifest that the collection really has."""
+        if route.handling != "protected":
+            return True
+        for entry in session.written:
+            if not await self._catalog.confirm(entry, session.timeout):
+                return False
+        return True

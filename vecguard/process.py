@@ -1,0 +1,149 @@
+"""The processes of `vecguard serve`: the engine where it is embedded, and one or several workers on one port."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from vecguard.config import EmbeddedUpstream, Settings, host_and_port
+from vecguard.engine.supervisor import EngineProcess
+from vecguard.errors import ConfigError
+from vecguard.generation import Generation
+from vecguard.policy.model import Policy
+from vecguard.trail import configure
+from vecguard.wiring import Worker, open_key, open_policy
+
+_BACKOFF_S: Final = 0.5
+_STOP_S: Final = 40.0
+_log = structlog.get_logger("vecguard")
+
+Greet = Callable[[Policy, bool], None]
+
+
+async def run(settings: Settings, greet: Greet) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigError: policy, key or address cannot be used.
+        Unavailable: the embedded engine does not start.
+    """
+    configure()
+    rules = open_policy(settings).current
+    _provider, made = open_key(settings)
+    async with _database(settings) as target:
+        if settings.workers == 1:
+            worker = Worker(settings, target, Generation(None, 1, 0))
+            await worker.start()
+            greet(rules, made)
+            await worker.run()
+        else:
+            await _run_workers(settings, target, lambda: greet(rules, made))
+
+
+@contextlib.asynccontextmanager
+async def _database(settings: Settings) -> AsyncIterator[str]:
+    """Where the database answers; an embedded engine lives as long as this block."""
+    if not isinstance(settings.upstream, EmbeddedUpstream):
+        yield settings.upstream.target
+        return
+    engine = EngineProcess()
+    try:
+        yield await engine.start(settings.upstream.data)
+    finally:
+        await engine.stop()
+
+
+async def _run_workers(settings: Settings, target: str, greet: Callable[[], None]) -> None:
+    _require_free(settings.listen)
+    with tempfile.TemporaryDirectory(prefix="vecguard-") as folder:
+        workers = Workers(settings, target, Path(folder) / "generation")
+        await workers.start()
+        greet()
+        await workers.run()
+
+
+def _require_free(listen: str) -> None:
+    """Refuse an address that is in use: workers share their port, and would share a stranger's as well."""
+    host, port = host_and_port(listen)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as fault:
+            raise ConfigError(f"cannot listen on {listen}: {fault.strerror}") from None
+
+
+class Workers:
+    """Worker processes that share a port; one that dies is replaced."""
+
+    def __init__(self, settings: Settings, target: str, generation: Path) -> None:
+        self._settings = settings
+        self._target = target
+        self._generation = generation
+        self._children: dict[int, asyncio.subprocess.Process] = {}
+        self._stopping = asyncio.Event()
+
+    async def start(self) -> None:
+        """Start all workers.
+
+        Raises:
+            ConfigError: one did not come up.
+        """
+        for number in range(self._settings.workers):
+            await self._launch(number)
+
+    async def run(self) -> None:
+        """Watch the workers until SIGTERM or SIGINT; SIGHUP goes on to each of them."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        loop.add_signal_handler(signal.SIGHUP, self._signal, signal.SIGHUP)
+        watches = [asyncio.create_task(self._watch(number)) for number in range(self._settings.workers)]
+        await self._stopping.wait()
+        self._signal(signal.SIGTERM)
+        done, late = await asyncio.wait(watches, timeout=_STOP_S)
+        for task in late:
+            task.cancel()
+        for child in self._children.values():
+            if child.returncode is None:
+                child.kill()
+        for task in done:
+            task.result()
+
+    async def _launch(self, number: int) -> None:
+        child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "vecguard.worker", str(number), str(os.getpid()), self._target),
+            *(str(self._generation), self._settings.model_dump_json()),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        self._children[number] = child
+        assert child.stdout is not None  # noqa: S101 - it was asked for above
+        if await child.stdout.readline() != b"ready\n":
+            raise ConfigError(f"worker {number} did not start; its error is on standard error")
+
+    async def _watch(self, number: int) -> None:
+        while True:
+            status = await self._children[number].wait()
+            if self._stopping.is_set():
+                return
+            _log.error("worker ended; starting another", worker=number, status=status)
+            await asyncio.sleep(_BACKOFF_S)
+            with contextlib.suppress(ConfigError):
+                await self._launch(number)
+
+    def _signal(self, number: signal.Signals) -> None:
+        for child in self._children.values():
+            with contextlib.suppress(ProcessLookupError):
+                child.send_signal(number)

@@ -1,0 +1,84 @@
+"""The gRPC face: raw bytes in, raw bytes out, every method through the pipeline; errors become statuses here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import grpc
+import structlog
+
+from vecguard.errors import ConfigError, UpstreamFailure, VecGuardError
+from vecguard.pipeline import Pipeline
+
+_MIB: Final = 1024 * 1024
+_log = structlog.get_logger("vecguard.server")
+
+
+class _EveryMethod(grpc.GenericRpcHandler):
+    """Takes every method, known or not, as unary calls on bytes: what is not known is refused by the pipeline."""
+
+    def __init__(self, behaviour: Callable[..., Any]) -> None:
+        self._behaviour = behaviour
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes]:
+        method = handler_call_details.method
+
+        async def unary(body: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+            result: bytes = await self._behaviour(method, body, context)
+            return result
+
+        return grpc.unary_unary_rpc_method_handler(unary)
+
+
+def _metadata(context: grpc.aio.ServicerContext[bytes, bytes]) -> dict[str, str]:
+    return {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+
+
+class Server:
+    """One listener of one worker."""
+
+    def __init__(self, pipeline: Pipeline, listen: str, *, shared_port: bool, max_message_mib: int) -> None:
+        """`shared_port`: whether other workers listen on it too (SO_REUSEPORT)."""
+        self._pipeline = pipeline
+        options = [
+            ("grpc.so_reuseport", int(shared_port)),
+            ("grpc.max_receive_message_length", max_message_mib * _MIB),
+            ("grpc.max_send_message_length", -1),
+        ]
+        self._server = grpc.aio.server(options=options)
+        self._server.add_generic_rpc_handlers((_EveryMethod(self._call),))
+        try:
+            self.port = self._server.add_insecure_port(listen)
+        except RuntimeError:
+            self.port = 0
+        if self.port == 0:
+            raise ConfigError(f"cannot listen on {listen}: the address is in use or not one of this machine's")
+
+    async def _call(self, method: str, body: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        try:
+            return await self._pipeline.handle(method, body, _metadata(context), context.time_remaining())
+        except UpstreamFailure as failure:
+            await context.abort(grpc.StatusCode[failure.status], str(failure), _passed_on(failure))
+        except VecGuardError as failure:
+            await context.abort(grpc.StatusCode[failure.status], str(failure))
+        except Exception:
+            # A bug: its text may hold anything, so the client gets none of it and the log only its type and place.
+            _log.exception("unexpected error", rpc=method)
+            await context.abort(
+                grpc.StatusCode.INTERNAL, "internal error in VecGuard; the call was not forwarded further"
+            )
+        raise AssertionError("unreachable: abort raises")
+
+    async def start(self) -> None:
+        """Begin to take calls."""
+        await self._server.start()
+
+    async def stop(self, grace: float) -> None:
+        """Take no new calls, and give those in flight `grace` seconds to finish."""
+        await self._server.stop(grace)
+
+
+def _passed_on(failure: UpstreamFailure) -> tuple[tuple[str, str | bytes], ...]:
+    """Trailing metadata of the database's error, without what belongs to its own transport."""
+    return tuple((key, value) for key, value in failure.trailing if not key.startswith(("grpc-", ":")))

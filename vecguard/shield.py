@@ -1,0 +1,329 @@
+"""One collection's protection, compiled: protect vectors and payload on the way in, open them on the way out.
+
+Stored is `y = R·x' + n` (and y/‖y‖ where the backend normalises), with the record's entry beside it; see DESIGN §5 and
+docs/formats.md. This module knows numpy and keys, and no wire protocol.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecguard.errors import InvalidArgument, Unreadable
+from vecguard.fields import Fields
+from vecguard.keys.ring import KeyRing
+from vecguard.manifest import Manifest, VectorRecord
+from vecguard.metric import Distance, normalize
+from vecguard.policy.model import CollectionPolicy, Limits, RerankRule
+from vecguard.seal.entry import EntrySealer
+from vecguard.seal.fields import FieldSealer
+from vecguard.seal.rows import RowsSealer
+from vecguard.seal.sparse import SparseSealer
+from vecguard.transform.chain import Chain, compile_chain
+from vecguard.transform.sparse import IndexPermutation
+
+Floats = NDArray[np.float32]
+
+# A float32 vector that went through a rotation, a noise of up to 8 times its length and a backend that normalised it
+# comes back to about 1e-6 of the noise's length; half-precision storage costs 5e-4 of it.
+_FLOAT32_TOLERANCE: Final = 1e-3
+_FLOAT16_TOLERANCE: Final = 1e-2
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Exact vectors: `x` `(n, d)` float32; `stored_scale` `(n,)` float32 is what turns protected scores back."""
+
+    x: Floats
+    stored_scale: Floats
+
+
+class DenseShield:
+    """Protection of one dense vector name. Multivectors go through it row by row."""
+
+    def __init__(
+        self, record: VectorRecord, chain: Chain, sealer: EntrySealer, rows: RowsSealer, rerank: RerankRule | None
+    ) -> None:
+        self.record = record
+        self.rerank = rerank if record.recover != "none" and chain.noise_ratio > 0 else None
+        self._chain = chain
+        self._sealer = sealer
+        self._rows = rows
+        tolerance = _FLOAT16_TOLERANCE if record.half else _FLOAT32_TOLERANCE
+        self._tolerance = tolerance * (1.0 + chain.noise_ratio)
+
+    @property
+    def distance(self) -> Distance:
+        """Distance of the vector, as the client declared it."""
+        return self.record.distance
+
+    @property
+    def noise_ratio(self) -> float:
+        """E‖n‖/‖x‖ of the noise that is added; 0 when scores at rest are exact."""
+        return self._chain.noise_ratio
+
+    @property
+    def recoverable(self) -> bool:
+        """Whether exact vectors can be had back."""
+        return self.record.recover != "none"
+
+    @property
+    def stored_dims(self) -> int:
+        """Dimensions at rest."""
+        return self._chain.dims_out
+
+    def reading(self, candidates: int) -> DenseShield:
+        """The same protection, with re-ranking that reads exactly `candidates` records of a search."""
+        if self.rerank is None:
+            return self
+        same = copy.copy(self)
+        same.rerank = self.rerank.model_copy(update={"first_page": candidates, "max_candidates": candidates})
+        return same
+
+    def check_dims(self, x: Floats) -> None:
+        """Refuse a vector of another dimension, in Qdrant's words.
+
+        Raises:
+            InvalidArgument: the last axis is not the declared dimension.
+        """
+        if x.shape[-1] != self.record.dims:
+            raise InvalidArgument(
+                f"Wrong input: Vector dimension error: expected dim: {self.record.dims}, got {x.shape[-1]}"
+            )
+
+    def protect(self, ids: Sequence[bytes], x: Floats) -> tuple[Floats, list[bytes | None]]:
+        """What is stored for `x` `(n, d)` float32, `(n, d')` float32, and each record's entry.
+
+        Raises:
+            InvalidArgument: wrong dimension.
+        """
+        self.check_dims(x)
+        nonces = self._sealer.nonces(ids, x)
+        exact, stored, stored_scale, noise_scale = self._forward(x, nonces)
+        if not self.recoverable:
+            return stored, [None] * len(ids)
+        keep = self.record.recover == "sealed"
+        return stored, list(self._sealer.seal_many(ids, nonces, stored_scale, noise_scale, exact, keep))
+
+    def protect_rows(self, point_id: bytes, rows: Floats) -> tuple[Floats, bytes | None]:
+        """`protect` for one multivector `(rows, d)`: its rows have one entry together.
+
+        Raises:
+            InvalidArgument: wrong dimension.
+        """
+        self.check_dims(rows)
+        nonce = self._rows.record_nonce(point_id, rows)
+        nonces = self._rows.row_nonces(nonce, len(rows))
+        exact, stored, stored_scale, noise_scale = self._forward(rows, nonces)
+        if not self.recoverable:
+            return stored, None
+        keep = self.record.recover == "sealed"
+        return stored, self._rows.seal(point_id, nonce, stored_scale, noise_scale, exact, keep)
+
+    def _forward(self, x: Floats, nonces: NDArray[np.uint8]) -> tuple[Floats, Floats, Floats, Floats]:
+        """Exact vector as the backend would keep it, stored vector, its scale, and the noise's scale."""
+        exact = normalize(x) if self.distance == "cosine" else x
+        noise_scale = np.linalg.norm(exact, axis=1).astype(np.float32)
+        y = self._chain.forward(exact, noise_scale, nonces)
+        stored_scale = np.ones(len(x), dtype=np.float32)
+        if self.distance == "cosine":
+            norms = np.linalg.norm(y, axis=1).astype(np.float32)
+            stored_scale = np.where(norms > 0, norms, np.float32(1.0))
+            y = y / stored_scale[:, np.newaxis]
+        return exact, y, stored_scale, noise_scale
+
+    def query(self, x: Floats) -> Floats:
+        """Protected query vectors for `x` `(n, d)` float32: rotated, not noised.
+
+        Raises:
+            InvalidArgument: wrong dimension.
+        """
+        self.check_dims(x)
+        return self._chain.query(x)
+
+    def open(self, ids: Sequence[bytes], stored: Floats, entries: Sequence[Sequence[bytes]]) -> Opened:
+        """Exact vectors of records; of each record's candidate entries the one that fits its vector is taken.
+
+        A record has more than one entry only around an update of its vector (see docs/formats.md).
+
+        Raises:
+            Unreadable: a record's vector fits none of its entries.
+            InvalidArgument: the vector is protected so that nobody can recover it.
+        """
+        self._require_recoverable()
+        x, scale, ok = self._open_round(ids, stored, [candidates[0] if candidates else None for candidates in entries])
+        for i in np.flatnonzero(~ok):
+            x[i], scale[i] = self._open_any(ids[i], stored[i], entries[i][1:])
+        return Opened(x, scale)
+
+    def _open_round(
+        self, ids: Sequence[bytes], stored: Floats, entries: Sequence[bytes | None]
+    ) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+        box = self._sealer.open_many(ids, entries)
+        x = self._chain.inverse(stored * box.stored_scale[:, np.newaxis], box.noise_scale, box.nonces)
+        ok = box.ok & self._sealer.verify_sketch(x, box.sketches, self._tolerance)
+        return self._best(x, box.exact), box.stored_scale, ok
+
+    def _best(self, inverted: Floats, exact: Floats | None) -> Floats:
+        """The sealed exact vectors where the policy keeps them, else those that the inversion gave."""
+        if self.record.recover == "sealed" and exact is not None:
+            return exact.copy()
+        return normalize(inverted) if self.distance == "cosine" else inverted
+
+    def _open_any(self, point_id: bytes, stored: Floats, entries: Sequence[bytes]) -> tuple[Floats, np.float32]:
+        for entry in entries:
+            x, scale, ok = self._open_round([point_id], stored[np.newaxis], [entry])
+            if ok[0]:
+                return x[0], scale[0]
+        raise Unreadable
+
+    def open_rows(self, point_id: bytes, stored: Floats, entries: Sequence[bytes]) -> Opened:
+        """`open` for one multivector `(rows, d')`.
+
+        Raises:
+            Unreadable: the rows fit none of the record's entries.
+        """
+        self._require_recoverable()
+        for entry in entries:
+            try:
+                box = self._rows.open(point_id, entry)
+            except Unreadable:
+                continue
+            if len(box.stored_scale) != len(stored):
+                continue
+            x = self._chain.inverse(stored * box.stored_scale[:, np.newaxis], box.noise_scale, box.nonces)
+            if self._rows.verify_sketch(x, box, self._tolerance):
+                return Opened(self._best(x, box.exact), box.stored_scale)
+        raise Unreadable
+
+    def _require_recoverable(self) -> None:
+        if not self.recoverable:
+            raise InvalidArgument(
+                f"vectors of `{self.record.name}` cannot be returned: the policy says `recover: none` for them"
+            )
+
+
+class SparseShield:
+    """Protection of one sparse vector name: keyed indices; weights keep their values, so scores stay exact."""
+
+    def __init__(self, record: VectorRecord, permutation: IndexPermutation, sealer: SparseSealer) -> None:
+        self.record = record
+        self._permutation = permutation
+        self._sealer = sealer
+
+    def query(self, indices: NDArray[np.uint32]) -> NDArray[np.uint32]:
+        """Indices `(n,)` uint32 as they stand at rest."""
+        return self._permutation.forward(indices)
+
+    def protect(
+        self, point_id: bytes, indices: NDArray[np.uint32], values: Floats
+    ) -> tuple[NDArray[np.uint32], Floats, bytes]:
+        """Stored indices and values, sorted by stored index, and the record's entry."""
+        stored = self._permutation.forward(indices)
+        order = np.argsort(stored)
+        stored, values = stored[order], values[order]
+        return stored, values, self._sealer.seal(point_id, stored, values)
+
+    def open(
+        self, point_id: bytes, stored: NDArray[np.uint32], values: Floats, entries: Sequence[bytes]
+    ) -> tuple[NDArray[np.uint32], Floats]:
+        """The client's indices, ascending, and their values.
+
+        Raises:
+            Unreadable: the vector fits none of the record's entries.
+        """
+        if not any(self._fits(point_id, stored, values, entry) for entry in entries):
+            raise Unreadable
+        indices = self._permutation.inverse(stored)
+        order = np.argsort(indices)
+        return indices[order], values[order]
+
+    def _fits(self, point_id: bytes, stored: NDArray[np.uint32], values: Floats, entry: bytes) -> bool:
+        try:
+            self._sealer.open(point_id, entry, stored, values)
+        except Unreadable:
+            return False
+        return True
+
+
+VectorShield = DenseShield | SparseShield
+
+
+class Shield:
+    """Everything that protects one collection."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        ring: KeyRing,
+        vectors: Mapping[str, VectorRecord],
+        policy: CollectionPolicy,
+    ) -> None:
+        """Compile. Takes a fraction of a second at thousands of dimensions: keep the result, and call it off the loop.
+
+        Raises:
+            Unreadable: a key of the manifest is missing.
+        """
+        self.manifest = manifest
+        self.ring = ring
+        self.policy = policy
+        identity = manifest.uuid.bytes
+        self.fields = Fields(manifest.payload, FieldSealer(ring, identity), policy.rule_for)
+        self.vectors: dict[str, VectorShield] = {
+            name: _compile(record, ring, identity, policy) for name, record in vectors.items()
+        }
+
+    @property
+    def limits(self) -> Limits:
+        """What one call on this collection may ask for."""
+        return self.policy.limits
+
+    def reading(self, name: str, candidates: int) -> Shield:
+        """This shield, with re-ranking under `name` that reads exactly `candidates` records of a search."""
+        guard = self.vectors.get(name)
+        if not isinstance(guard, DenseShield) or guard.rerank is None:
+            return self
+        same = copy.copy(self)
+        same.vectors = {**self.vectors, name: guard.reading(candidates)}
+        return same
+
+    def dense(self, name: str) -> DenseShield:
+        """The dense vector called `name`.
+
+        Raises:
+            InvalidArgument: there is none, in Qdrant's words.
+        """
+        shield = self.vectors.get(name)
+        if not isinstance(shield, DenseShield):
+            raise InvalidArgument(f"Wrong input: Not existing vector name error: {name}")
+        return shield
+
+    def vector(self, name: str) -> VectorShield:
+        """The vector called `name`.
+
+        Raises:
+            InvalidArgument: there is none, in Qdrant's words.
+        """
+        shield = self.vectors.get(name)
+        if shield is None:
+            raise InvalidArgument(f"Wrong input: Not existing vector name error: {name}")
+        return shield
+
+
+def _compile(record: VectorRecord, ring: KeyRing, identity: bytes, policy: CollectionPolicy) -> VectorShield:
+    epoch = ring.current
+    if record.kind == "sparse":
+        permutation = IndexPermutation(ring.subkey(epoch, "sparse indices", record.name))
+        return SparseShield(record, permutation, SparseSealer(ring, identity, record.name))
+    chain = compile_chain(
+        record.transforms, record.dims, lambda purpose: ring.subkey(epoch, f"transform {purpose}", record.name)
+    )
+    rule = policy.vector(record.name).rerank
+    sealer = EntrySealer(ring, identity, record.name, record.dims)
+    rows = RowsSealer(ring, identity, record.name, record.dims)
+    return DenseShield(record, chain, sealer, rows, None if rule == "off" else rule)

@@ -1,0 +1,38 @@
+"""`python -m vecguard.worker`: one of several workers, started by `vecguard serve --workers N` and ended with it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+from vecguard.config import Settings
+from vecguard.engine.parent_death import die_with_parent
+from vecguard.errors import VecGuardError
+from vecguard.generation import Generation
+from vecguard.trail import configure
+from vecguard.wiring import Worker
+
+
+async def _serve(settings: Settings, target: str, generation: Path, number: int) -> None:
+    configure()
+    worker = Worker(settings, target, Generation(generation, settings.workers, number))
+    await worker.start()
+    print("ready", flush=True)
+    await worker.run()
+
+
+def main(arguments: list[str]) -> int:
+    """Serve as the worker that the arguments describe: number, parent's pid, target, generation file, settings."""
+    number, parent, target, generation, settings = arguments
+    try:
+        die_with_parent(int(parent))
+        asyncio.run(_serve(Settings.model_validate_json(settings), target, Path(generation), int(number)))
+    except VecGuardError as failure:
+        print(f"vecguard worker {number}: {failure}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
