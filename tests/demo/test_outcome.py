@@ -15,8 +15,8 @@ from vecguard.demo.outcome import Outcome, Side
 
 HIGH = Leakage(0.37, 0.86, 0.0, 0.0, 0.78, 0.98, 0.99, 0.64)
 LOW = Leakage(0.12, 0.02, 0.0, 0.0, 0.10, 0.09, 0.02, 0.0)
-PLAIN = Side(500_000, 3000, HIGH, 1.0, 0.9, 2.0, 4.0, 1.5)
-SAFE = Side(0, 0, LOW, 0.995, 0.9, 4.0, 9.0, 3.0)
+PLAIN = Side(500_000, 3000, HIGH, 3000, 1.0, 0.9, 2.0, 4.0, 1.5)
+SAFE = Side(0, 0, LOW, 3000, 0.995, 0.9, 4.0, 9.0, 3.0)
 GOOD = Outcome(3000, 200, 2000, PLAIN, SAFE, LOW, 100, replace(LOW, guessed_diagnosis=0.34))
 
 
@@ -25,7 +25,7 @@ def verdicts(outcome: Outcome) -> list[bool]:
 
 
 def test_good_figures_speak_for_the_protection_but_the_open_end_is_told() -> None:
-    assert verdicts(GOOD) == [True, True, True, True, False]
+    assert verdicts(GOOD) == [True, True, True, True, True, False]
     assert "34%" in GOOD.findings()[-1][1]
 
 
@@ -57,7 +57,8 @@ def test_fewer_notes_tolerate_more_chance() -> None:
 def test_readable_payload_and_lost_recall_are_told() -> None:
     assert verdicts(replace(GOOD, protected=replace(SAFE, readable_bytes=40)))[2] is False
     assert verdicts(replace(GOOD, protected=replace(SAFE, readable_notes=1)))[2] is False
-    assert verdicts(replace(GOOD, protected=replace(SAFE, recall=0.98)))[3] is False
+    assert verdicts(replace(GOOD, protected=replace(SAFE, intact_notes=2999)))[3] is False
+    assert verdicts(replace(GOOD, protected=replace(SAFE, recall=0.98)))[4] is False
 
 
 def test_json_holds_every_figure() -> None:
@@ -92,7 +93,7 @@ def test_one_point_is_shown_from_three_sides() -> None:
 
 def test_findings_are_marked_by_what_they_say() -> None:
     text = printed(table.findings(GOOD))
-    assert text.count("✓") == 4
+    assert text.count("✓") == 5
     assert text.count("! Not covered") == 1
 
 

@@ -45,7 +45,8 @@ def test_notes_in_a_bare_engine_are_found_and_stolen_in_clear(tmp_path: Path) ->
         written: list[int] = []
         application.write(client, notes, embeddings, written.append)
         answers = application.ask(client, embeddings[:20], written.append)
-        assert application.readable(client, notes[3]) == notes[3].payload()
+        assert application.read_back(client, notes) == {note.id: note.payload() for note in notes}
+        assert application.read_back(client, make_notes(251, 0)[250:]) == {}
         client.close()
     refuse(port)
     assert written == [100, 100, 50] + [1] * 20

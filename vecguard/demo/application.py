@@ -18,6 +18,7 @@ from vecguard.demo.notes import Note
 COLLECTION = "clinic-notes"
 TOP = 10
 BATCH = 100
+PAGE = 500
 WARM_UP = 5
 TIMEOUT_S = 60
 
@@ -85,10 +86,14 @@ def ask(client: QdrantClient, embeddings: Floats, progress: Callable[[int], None
     return Answers(tuple(ids), seconds)
 
 
-def readable(client: QdrantClient, note: Note) -> dict[str, object]:
-    """The payload that the application gets back for one note."""
-    [point] = client.retrieve(COLLECTION, [note.id], with_payload=True)
-    return dict(point.payload or {})
+def read_back(client: QdrantClient, notes: Sequence[Note]) -> dict[int, dict[str, object]]:
+    """The payload that the application gets back for each note that is there, by id; read 500 at a time."""
+    payloads: dict[int, dict[str, object]] = {}
+    for first in range(0, len(notes), PAGE):
+        ids: list[models.ExtendedPointId] = [note.id for note in notes[first : first + PAGE]]
+        for point in client.retrieve(COLLECTION, ids, with_payload=True):
+            payloads[int(point.id)] = dict(point.payload or {})
+    return payloads
 
 
 def exact_neighbours(embeddings: Floats, questions: Floats) -> npt.NDArray[np.intp]:

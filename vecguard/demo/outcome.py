@@ -17,12 +17,14 @@ class Side:
     """One database. Shares lie in 0..1, latencies are milliseconds as the client sees them.
 
     readable_bytes: bytes of the stored files copied from payload values; readable_notes: points whose text can be read.
+    intact_notes: notes whose payload the application reads back unchanged through its client.
     recall: recall@10 against exact search; hit_rate: questions with a relevant note in the top ten.
     """
 
     readable_bytes: int
     readable_notes: int
     leakage: Leakage
+    intact_notes: int
     recall: float
     hit_rate: float
     p50_ms: float
@@ -77,6 +79,10 @@ class Outcome:
                 safe.readable_bytes == 0 and safe.readable_notes == 0,
                 f"Payload text readable in the protected database: {safe.readable_bytes} bytes, "
                 f"{safe.readable_notes} notes.",
+            ),
+            (
+                safe.intact_notes == self.notes,
+                f"The application reads {safe.intact_notes:,} of {self.notes:,} notes back unchanged.",
             ),
             (
                 safe.recall >= 0.99,

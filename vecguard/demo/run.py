@@ -28,11 +28,11 @@ Advance = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Used:
-    """What the application saw of one database, and one note as it read it back."""
+    """What the application saw of one database; `read_back` holds the payloads that it read, by note id."""
 
     answers: application.Answers
     write_seconds: float
-    read_back: Mapping[str, object]
+    read_back: Mapping[int, Mapping[str, object]]
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def _use(server: Server, data: Path, log: Path, corpus: Corpus, bars: Progress) 
                 seconds = application.write(client, notes, corpus.notes, advance)
             with _bar(bars, f"searching, {data.name}", len(corpus.questions)) as advance:
                 answers = application.ask(client, corpus.questions, advance)
-            return Used(answers, seconds, application.readable(client, notes[0]))
+            return Used(answers, seconds, application.read_back(client, notes))
         finally:
             client.close()
 
@@ -132,6 +132,7 @@ def _side(corpus: Corpus, attacker: Attacker, evidence: Evidence) -> Side:
         readable_bytes=readable_bytes(database_files(evidence.data), secrets),
         readable_notes=readable_payloads(evidence.loot, [note.text for note in notes]),
         leakage=attacker.attack(evidence.loot.vectors, notes),
+        intact_notes=sum(evidence.used.read_back.get(note.id) == note.payload() for note in notes),
         recall=application.recall(answers, exact, notes),
         hit_rate=application.hit_rate(answers, [question.relevant for question in corpus.texts.questions]),
         p50_ms=answers.latency_ms(50),
@@ -144,7 +145,7 @@ def _show(console: Console, outcome: Outcome, plain: Evidence, safe: Evidence, f
     points = [(one.loot.payloads[0], one.loot.vectors[0].tolist()) for one in (plain, safe)]
     table.show(
         console,
-        table.stolen_point(points[0], points[1], safe.used.read_back),
+        table.stolen_point(points[0], points[1], safe.used.read_back[safe.loot.ids[0]]),
         table.results(outcome),
         table.findings(outcome),
         f"Picture: {folder.picture}\nFigures: {folder.figures}",

@@ -54,6 +54,7 @@ def use_rows(outcome: Outcome) -> list[tuple[str, str, str, str]]:
     """What the application notices of the protection; there is no floor to it."""
     plain, safe = outcome.unprotected, outcome.protected
     return [
+        ("notes read back unchanged", f"{plain.intact_notes:,}", f"{safe.intact_notes:,}", ""),
         ("recall@10 against exact search", f"{plain.recall:.3f}", f"{safe.recall:.3f}", ""),
         ("a relevant note among the ten", f"{plain.hit_rate:.3f}", f"{safe.hit_rate:.3f}", ""),
         ("search latency p50, ms", f"{plain.p50_ms:.1f}", f"{safe.p50_ms:.1f}", ""),
