@@ -1,6 +1,7 @@
 """Dense entries come back exactly, only where they were made, and their sketch finds altered vectors."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -254,3 +255,12 @@ def test_numbers_of_rows_must_agree(sealer: EntrySealer) -> None:
     for position, value in [(0, IDS[:1]), (1, nonces[:1]), (2, ONES[:1]), (3, ONES[:3]), (4, x[:, 1:])]:
         with pytest.raises(InvalidArgument):
             sealer.seal_many(*good[:position], value, *good[position + 1 :], False)
+
+
+def test_threads_share_a_sealer(sealer: EntrySealer) -> None:
+    def work(seed: int) -> bool:
+        x = vectors(seed=seed)
+        return bool(sealer.verify_sketch(x, sealer.open_many(IDS, sealed(sealer, x)).sketches, 1e-4).all())
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(work, range(100)))

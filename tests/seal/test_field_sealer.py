@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -181,3 +182,12 @@ def test_cached_ciphers_are_bounded(sealer: FieldSealer) -> None:
     for number in range(2100):
         sealer.token(f"/path {number}", 1)
     assert sealer._searching.cache_info().currsize <= 2048
+
+
+def test_threads_share_a_sealer(sealer: FieldSealer) -> None:
+    def work(number: int) -> list[Any]:
+        return [sealer.open("/a", sealer.seal("/a", f"{number} {i}", POINT), POINT) for i in range(200)]
+
+    with ThreadPoolExecutor(4) as pool:
+        for number, opened in enumerate(pool.map(work, range(8))):
+            assert opened == [f"{number} {i}" for i in range(200)]

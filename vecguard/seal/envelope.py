@@ -18,7 +18,8 @@ _TO_URL: Final = bytes.maketrans(b"+/", b"-_")
 # Only the URL alphabet: what stands for the other alphabet's digits, or for padding, becomes a foreign character.
 _FROM_URL: Final = bytes.maketrans(b"-_+/=", b"+/!!!")
 # The last of 2 or 3 left-over digits has 4 or 2 spare bits, which must be zero.
-_LAST_DIGITS: Final = ("", "\x00", tuple("AQgw"), tuple("AEIMQUYcgkosw048"))
+_LAST_DIGITS: Final = ((), (), tuple("AQgw"), tuple("AEIMQUYcgkosw048"))
+_PADDING: Final = (b"", b"", b"==", b"=")
 # Eight base64 digits hold the version and the kind (and four bytes more).
 _PEEKED_DIGITS: Final = 8
 
@@ -74,12 +75,12 @@ def from_text(text: object) -> bytes:
     """
     if not isinstance(text, str) or not text.startswith(TEXT_PREFIX):
         raise Unreadable
-    tail = len(text[len(TEXT_PREFIX) :]) % 4
-    if not text.endswith(_LAST_DIGITS[tail]):
+    tail = (len(text) - len(TEXT_PREFIX)) % 4
+    if tail and not text.endswith(_LAST_DIGITS[tail]):
         raise Unreadable
     try:
         digits = text[len(TEXT_PREFIX) :].encode("ascii").translate(_FROM_URL)
-        return binascii.a2b_base64(digits + b"=" * (-tail % 4), strict_mode=True)
+        return binascii.a2b_base64(digits + _PADDING[tail], strict_mode=True)
     except ValueError:
         raise Unreadable from None
 

@@ -20,6 +20,7 @@ UNBOUND: Final = 0x01
 
 _GCM_NONCE_BYTES: Final = 12
 _SIV_KEY_BYTES: Final = 64
+_BODY: Final = HEAD_BYTES + _GCM_NONCE_BYTES
 # Paths come from clients, so the cipher objects kept per path and epoch must be bounded.
 _CACHED_CIPHERS: Final = 2048
 
@@ -33,9 +34,12 @@ class FieldSealer:
     def __init__(self, ring: KeyRing, collection_uuid: bytes) -> None:
         self._ring = ring
         self._uuid = collection_uuid
-        # Cipher and leading AAD for a head and a path.
+        # Cipher and leading AAD for a head and a path; a head that is not of the kind raises and is not cached.
         self._sealing = lru_cache(maxsize=_CACHED_CIPHERS)(self._make_sealing)
         self._searching = lru_cache(maxsize=_CACHED_CIPHERS)(self._make_searching)
+        self._bound_head = Head(SealKind.SEALED_FIELD, ring.current).encode()
+        self._token_heads = {epoch: Head(SealKind.SEARCHABLE_FIELD, epoch).encode() for epoch in ring.epochs}
+        self._unbound_head = Head(SealKind.SEALED_FIELD, ring.current, UNBOUND).encode()
 
     def seal(self, path: str, value: Leaf, point_id: bytes | None) -> str:
         """Encrypt for reading back only; the same value never gives the same text twice.
@@ -47,7 +51,7 @@ class FieldSealer:
         Raises:
             InvalidArgument: the value cannot be encoded (see `encode_leaf`).
         """
-        head = Head(SealKind.SEALED_FIELD, self._ring.current, UNBOUND if point_id is None else 0).encode()
+        head = self._unbound_head if point_id is None else self._bound_head
         gcm, aad = self._sealing(head, path)
         nonce = secrets.token_bytes(_GCM_NONCE_BYTES)
         return to_text(head + nonce + gcm.encrypt(nonce, encode_leaf(value), _bound(aad, point_id)))
@@ -59,12 +63,12 @@ class FieldSealer:
             Unreadable: anything else, whatever the cause.
         """
         data = from_text(text)
-        head = read_head(data, SealKind.SEALED_FIELD, UNBOUND)
-        gcm, aad = self._sealing(data[:HEAD_BYTES], path)
-        body = HEAD_BYTES + _GCM_NONCE_BYTES
-        aad = _bound(aad, None if head.flags & UNBOUND else point_id)
+        head = data[:HEAD_BYTES]
+        gcm, aad = self._sealing(head, path)
+        # The cached head is whole and of this kind, so its flags are its third byte.
+        bound = _bound(aad, None if head[2] & UNBOUND else point_id)
         try:
-            leaf = gcm.decrypt(data[HEAD_BYTES:body], data[body:], aad)
+            leaf = gcm.decrypt(data[HEAD_BYTES:_BODY], data[_BODY:], bound)
         except (InvalidTag, ValueError):
             raise Unreadable from None
         return decode_leaf(leaf)
@@ -95,7 +99,6 @@ class FieldSealer:
             Unreadable: anything else, whatever the cause.
         """
         data = from_text(text)
-        read_head(data, SealKind.SEARCHABLE_FIELD, 0)
         siv, aad = self._searching(data[:HEAD_BYTES], path)
         try:
             leaf = siv.decrypt(data[HEAD_BYTES:], [aad])
@@ -109,7 +112,7 @@ class FieldSealer:
         return stored_kind(text) is not None
 
     def _token(self, epoch: int, path: str, value: Leaf) -> str:
-        head = Head(SealKind.SEARCHABLE_FIELD, epoch).encode()
+        head = self._token_heads[epoch]
         siv, aad = self._searching(head, path)
         return to_text(head + siv.encrypt(encode_leaf(value), [aad]))
 
@@ -125,4 +128,5 @@ class FieldSealer:
 
 
 def _bound(aad: bytes, point_id: bytes | None) -> bytes:
-    return aad if point_id is None else aad + length_prefixed(point_id)
+    # One more length-prefixed part.
+    return aad if point_id is None else aad + len(point_id).to_bytes(4, "big") + point_id

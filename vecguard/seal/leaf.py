@@ -60,20 +60,17 @@ def padded_length(length: int) -> int:
 
 
 def _tagged(value: Leaf) -> tuple[int, bytes]:
-    # bool is a subclass of int, so it is asked for first.
-    match value:
-        case bool():
-            return _BOOL, b"\x01" if value else b"\x00"
-        case int():
-            if not -(2**63) <= value < 2**63:
-                raise InvalidArgument("an integer in a payload has 64 bits")
-            return _INT64, struct.pack(">q", value)
-        case float():
-            return _DOUBLE, struct.pack(">d", value)
-        case str():
-            return _STRING, _utf8(value)
-        case _:
-            raise InvalidArgument("only booleans, integers, doubles and strings can be sealed")
+    if isinstance(value, str):
+        return _STRING, _utf8(value)
+    if isinstance(value, bool):  # before int, which it is a subclass of
+        return _BOOL, b"\x01" if value else b"\x00"
+    if isinstance(value, int):
+        if not -(2**63) <= value < 2**63:
+            raise InvalidArgument("an integer in a payload has 64 bits")
+        return _INT64, struct.pack(">q", value)
+    if isinstance(value, float):
+        return _DOUBLE, struct.pack(">d", value)
+    raise InvalidArgument("only booleans, integers, doubles and strings can be sealed")
 
 
 def _utf8(text: str) -> bytes:
@@ -84,16 +81,19 @@ def _utf8(text: str) -> bytes:
 
 
 def _untagged(tag: int, body: bytes) -> Leaf:
+    if tag == _STRING:
+        return _text(body)
+    if tag == _INT64 and len(body) == 8:
+        return int.from_bytes(body, "big", signed=True)
+    if tag == _DOUBLE and len(body) == 8:
+        return float(struct.unpack(">d", body)[0])
+    if tag == _BOOL and body in (b"\x00", b"\x01"):
+        return body == b"\x01"
+    raise Unreadable
+
+
+def _text(body: bytes) -> str:
     try:
-        match tag, len(body):
-            case (1, 1) if body in (b"\x00", b"\x01"):
-                return body == b"\x01"
-            case (2, 8):
-                return int.from_bytes(body, "big", signed=True)
-            case (3, 8):
-                return float(struct.unpack(">d", body)[0])
-            case (4, _):
-                return body.decode()
+        return body.decode()
     except UnicodeDecodeError:
         raise Unreadable from None
-    raise Unreadable
