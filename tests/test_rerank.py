@@ -53,7 +53,7 @@ def test_an_answer_is_missed_as_rarely_as_promised_and_no_rarer(distance, ratio,
     scale = euclid_scale(ratio) if shrunk else 1.0
     protected = scores(query, stored(rng, np.tile(record, (count, 1)), distance, ratio, scale), distance)
     exact = float(scores(query, record[None], distance)[0])
-    worst = worst_that_settles(Certificate.of(query, distance, ratio, z, scale), exact)
+    worst = worst_that_settles(Certificate.of(query, distance, ratio, z, stored_scale=scale), exact)
     missed = np.mean(protected < worst if bigger_is_better(distance) else protected > worst)
     assert 0.8 * tail(z) < missed < 1.2 * tail(z)
 
@@ -74,7 +74,7 @@ def recall(rng, x, queries, distance, ratio, z, scale=1.0, k=10):
     found, fetched, settled = [], [], []
     for query, by_noise, by_truth in zip(queries, protected, exact, strict=True):
         order, held, done = np.argsort(sign * by_noise), 0, False
-        certificate = Certificate.of(query, distance, ratio, z, scale)
+        certificate = Certificate.of(query, distance, ratio, z, stored_scale=scale)
         while not done and (page := next_page(held, 50, 1_000, k)) > held:
             held, candidates = page, order[:page]
             kth = kth_score(by_truth[candidates], k, distance)
@@ -124,7 +124,7 @@ def test_max_sim_certificate_holds(distance):
         by_noise, by_truth = max_sim(query, protected, distance), max_sim(query, documents, distance)
         sign = -1 if bigger_is_better(distance) else 1
         order, truth = np.argsort(sign * by_noise), np.argsort(sign * by_truth)[:3]
-        certificate = Certificate.of(query, distance, 1.0, 1.0, scale)
+        certificate = Certificate.of(query, distance, 1.0, 1.0, stored_scale=scale)
         for held in range(3, 301):
             kth = kth_score(by_truth[order[:held]], 3, distance)
             if certificate.settled(kth, float(by_noise[order[held - 1]]), 1.0):
