@@ -255,6 +255,9 @@ def test_numbers_of_rows_must_agree(sealer: EntrySealer) -> None:
     for position, value in [(0, IDS[:1]), (1, nonces[:1]), (2, ONES[:1]), (3, ONES[:3]), (4, x[:, 1:])]:
         with pytest.raises(InvalidArgument):
             sealer.seal_many(*good[:position], value, *good[position + 1 :], False)
+    for ids, rows in [(IDS[:1], x), (IDS[:2], x[:, 1:]), (IDS[:4], x.reshape(4, -1)), (IDS[:1], x.reshape(1, -1))]:
+        with pytest.raises(InvalidArgument):
+            sealer.nonces(ids, rows)
 
 
 def test_threads_share_a_sealer(sealer: EntrySealer) -> None:

@@ -7,7 +7,7 @@ import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -51,8 +51,7 @@ class _HeadContext:
     aad: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class OpenedBox:
+class OpenedBox(NamedTuple):  # a dataclass costs 0.5 µs more to make, and hundreds are made per search
     """An authentic entry: its epoch, record nonce (12 bytes), and the rows of its box as bytes."""
 
     epoch: int
@@ -131,7 +130,7 @@ class EntryBox:
         context = self._context(head)
         encrypt, aad = context.siv.encrypt, context.aad
         return [
-            head + nonce + encrypt(plaintext, [aad + length_prefixed(point_id, nonce)])
+            head + nonce + encrypt(plaintext, [_record_aad(aad, point_id, nonce)])
             for point_id, nonce, plaintext in zip(point_ids, nonces, plaintexts, strict=True)
         ]
 
@@ -144,7 +143,7 @@ class EntryBox:
         context = self._context(entry[:HEAD_BYTES])
         nonce = entry[HEAD_BYTES:_BODY]
         try:
-            plaintext = context.siv.decrypt(entry[_BODY:], [context.aad + length_prefixed(point_id, nonce)])
+            plaintext = context.siv.decrypt(entry[_BODY:], [_record_aad(context.aad, point_id, nonce)])
         except (InvalidTag, ValueError):
             raise Unreadable from None
         if not plaintext or len(plaintext) % context.row_bytes:
@@ -181,6 +180,11 @@ class EntryBox:
             nonce_mac=mac,
             sketch=wide_normals(key.derive("sketch"), rows, SKETCH_DIMS).astype(np.float32),
         )
+
+
+def _record_aad(aad: bytes, point_id: bytes, nonce: bytes) -> bytes:
+    # Two more length-prefixed parts, written out because this runs for every candidate of a search.
+    return b"".join((aad, len(point_id).to_bytes(4, "big"), point_id, len(nonce).to_bytes(4, "big"), nonce))
 
 
 def record_bytes(x: Floats) -> memoryview:

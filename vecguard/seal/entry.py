@@ -61,6 +61,7 @@ class EntrySealer:
     def __init__(self, ring: KeyRing, collection_uuid: bytes, vector_name: str, dims: int) -> None:
         self._box = EntryBox(ring, collection_uuid, vector_name, dims, SealKind.DENSE_ENTRY)
         self.dims = dims
+        self._exact_bytes = _PREFIX_BYTES + 4 * dims
 
     def nonces(self, point_ids: Sequence[bytes], x: Floats) -> Nonces:
         """Record nonces for vectors as the client gave them (see `EntryBox.nonce`).
@@ -71,7 +72,12 @@ class EntrySealer:
 
         Returns:
             (n, 12) uint8.
+
+        Raises:
+            InvalidArgument: numbers of rows or dims disagree.
         """
+        if x.shape != (len(point_ids), self.dims):
+            raise InvalidArgument(f"every point needs one vector of {self.dims} dimensions")
         nonces = self._box.nonces(point_ids, slices(record_bytes(x), 4 * self.dims))
         return np.frombuffer(b"".join(nonces), np.uint8).reshape(-1, NONCE_BYTES)
 
@@ -177,7 +183,7 @@ class EntrySealer:
 
     def _open_box(self, point_id: bytes, entry: bytes) -> OpenedBox:
         box = self._box.open(point_id, entry)
-        if len(box.plaintext) != _PREFIX_BYTES + (4 * self.dims if box.exact else 0):
+        if len(box.plaintext) != (self._exact_bytes if box.exact else _PREFIX_BYTES):
             raise Unreadable
         return box
 
