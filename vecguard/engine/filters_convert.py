@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import qdrant_edge as edge
 from google.protobuf.timestamp_pb2 import Timestamp
 from qdrant_client import grpc as pb
@@ -129,8 +130,11 @@ def _field_condition(source: pb.FieldCondition) -> edge.FieldCondition:
 
 def _match(source: pb.Match) -> Any:
     kind = source.WhichOneof("match_value")
-    if kind in ("keyword", "integer", "boolean"):
+    if kind in ("keyword", "integer"):
         return edge.MatchValue(getattr(source, kind))
+    if kind == "boolean":
+        # Edge's binding takes Python's True for the integer 1, which matches other points; numpy's bool is no integer.
+        return edge.MatchValue(np.bool_(source.boolean))  # type: ignore[arg-type]
     if kind == "keywords":
         return edge.MatchAny(list(source.keywords.strings))
     if kind == "integers":

@@ -13,7 +13,7 @@ import qdrant_edge as edge
 
 from vecguard.engine.filters_convert import both, excluding_ids
 from vecguard.engine.json_path import values_at, without_wildcard_suffix
-from vecguard.engine.shard_query import ShardQuery
+from vecguard.engine.shard_query import ShardQuery, run_queries
 from vecguard.engine.values_convert import EdgeId
 
 MAX_COLLECT_QUERIES = 5
@@ -119,7 +119,7 @@ def grouped(
     candidates = _candidates(source, grouping)
     for _ in range(MAX_COLLECT_QUERIES):
         condition = both(_any_but(grouping.path, aggregator.full_keys()), _unseen(aggregator))
-        found = shard.query(candidates.restricted(condition).edge_request())
+        [found] = run_queries(shard, [candidates.restricted(condition)])
         aggregator.add(found)
         if not found or aggregator.complete():
             break
@@ -127,7 +127,7 @@ def grouped(
         if aggregator.complete():
             break
         condition = both(_any_of(grouping.path, aggregator.unfilled_best_keys()), _unseen(aggregator))
-        found = shard.query(candidates.restricted(condition).edge_request())
+        [found] = run_queries(shard, [candidates.restricted(condition)])
         aggregator.add(found)
         if not found:
             break

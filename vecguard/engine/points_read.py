@@ -10,9 +10,9 @@ from qdrant_client import grpc as pb
 
 from vecguard.engine.filters_convert import json_path, optional_filter
 from vecguard.engine.query import edge_order_by
-from vecguard.engine.selectors import payload_selection, positive, vector_selection
+from vecguard.engine.selectors import VectorSelection, payload_selection, positive, vector_selection
 from vecguard.engine.values_convert import EdgeId, edge_id, edge_ids, fill_payload
-from vecguard.engine.vectors_convert import fill_vectors
+from vecguard.engine.vectors_convert import DEFAULT_VECTOR, fill_vectors
 from vecguard.errors import InvalidArgument
 
 DEFAULT_SCROLL_LIMIT = 10
@@ -41,11 +41,11 @@ def fill_record(target: pb.RetrievedPoint, record: edge.Record) -> None:
     _fill_order(target.order_value, record.order_value)
 
 
-def fill_scored(target: Any, points: Iterable[edge.ScoredPoint], with_vectors: bool) -> None:
+def fill_scored(target: Any, points: Iterable[edge.ScoredPoint], with_vectors: VectorSelection) -> None:
     """Append scored points to a repeated field.
 
     Args:
-        with_vectors: False drops vectors, which Edge returns unasked after MMR.
+        with_vectors: what was asked for; after MMR, Edge returns the searched vector unasked.
     """
     for point in points:
         scored = target.add()
@@ -53,9 +53,18 @@ def fill_scored(target: Any, points: Iterable[edge.ScoredPoint], with_vectors: b
         scored.score = point.score
         scored.version = point.version
         fill_payload(scored.payload, point.payload)
-        if with_vectors and point.vector is not None:
-            fill_vectors(scored.vectors, point.vector)
+        if with_vectors is not False and point.vector is not None:
+            fill_vectors(scored.vectors, _selected(point.vector, with_vectors))
         _fill_order(scored.order_value, point.order_value)
+
+
+def _selected(vector: Any, names: VectorSelection) -> Any:
+    if isinstance(names, bool):
+        return vector
+    if not isinstance(vector, dict):
+        return vector if DEFAULT_VECTOR in names else {}
+    kept = {name: one for name, one in vector.items() if name in names}
+    return kept[DEFAULT_VECTOR] if list(kept) == [DEFAULT_VECTOR] else kept
 
 
 def _fill_order(target: pb.OrderValue, value: int | float | None) -> None:

@@ -33,7 +33,7 @@ from vecguard.engine.points_write import Build
 from vecguard.engine.query import QueryCompiler, named_ids
 from vecguard.engine.references import Lookup, ReferencedVectors, fetch_vectors
 from vecguard.engine.selectors import check_timeout, refuse_shard_keys
-from vecguard.engine.shard_query import ShardQuery
+from vecguard.engine.shard_query import ShardQuery, run_queries
 from vecguard.engine.store import Store
 from vecguard.engine.values_convert import EdgeId
 from vecguard.engine.vector_creation import creation_operation, deletion_operation, vector_params
@@ -357,14 +357,9 @@ def _space(collection: Collection) -> VectorSpace:
 
 async def _run(collection: Collection, queries: list[ShardQuery], targets: list[Any]) -> None:
     """Run queries and append the points of each to its repeated field."""
-    if len(queries) == 1:
-        request = queries[0].edge_request()
-        found = [await collection.read(lambda shard: shard.query(request))]
-    else:
-        batch = edge.QueryBatchRequest([query.edge_request() for query in queries])
-        found = await collection.read(lambda shard: shard.query_batch(batch))
+    found = await collection.read(lambda shard: run_queries(shard, queries))
     for query, target, points in zip(queries, targets, found, strict=True):
-        fill_scored(target, points, query.with_vectors is not False)
+        fill_scored(target, points, query.with_vectors)
 
 
 async def _apply(collection: Collection, operation: edge.UpdateOperation, wait: bool, size: int) -> int | None:

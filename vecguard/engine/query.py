@@ -20,6 +20,7 @@ from vecguard.engine.recommend import average_vector
 from vecguard.engine.references import Lookup, ReferencedVectors, input_ids, lookup_of
 from vecguard.engine.selectors import payload_selection, positive, search_params, vector_selection
 from vecguard.engine.shard_query import Scoring, ShardPrefetch, ShardQuery
+from vecguard.engine.sparse_mmr import SparseMmr
 from vecguard.engine.values_convert import EdgeId, edge_id
 from vecguard.engine.vectors_convert import DEFAULT_VECTOR, EdgeVector, VectorSpace, query_vector
 from vecguard.errors import InvalidArgument, NotFound
@@ -211,7 +212,7 @@ class VectorResolver:
         """The inputs as vectors, without those that name missing points (as Qdrant's recommend does)."""
         return [vector for source in sources if (vector := self._optional_vector(source)) is not None]
 
-    def _mmr(self, source: pb.NearestInputWithMmr, limit: int) -> edge.Mmr:
+    def _mmr(self, source: pb.NearestInputWithMmr, limit: int) -> edge.Mmr | SparseMmr:
         if not source.HasField("nearest"):
             raise InvalidArgument("NearestInputWithMmr nearest is missing")
         diversity = source.mmr.diversity if source.mmr.HasField("diversity") else DEFAULT_MMR_DIVERSITY
@@ -225,7 +226,10 @@ class VectorResolver:
                 f"Validation error in body: [mmr.candidates_limit: value {candidates} invalid, must be "
                 f"{MAX_MMR_CANDIDATES} or smaller]"
             )
-        return edge.Mmr(self.vector(source.nearest), 1.0 - diversity, candidates, self.using)
+        vector = self.vector(source.nearest)
+        if isinstance(vector, edge.SparseVector):
+            return SparseMmr(vector, 1.0 - diversity, candidates, self.using)
+        return edge.Mmr(vector, 1.0 - diversity, candidates, self.using)
 
     def _recommend(self, source: pb.RecommendInput) -> edge.Query:
         positives = self.known_vectors(source.positive)
