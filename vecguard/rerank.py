@@ -11,8 +11,10 @@ standard deviations of the noise, hence for every true answer
     P(missing) <= Phi(-z)        (z = 2: 2.3 %; z = 3: 0.13 %),
 
 whatever the data, and whenever one stops, since the event concerns u's noise only. Real recall is higher, since
-answers better than the k-th have more room. It presumes that the backend scans exactly (an approximate index
-adds its own misses) and that the cap on candidates was not reached.
+answers better than the k-th have more room. For "dot" that is exact; for "cosine" and "euclid" the noise enters squared
+too, which a normal deviation describes to first order (simulated: within a fifth of the bound). It presumes that the
+backend scans exactly (an approximate index adds its own misses), that the cap on candidates was not reached, and, but
+for "cosine", that no answer is longer than the norm assumed (see `norm_bound`).
 
 Noise in a score, for Gaussian n with E|n|^2 = r^2 |x'|^2 over d dimensions, and exact score s:
 
@@ -55,7 +57,7 @@ class Certificate:
     """Decides whether fetched candidates hold the true top k, for one query. See the module's text for the proof.
 
     distance: of the collection. query_norms: the norm of each query row (one for a single vector).
-    ratio: noise ratio r = E|n|/|x'|. dims: dimensions that the noise is spread over.
+    ratio: noise ratio r = sqrt(E|n|^2) / |x'|. dims: dimensions that the noise is spread over.
     certainty: z, in standard deviations.
     norm_bound: a norm no record exceeds, where one is declared; without it the largest norm opened stands in.
     stored_scale: "euclid" only: y was divided by this before it was stored (1 / c in the module's text).
