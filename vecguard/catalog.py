@@ -24,7 +24,7 @@ MAX_AGE_S: Final = 2.0
 
 
 class StaleEntry(Exception):
-    """A record carries another manifest than the entry in use: the collection was made anew meanwhile, or is foreign."""
+    """A record carries another manifest than the entry in use: made anew meanwhile, or foreign."""
 
 
 @dataclass(frozen=True, slots=True)

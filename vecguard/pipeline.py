@@ -212,7 +212,7 @@ class Pipeline:
         for _ in range(_ATTEMPTS):
             session.written.clear()
             try:
-                answer = await route.serve(parse(route, body), session)
+                answer: Message = await route.serve(parse(route, body), session)
             except StaleEntry:
                 self._catalog.forget()
                 continue

@@ -15,7 +15,7 @@ _MIB: Final = 1024 * 1024
 _log = structlog.get_logger("vecguard.server")
 
 
-class _EveryMethod(grpc.GenericRpcHandler):
+class _EveryMethod(grpc.GenericRpcHandler[bytes, bytes]):
     """Takes every method, known or not, as unary calls on bytes: what is not known is refused by the pipeline."""
 
     def __init__(self, behaviour: Callable[..., Any]) -> None:
@@ -62,7 +62,7 @@ class Server:
             await context.abort(grpc.StatusCode[failure.status], str(failure), _passed_on(failure))
         except VecGuardError as failure:
             await context.abort(grpc.StatusCode[failure.status], str(failure))
-        except Exception:
+        except Exception:  # noqa: BLE001 - the last resort of a server; logged, and answered with INTERNAL
             # A bug: its text may hold anything, so the client gets none of it and the log only its type and place.
             _log.exception("unexpected error", rpc=method)
             await context.abort(

@@ -157,7 +157,7 @@ class DenseShield:
         """
         self._require_recoverable()
         x, scale, ok = self._open_round(ids, stored, [candidates[0] if candidates else None for candidates in entries])
-        for i in np.flatnonzero(~ok):
+        for i in np.flatnonzero(~ok).tolist():
             x[i], scale[i] = self._open_any(ids[i], stored[i], entries[i][1:])
         return Opened(x, scale)
 

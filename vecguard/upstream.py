@@ -53,7 +53,7 @@ class Upstream:
         try:
             body = await method(request.SerializeToString(), timeout=timeout, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
-            trailing = tuple((key, value) for key, value in error.trailing_metadata() or ())
+            trailing = tuple((item[0], item[1]) for item in error.trailing_metadata() or ())
             raise UpstreamFailure(error.code().name, error.details() or "", trailing) from None
         try:
             return answer.FromString(body)
@@ -64,4 +64,4 @@ class Upstream:
 
     async def close(self) -> None:
         """Close the channel; calls in flight are cancelled."""
-        await self._channel.close()
+        await self._channel.close(None)

@@ -65,8 +65,10 @@ class Maintenance:
 
     async def _run(self) -> None:
         try:
-            while await self._step():
-                await asyncio.sleep(_TICK_SECONDS)
+            more = True
+            while more:
+                more = await self._step()
+                await asyncio.sleep(_TICK_SECONDS if more else 0)
         except asyncio.CancelledError:
             raise
         except Exception:  # noqa: BLE001 - nobody awaits this task
@@ -89,6 +91,7 @@ class Maintenance:
 
     async def _build(self) -> None:
         collection = self._collection
+        before = collection.info()
         try:
             await build_index(collection)
         except (VecGuardError, OSError) as failure:
@@ -98,9 +101,10 @@ class Maintenance:
             return
         collection.build_error = ""
         self._retry_at = 0.0
-        info = collection.info()
-        self._left_unindexed = self._unindexed(info)
-        self._points_at_build = info.points_count
+        # What came in during the build was not seen by it, and counts towards the next one.
+        seen = before.points_count * len(collection.vectors)
+        self._left_unindexed = max(0, seen - collection.info().indexed_vectors_count)
+        self._points_at_build = before.points_count
 
     def index_wanted(self) -> bool:
         """Whether enough has changed since the last build for the next one to pay."""

@@ -81,7 +81,7 @@ class EntrySealer:
         nonces = self._box.nonces(point_ids, slices(record_bytes(x), 4 * self.dims))
         return np.frombuffer(b"".join(nonces), np.uint8).reshape(-1, NONCE_BYTES)
 
-    def seal_many(  # noqa: PLR0917
+    def seal_many(
         self,
         point_ids: Sequence[bytes],
         nonces: Nonces,

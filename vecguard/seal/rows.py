@@ -68,7 +68,7 @@ class RowsSealer:
         key = self._row_key(self._box.epoch if epoch is None else epoch)
         return np.ascontiguousarray(encrypt_blocks(key, blocks).reshape(k, 16)[:, :NONCE_BYTES])
 
-    def seal(  # noqa: PLR0917
+    def seal(
         self, point_id: bytes, record_nonce: bytes, stored_scale: Floats, noise_scale: Floats, x: Floats, exact: bool
     ) -> bytes:
         """The entry of one record, under the current epoch; arguments as `EntrySealer.seal_many`, rows for records.

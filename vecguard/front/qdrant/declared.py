@@ -16,6 +16,7 @@ _DISTANCES: Final[dict[int, Distance]] = {
     q.Distance.Dot: "dot",
     q.Distance.Euclid: "euclid",
 }
+_DATATYPES: Final[dict[int, str]] = {number: name for name, number in q.Datatype.items()}
 _EXACT: Final = (q.Datatype.Default, q.Datatype.Float32)
 
 
@@ -36,8 +37,8 @@ def _is_half(name: str, datatype: int) -> bool:
     if datatype == q.Datatype.Float16:
         return True
     raise InvalidArgument(
-        f"vector `{name}`: datatype {q.Datatype.Name(datatype)} cannot hold a rotated vector with noise exactly enough "
-        "to recover it; use Float32 or Float16 (quantization_config may be used freely)"
+        f"vector `{name}`: datatype {_DATATYPES.get(datatype)} cannot hold a rotated vector with noise "
+        "exactly enough to recover it; use Float32 or Float16 (quantization_config may be used freely)"
     )
 
 

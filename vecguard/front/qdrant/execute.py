@@ -143,7 +143,8 @@ class Executor:
     async def _certified(self, stage: Stage, scoring: Scoring, guard: DenseShield, want: Want) -> Points:
         """Nearest, exactly: fetch pages until no unread point can plausibly belong to the answer."""
         rule = guard.rerank
-        assert rule is not None and scoring.target is not None  # noqa: S101 - the caller chose this path by them
+        assert rule is not None  # noqa: S101 - the caller chose this path by it
+        assert scoring.target is not None  # noqa: S101 - likewise
         wanted = stage.offset + stage.limit
         batch = _Batch(scoring, guard.distance)
         certificate = Certificate.of(_query_rows(scoring.target), guard.distance, guard.noise_ratio, rule.certainty)
@@ -170,7 +171,7 @@ class Executor:
 
     async def _diversified(self, stage: Stage, scoring: Scoring, guard: DenseShield, want: Want) -> Points:
         """MMR over exactly found candidates (Carbonell & Goldstein 1998, as Qdrant does it)."""
-        assert stage.query is not None and scoring.target is not None  # noqa: S101 - the caller chose this path by them
+        assert stage.query is not None  # noqa: S101 - the caller looked at its variant
         mmr = stage.query.nearest_with_mmr.mmr
         diversity = mmr.diversity if mmr.HasField("diversity") else _DEFAULT_DIVERSITY
         candidates = mmr.candidates_limit if mmr.HasField("candidates_limit") else stage.limit

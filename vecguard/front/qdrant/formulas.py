@@ -106,11 +106,12 @@ async def evaluate_formula(
     reader = _Reader()
     formula = stage.query.formula
     expression = reader.read(formula.expression)
-    payloads, allowed, *conditions = await asyncio.gather(
+    wanted = [stage.filter, *(_stored(condition, shield) for condition in reader.conditions)]
+    payloads, masks = await asyncio.gather(
         _payloads(keys, session, shield, collection, source),
-        _holding(stage.filter, keys, session, collection, source),
-        *(_holding(_stored(condition, shield), keys, session, collection, source) for condition in reader.conditions),
+        asyncio.gather(*(_holding(condition, keys, session, collection, source) for condition in wanted)),
     )
+    allowed, *conditions = masks
     present = np.array([key in payloads for key in keys]) & allowed
     kept = [key for key, here in zip(keys, present, strict=True) if here]
     candidates = Candidates(

@@ -1,4 +1,4 @@
-"""Search, Recommend and Discover requests of older clients, said in the Query API, so that they have one implementation.
+"""Search, Recommend and Discover requests of older clients, said in the Query API: one implementation for all.
 
 The mapping is Qdrant's own: each old endpoint is a special case of Query
 (https://qdrant.tech/documentation/concepts/search/#query-api).

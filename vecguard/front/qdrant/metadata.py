@@ -15,11 +15,11 @@ from google.protobuf.message import DecodeError
 from qdrant_client import grpc as q
 
 from vecguard.catalog import StoredManifest
-from vecguard.errors import InvalidArgument, UpstreamFailure, Unreadable
+from vecguard.errors import InvalidArgument, Unreadable, UpstreamFailure
 from vecguard.fields import Fields
 from vecguard.front.qdrant.payloads import protect_map, reveal_map
-from vecguard.manifest import Manifest, VectorRecord, pack_core, pack_vector
 from vecguard.keys.ring import KeyRing
+from vecguard.manifest import Manifest, VectorRecord, pack_core, pack_vector
 from vecguard.upstream import Upstream
 
 CORE: Final = "_vg"
@@ -101,7 +101,7 @@ def client_metadata(metadata: MutableMapping[str, q.Value], fields: Fields, mani
     reveal_map(metadata, _PLACE, fields, manifest.uuid.bytes)
 
 
-async def read_manifest(upstream: Upstream, name: str, timeout: float | None) -> StoredManifest | None:  # noqa: ASYNC109 - a gRPC deadline
+async def read_manifest(upstream: Upstream, name: str, timeout: float | None) -> StoredManifest | None:
     """A collection's stored manifest; None where it has none.
 
     Raises:

@@ -114,7 +114,7 @@ def unwrap(payload: MutableMapping[str, q.Value], fields: Fields, point_id: byte
     Raises:
         Unreadable: a leaf does not authenticate, or `_p` is not a map.
     """
-    stored = payload[PAYLOAD] if PAYLOAD in payload else None
+    stored = payload.get(PAYLOAD)
     kept = q.Struct()
     if stored is not None:
         if stored.WhichOneof("kind") != "struct_value":

@@ -1,4 +1,4 @@
-"""Serving Qdrant's collection RPCs: a protected collection gets its manifest at birth and is shown as its client made it."""
+"""Serving Qdrant's collection RPCs: a manifest at birth, and afterwards the collection shown as its client made it."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -21,6 +21,7 @@ from vecguard.front.qdrant.stages import DEFAULT_GROUP_SIZE, Stage, build, id_me
 from vecguard.pipeline import Session
 from vecguard.ranking.groups import GroupId
 from vecguard.ranking.matrix import Neighbours, nearest_in_sample
+from vecguard.rerank import PointId
 from vecguard.shield import DenseShield, Shield
 
 Batch: TypeAlias = q.SearchBatchPoints | q.RecommendBatchPoints | q.DiscoverBatchPoints | q.QueryBatchPoints
@@ -158,7 +159,7 @@ async def _run_groups(ask: q.QueryPointGroups, session: Session) -> q.GroupsResu
     return result
 
 
-def _group_message(group: Grouped, clear: dict[object, q.ScoredPoint]) -> q.PointGroup:
+def _group_message(group: Grouped, clear: Mapping[PointId, q.ScoredPoint]) -> q.PointGroup:
     hits = [clear[key_of(point.id)] for point in group.points]
     return q.PointGroup(id=_group_id(group.id), hits=hits)
 

@@ -40,7 +40,7 @@ def _passed(rpc: str, ask: type[Ask], reply: type[Reply], action: Action, about:
 def _one_write(name: str, ask: type[Ask], about: str) -> Route[Ask, q.PointsOperationResponse]:
     rpc = f"/qdrant.Points/{name}"
     serve = partial(serve_writes.single, rpc=rpc)
-    return Route(rpc, ask, q.PointsOperationResponse, "protected", "write", about, serve)  # type: ignore[arg-type]
+    return Route(rpc, ask, q.PointsOperationResponse, "protected", "write", about, serve)
 
 
 async def _cluster_setup(

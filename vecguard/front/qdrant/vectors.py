@@ -129,7 +129,8 @@ def read_input(message: q.VectorInput) -> AnyVector | q.PointId:
     """
     kind = message.WhichOneof("variant")
     if kind == "id":
-        return message.id
+        point_id: q.PointId = message.id
+        return point_id
     if kind == "dense":
         vector: AnyVector = Dense(_floats(message.dense.data))
     elif kind == "sparse":
