@@ -1,4 +1,4 @@
-"""Server settings: where to listen, what lies behind, which policy and key; the reader of config file and environment."""
+"""Server settings: where to listen, what lies behind, which policy and key; reads config file and environment."""
 
 from __future__ import annotations
 

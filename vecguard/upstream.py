@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Final, TypeVar, cast
 
 import grpc
 from google.protobuf.message import DecodeError, Message
@@ -53,8 +53,8 @@ class Upstream:
         try:
             body = await method(request.SerializeToString(), timeout=timeout, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
-            trailing = tuple((item[0], item[1]) for item in error.trailing_metadata() or ())
-            raise UpstreamFailure(error.code().name, error.details() or "", trailing) from None
+            trailing = cast("Iterable[tuple[str, str | bytes]]", error.trailing_metadata() or ())
+            raise UpstreamFailure(error.code().name, error.details() or "", tuple(trailing)) from None
         try:
             return answer.FromString(body)
         except DecodeError:
