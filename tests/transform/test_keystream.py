@@ -60,7 +60,7 @@ def test_a_batch_is_the_rows_one_by_one() -> None:
     batch = normals(KEY, nonces(300), 768)  # several chunks
     assert batch.shape == (300, 768)
     assert batch.dtype == np.float32
-    for row in (0, 84, 85, 299):
+    for row in (0, 169, 170, 299):
         np.testing.assert_array_equal(batch[row], normals(KEY, nonces(300)[row : row + 1], 768)[0])
 
 

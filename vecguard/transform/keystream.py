@@ -19,8 +19,8 @@ from vecguard.keys.key import Key
 NONCE_BYTES: Final = 12
 _BLOCK_BYTES: Final = 16
 _WORDS_PER_BLOCK: Final = 4
-# Rows are worked on in chunks that stay in the second-level cache: one chunk's words and normals are about 0.5 MB.
-_CHUNK_WORDS: Final = 1 << 16
+# Rows are worked on in chunks that stay in the second-level cache: one chunk's words and normals are 1 MB.
+_CHUNK_WORDS: Final = 1 << 17
 
 Bytes2D = npt.NDArray[np.uint8]
 Words2D = npt.NDArray[np.uint32]
