@@ -19,8 +19,8 @@ from vecguard.engine.durable_files import sync_tree
 from vecguard.engine.parent_death import die_with_parent
 
 NOTHING_TO_DO = 3
-# The searches of the serving process go first.
-_NICENESS = 15
+# The serving process goes first, but a busy machine must not starve the builder for good.
+_NICENESS = 5
 
 
 def optimize(folder: Path, config: qdrant.CollectionConfig) -> bool:

@@ -51,4 +51,3 @@ def as_engine_error(failure: BaseException) -> VecGuardError:
     if isinstance(failure, Exception) and (text.startswith(_BAD_INPUT) or text in _REWORDED.values()):
         return InvalidArgument(f"Wrong input: {text}")
     return EngineFailure(f"Service internal error: {text}")
-
