@@ -66,6 +66,7 @@ class Session:
         """`deadline` in monotonic seconds; `size` of the client's message in bytes."""
         self.principal = principal
         self.catalog = catalog
+        self.opened: list[Entry] = []
         self.written: list[Entry] = []
         self.collections: set[str] = set()
         self._rules = rules
@@ -105,6 +106,7 @@ class Session:
         limit = self.grant(action, entry.name).limits.max_message_mib
         if self._size > limit * _MIB:
             raise LimitExceeded(f"a message of {self._size} bytes: the policy allows {limit} MiB")
+        self.opened.append(entry)
         if action != "read":
             self.written.append(entry)
         return entry
@@ -210,23 +212,27 @@ class Pipeline:
     async def _run(self, route: AnyRoute, body: bytes, session: Session) -> Message:
         """Serve the call; again, from the client's own bytes, where a collection was made anew under it."""
         for _ in range(_ATTEMPTS):
+            session.opened.clear()
             session.written.clear()
             try:
                 answer: Message = await route.serve(parse(route, body), session)
             except StaleEntry:
                 self._catalog.forget()
                 continue
-            if await self._confirmed(route, session):
+            except Unreadable:
+                if await self._current(session.opened, session):
+                    raise
+                continue
+            # What was written must have gone under the manifest that the collection really has.
+            if await self._current(session.written, session):
                 return answer
         if session.written:
             raise FailedPrecondition("the collection kept being made anew during the call: try again")
         raise Unreadable
 
-    async def _confirmed(self, route: AnyRoute, session: Session) -> bool:
-        """Whether what was written went under the manifest that the collection really has."""
-        if route.handling != "protected":
-            return True
-        for entry in session.written:
+    async def _current(self, entries: list[Entry], session: Session) -> bool:
+        """Whether the database still has what these entries say."""
+        for entry in entries:
             if not await self._catalog.confirm(entry, session.timeout):
                 return False
         return True

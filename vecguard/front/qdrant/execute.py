@@ -20,7 +20,7 @@ from vecguard.front.qdrant import filters, reveal
 from vecguard.front.qdrant import vectors as wire
 from vecguard.front.qdrant.examples import Examples, Opened
 from vecguard.front.qdrant.formulas import evaluate_formula
-from vecguard.front.qdrant.scope import stored_path, stored_selector, vectors_selector
+from vecguard.front.qdrant.scope import stored_path, stored_selector, vectors_selector, wants_payload
 from vecguard.front.qdrant.scoring import VECTOR_KINDS, Scoring, compile_scoring
 from vecguard.front.qdrant.serve_reads import rewrite_order
 from vecguard.front.qdrant.stages import Stage, id_message, key_of
@@ -55,7 +55,7 @@ class Want:
     @property
     def nothing(self) -> bool:
         """Whether ids and scores are all that is wanted."""
-        return not self.vectors and not self.payload.ByteSize()
+        return not self.vectors and not wants_payload(self.payload)
 
 
 NOTHING: Final = Want(q.WithPayloadSelector())
