@@ -15,7 +15,7 @@ _MIB: Final = 1024 * 1024
 _log = structlog.get_logger("vecguard.server")
 
 
-class _EveryMethod(grpc.GenericRpcHandler[bytes, bytes]):
+class _EveryMethod(grpc.GenericRpcHandler):  # type: ignore[type-arg] # generic in the stubs only
     """Takes every method, known or not, as unary calls on bytes: what is not known is refused by the pipeline."""
 
     def __init__(self, behaviour: Callable[..., Any]) -> None:
