@@ -20,6 +20,7 @@ from vecguard.keys.ring import KeyRing
 from vecguard.manifest import Manifest, VectorRecord
 from vecguard.metric import Distance, normalize
 from vecguard.policy.model import CollectionPolicy, Limits, RerankRule
+from vecguard.rerank import euclid_scale
 from vecguard.seal.entry import EntrySealer
 from vecguard.seal.fields import FieldSealer
 from vecguard.seal.rows import RowsSealer
@@ -66,6 +67,11 @@ class DenseShield:
     def noise_ratio(self) -> float:
         """E‖n‖/‖x‖ of the noise that is added; 0 when scores at rest are exact."""
         return self._chain.noise_ratio
+
+    @property
+    def fixed_scale(self) -> float:
+        """What stored vectors are divided by, the same for all: see `vecguard.rerank.euclid_scale`; 1 but for euclid."""
+        return euclid_scale(self.noise_ratio) if self.distance == "euclid" else 1.0
 
     @property
     def recoverable(self) -> bool:
@@ -130,11 +136,12 @@ class DenseShield:
         exact = normalize(x) if self.distance == "cosine" else x
         noise_scale = np.linalg.norm(exact, axis=1).astype(np.float32)
         y = self._chain.forward(exact, noise_scale, nonces)
-        stored_scale = np.ones(len(x), dtype=np.float32)
         if self.distance == "cosine":
             norms = np.linalg.norm(y, axis=1).astype(np.float32)
             stored_scale = np.where(norms > 0, norms, np.float32(1.0))
-            y = y / stored_scale[:, np.newaxis]
+        else:
+            stored_scale = np.full(len(x), self.fixed_scale, np.float32)
+        y /= stored_scale[:, np.newaxis]
         return exact, y, stored_scale, noise_scale
 
     def query(self, x: Floats) -> Floats:

@@ -147,7 +147,14 @@ class Executor:
         assert scoring.target is not None  # noqa: S101 - likewise
         wanted = stage.offset + stage.limit
         batch = _Batch(scoring, guard.distance)
-        certificate = Certificate.of(_query_rows(scoring.target), guard.distance, guard.noise_ratio, rule.certainty)
+        certificate = Certificate.of(
+            _query_rows(scoring.target),
+            guard.distance,
+            guard.noise_ratio,
+            rule.certainty,
+            stored_scale=guard.fixed_scale,
+            dims=guard.stored_dims,
+        )
         fetched = 0
         while (target := next_page(fetched, rule.first_page, rule.max_candidates, wanted)) > fetched:
             page = await self._page(stage, scoring.upstream, want, fetched, target - fetched)
