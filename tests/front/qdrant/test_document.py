@@ -1,0 +1,19 @@
+"""docs/qdrant-api.md is what the table says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vecguard.front.qdrant.document import document
+from vecguard.front.qdrant.table import ROUTES
+
+PAGE = Path(__file__).parents[3] / "docs" / "qdrant-api.md"
+
+
+def test_the_page_is_made_from_the_table() -> None:
+    assert PAGE.read_text(encoding="utf-8") == document()
+
+
+def test_the_page_names_every_rpc() -> None:
+    text = document()
+    assert all(f"`{rpc}`" in text for rpc in ROUTES)
