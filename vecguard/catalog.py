@@ -16,7 +16,7 @@ from typing import Final
 from vecguard.errors import Denied, FailedPrecondition
 from vecguard.generation import Generation
 from vecguard.keys.provider import KeyProvider
-from vecguard.manifest import differences, open_core, open_vector
+from vecguard.manifest import Manifest, VectorRecord, differences, open_core, open_vector
 from vecguard.policy.model import CollectionPolicy, Policy
 from vecguard.shield import Shield
 
@@ -128,7 +128,7 @@ class Catalog:
             if policy.protected:
                 raise FailedPrecondition(
                     f"collection `{name}` was not made through this proxy, yet {policy.name} protects it: "
-                    "carry it over with `vecguard migrate`, or say `protect: none` for it"
+                    "make it anew through the proxy and write its points again, or say `protect: none` for it"
                 )
             return Entry(name, policy, None, None, rules, generation, checked)
         shield = await asyncio.to_thread(self._open, name, stored, rules)
@@ -138,18 +138,24 @@ class Catalog:
         manifest, ring = open_core(stored.core, self.provider)
         vectors = {key: open_vector(key, text, manifest, ring) for key, text in stored.vectors.items()}
         policy = _policy_of(rules, manifest.collection)
-        if not policy.protected:
-            raise FailedPrecondition(
-                f"collection `{name}` is protected, yet {policy.name} says `protect: none`: "
-                "change the policy, or carry the collection over with `vecguard migrate`"
-            )
-        changed = differences(manifest, vectors, policy)
-        if changed:
-            raise FailedPrecondition(
-                f"{policy.name} no longer fits collection `{name}`: {'; '.join(changed)}; "
-                "change the policy back, or carry the collection over with `vecguard migrate`"
-            )
+        _require_fit(name, policy, manifest, vectors)
+        if name != manifest.collection:
+            # An alias; or, behind our back, another collection's manifest: it must not bring weaker rules along.
+            _require_fit(name, _policy_of(rules, name), manifest, vectors)
         return Shield(manifest, ring, vectors, policy)
+
+
+def _require_fit(name: str, policy: CollectionPolicy, manifest: Manifest, vectors: Mapping[str, VectorRecord]) -> None:
+    if not policy.protected:
+        raise FailedPrecondition(
+            f"collection `{name}` is protected, yet {policy.name} says `protect: none`: change the policy"
+        )
+    changed = differences(manifest, vectors, policy)
+    if changed:
+        raise FailedPrecondition(
+            f"{policy.name} does not fit collection `{name}`: {'; '.join(changed)}; "
+            "change the policy back, or make the collection anew through the proxy"
+        )
 
 
 def _policy_of(rules: Policy, name: str) -> CollectionPolicy:
