@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -100,7 +101,7 @@ def collection_name(request: pytest.FixtureRequest, client: QdrantClient) -> Ite
     names: list[str] = []
 
     def name(suffix: str = "") -> str:
-        names.append(f"{request.node.name}{suffix}".replace("[", "-").replace("]", "").replace("/", "-")[:200])
+        names.append(re.sub(r"[^A-Za-z0-9_-]+", "-", f"{request.node.name}{suffix}")[:200])
         return names[-1]
 
     yield name
