@@ -69,6 +69,8 @@ class Session:
         self.opened: list[Entry] = []
         self.written: list[Entry] = []
         self.collections: set[str] = set()
+        self.candidates = 0  # records read for re-ranking
+        self.uncertified = 0  # searches that reached the cap on candidates before their certificate settled
         self._rules = rules
         self._upstream = upstream
         self._deadline = deadline
@@ -78,6 +80,11 @@ class Session:
     def timeout(self) -> float | None:
         """Seconds left for this call; None without a deadline."""
         return None if self._deadline is None else max(self._deadline - time.monotonic(), 0.0)
+
+    @property
+    def reranking(self) -> dict[str, int]:
+        """What re-ranking read, for the trail; empty where nothing was re-ranked."""
+        return {"candidates": self.candidates, "uncertified": self.uncertified} if self.candidates else {}
 
     @property
     def rules(self) -> Policy:
@@ -201,6 +208,7 @@ class Pipeline:
                 collections=sorted(session.collections) if session else [],
                 status=status,
                 ms=round((time.monotonic() - started) * 1e3, 3),
+                **(session.reranking if session else {}),
             )
 
     def _route(self, rpc: str) -> AnyRoute:

@@ -163,6 +163,9 @@ class Executor:
             fetched = target
             if exhausted or batch.settled(certificate, wanted, stage.threshold):
                 break
+        else:
+            self.session.uncertified += 1
+        self.session.candidates += fetched
         return batch.answer(stage)
 
     async def _rescored(self, stage: Stage, scoring: Scoring, guard: DenseShield, want: Want) -> Points:
@@ -174,6 +177,7 @@ class Executor:
         batch = _Batch(scoring, scoring.distance)
         page = await self._page(stage, scoring.upstream, want, 0, size)
         batch.add(page, self._opened(page, stage.using))
+        self.session.candidates += len(page)
         return batch.answer(stage)
 
     async def _diversified(self, stage: Stage, scoring: Scoring, guard: DenseShield, want: Want) -> Points:
