@@ -70,7 +70,7 @@ class DenseShield:
 
     @property
     def fixed_scale(self) -> float:
-        """What stored vectors are divided by, the same for all: see `vecguard.rerank.euclid_scale`; 1 but for euclid."""
+        """What every stored vector is divided by: `vecguard.rerank.euclid_scale` for euclid, 1 otherwise."""
         return euclid_scale(self.noise_ratio) if self.distance == "euclid" else 1.0
 
     @property

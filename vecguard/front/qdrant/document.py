@@ -1,5 +1,7 @@
 """Writes docs/qdrant-api.md from the table, so that it cannot drift: `python -m vecguard.front.qdrant.document`."""
 
+# ruff: noqa: E501 - rows of a Markdown table cannot be broken
+
 from __future__ import annotations
 
 import sys
