@@ -50,10 +50,19 @@ def excluding_ids(ids: Iterable[EdgeId]) -> edge.Filter:
 
 
 def both(first: edge.Filter | None, second: edge.Filter | None) -> edge.Filter | None:
-    """A filter that passes what both pass; None passes everything."""
+    """A filter that passes what both pass; None passes everything.
+
+    The clauses are joined, not nested, as in Qdrant's `Filter::merge`: that decides what becomes of `should` when a
+    root's filter meets a prefetch's. `second` has no `should` and no `min_should`.
+    """
     if first is None or second is None:
         return second if first is None else first
-    return edge.Filter(must=[first, second])
+    return edge.Filter(
+        must=[*(first.must or ()), *(second.must or ())] or None,
+        should=first.should,
+        must_not=[*(first.must_not or ()), *(second.must_not or ())] or None,
+        min_should=first.min_should,
+    )
 
 
 def _conditions(sources: Iterable[pb.Condition]) -> list[Condition] | None:

@@ -14,7 +14,7 @@ from typing import Any
 import qdrant_edge as edge
 from qdrant_client import grpc as pb
 
-from vecguard.engine.filters_convert import excluding_ids, json_path, optional_filter, rfc3339
+from vecguard.engine.filters_convert import both, excluding_ids, json_path, optional_filter, rfc3339
 from vecguard.engine.formula_convert import edge_formula
 from vecguard.engine.recommend import average_vector
 from vecguard.engine.references import Lookup, ReferencedVectors, input_ids, lookup_of
@@ -132,11 +132,7 @@ class QueryCompiler:
             if lookup.collection == self.collection
             for point_id in ids
         ]
-        condition = optional_filter(root)
-        if not own:
-            return condition
-        excluded = excluding_ids(own)
-        return excluded if condition is None else edge.Filter(must=[condition, excluded])
+        return both(optional_filter(root), excluding_ids(own) if own else None)
 
     def _prefetch(self, source: pb.PrefetchQuery) -> ShardPrefetch:
         _check_stage(source)
