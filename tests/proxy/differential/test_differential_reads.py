@@ -1,0 +1,36 @@
+"""Reads answer the same through the proxy as straight from the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from .read_operations import reads
+from .sides import Call, Pair, cases
+
+Pairs = Callable[[str, str], Pair]
+
+
+@pytest.mark.parametrize("protection", ["exact", "noisy", "copied"])
+@cases(reads("cosine"))
+def test_reads(call: Call, protection: str, pairs: Pairs) -> None:
+    assert "answer" in pairs(protection, "cosine").same(call)
+
+
+@pytest.mark.parametrize("protection", ["exact", "noisy", "copied"])
+@cases({name: call for name, call in reads("dot").items() if "retrieve" in name or "everything" in name})
+def test_vectors_of_dot_collections(call: Call, protection: str, pairs: Pairs) -> None:
+    assert "answer" in pairs(protection, "dot").same(call)
+
+
+@pytest.mark.parametrize("protection", ["exact", "noisy", "copied"])
+@cases({name: call for name, call in reads("euclid").items() if "retrieve" in name or "everything" in name})
+def test_vectors_of_euclid_collections(call: Call, protection: str, pairs: Pairs) -> None:
+    assert "answer" in pairs(protection, "euclid").same(call)
+
+
+def test_unprotected_collections_pass_as_they_are(pairs: Pairs) -> None:
+    pair = pairs("clear", "cosine")
+    for name, call in reads("cosine").items():
+        assert "answer" in pair.same(call), name
