@@ -83,12 +83,19 @@ def test_the_table_shows_all_three_columns() -> None:
 
 def test_one_point_is_shown_from_three_sides() -> None:
     clear = {"text": "Anna [bold]Keller[/bold]"}
-    sealed = {"text": "vg1.abcdef", "_vg": {"format": 1}}
-    text = printed(table.stolen_point((clear, [0.25] * 8), (sealed, [-0.5] * 8), clear))
-    assert "[bold]" in text  # payload text is never taken for markup
-    assert "vg1.abcdef" in text
+    sealed = {"_p": {"text": "vg:abcdef"}, "_vg": {"v": {"": "entry"}}}
+    text = printed(table.stolen_point((clear, [0.25] * 8), (sealed, [-0.5] * 8), {"text": "read back"}))
+    [line] = [line for line in text.splitlines() if "│ text" in line]
+    # Payload text is never taken for markup, and the sealed field stands beside the clear one.
+    assert [cell.strip() for cell in line.split("│")[2:5]] == ["Anna [bold]Keller[/bold]", "vg:abcdef", "read back"]
+    assert any("_vg.v." in line and "entry" in line for line in text.splitlines())
     assert "+0.250" in text
     assert "-0.500" in text
+
+
+def test_leaves_of_a_nested_payload() -> None:
+    payload = {"a": {"b": {"c": 1}, "d": [2]}, "e": None}
+    assert table.leaves(payload) == [(("a", "b", "c"), 1), (("a", "d"), [2]), (("e",), None)]
 
 
 def test_findings_are_marked_by_what_they_say() -> None:

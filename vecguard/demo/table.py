@@ -75,17 +75,33 @@ def stolen_point(
 ) -> Table:
     """One point as it lies in each database, and as the application reads it through the proxy.
 
-    The first two are (payload, vector) of the same point; vectors show their first five components.
+    The first two are (payload, vector) of the same point; vectors show their first five components. A sealed field
+    stands beside its clear one wherever the protected payload keeps it.
     """
     table = Table(title="The same point, as the thief sees it", title_justify="left")
     table.add_column("")
     for heading in ("unprotected database", "protected database", "application, through the proxy"):
         table.add_column(heading, overflow="fold", max_width=VALUE_WIDTH)
     table.add_row("vector", _head(unprotected[1]), _head(protected[1]), "")
-    for field in sorted({*unprotected[0], *protected[0]}):
-        shown = (_shorten(payload.get(field)) for payload in (unprotected[0], protected[0], application))
-        table.add_row(field, *shown)
+    clear, sealed = unprotected[0], dict(leaves(protected[0]))
+    for field, value in clear.items():
+        stored = next((path for path in sealed if path[-1] == field), None)
+        kept = None if stored is None else sealed.pop(stored)
+        table.add_row(field, _shorten(value), _shorten(kept), _shorten(application.get(field)))
+    for path, value in sealed.items():
+        table.add_row(".".join(path), "", _shorten(value), "")
     return table
+
+
+def leaves(payload: Mapping[str, object]) -> list[tuple[tuple[str, ...], object]]:
+    """Every value that is not a map, with the keys that lead to it: a database may keep a field inside another."""
+    found: list[tuple[tuple[str, ...], object]] = []
+    for key, value in payload.items():
+        if isinstance(value, Mapping):
+            found += [((key, *path), leaf) for path, leaf in leaves(value)]
+        else:
+            found.append(((key,), value))
+    return found
 
 
 def findings(outcome: Outcome) -> RenderableType:
