@@ -36,8 +36,9 @@ def fill_record(target: pb.RetrievedPoint, record: edge.Record) -> None:
     """Write a stored point: id, payload, vectors and order value, as far as they were read."""
     fill_id(target.id, record.id)
     fill_payload(target.payload, record.payload)
-    if record.vector is not None:
-        fill_vectors(target.vectors, record.vector)
+    vector = record.vector  # Edge makes a new list at each access
+    if vector is not None:
+        fill_vectors(target.vectors, vector)
     _fill_order(target.order_value, record.order_value)
 
 
@@ -53,8 +54,8 @@ def fill_scored(target: Any, points: Iterable[edge.ScoredPoint], with_vectors: V
         scored.score = point.score
         scored.version = point.version
         fill_payload(scored.payload, point.payload)
-        if with_vectors is not False and point.vector is not None:
-            fill_vectors(scored.vectors, _selected(point.vector, with_vectors))
+        if with_vectors is not False and (vector := point.vector) is not None:
+            fill_vectors(scored.vectors, _selected(vector, with_vectors))
         _fill_order(scored.order_value, point.order_value)
 
 

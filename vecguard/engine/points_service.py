@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import grpc
 import qdrant_edge as edge
@@ -48,6 +49,7 @@ class PointsService(pb.PointsServicer):
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._spaces: WeakKeyDictionary[Collection, tuple[pb.CollectionConfig, VectorSpace]] = WeakKeyDictionary()
 
     async def Upsert(self, request: pb.UpsertPoints, context: _Context) -> pb.PointsOperationResponse:
         """Insert or replace points."""
@@ -121,10 +123,10 @@ class PointsService(pb.PointsServicer):
         if not request.operations:
             raise InvalidArgument("Validation error in body: [operations: must be at least 1 characters]")
         response = pb.UpdateBatchResponse()
-        space = _space(collection)
+        space = self._space(collection)
         for source in request.operations:
             operation = points_write.batch_operation(source, space)
-            number = await _apply(collection, operation, request.wait, source.ByteSize())
+            number = await _apply(collection, operation, request.wait, source)
             _fill_update(response.result.add(), number, request.wait)
         response.time = _since(started)
         return response
@@ -194,7 +196,7 @@ class PointsService(pb.PointsServicer):
         started = time.perf_counter()
         collection = self._open(request)
         references = await self._references(named_ids(request, collection.name))
-        source = QueryCompiler(collection.name, _space(collection), references).group_source(request)
+        source = QueryCompiler(collection.name, self._space(collection), references).group_source(request)
         response = pb.QueryGroupsResponse()
         response.result.SetInParent()
         await answer_groups(response.result, request, source, collection, self._store)
@@ -206,7 +208,7 @@ class PointsService(pb.PointsServicer):
         started = time.perf_counter()
         collection = self._open(request)
         response = pb.SearchResponse()
-        await _run(collection, [search.search_query(request, _space(collection))], [response.result])
+        await _run(collection, [search.search_query(request, self._space(collection))], [response.result])
         response.time = _since(started)
         return response
 
@@ -216,7 +218,7 @@ class PointsService(pb.PointsServicer):
         collection = self._open(request)
         for one in request.search_points:
             refuse_shard_keys(one)
-        space = _space(collection)
+        space = self._space(collection)
         compiled = [search.search_query(one, space) for one in request.search_points]
         response = pb.SearchBatchResponse()
         await _run(collection, compiled, [response.result.add().result for _ in compiled])
@@ -227,7 +229,7 @@ class PointsService(pb.PointsServicer):
         """A grouped search."""
         started = time.perf_counter()
         collection = self._open(request)
-        source = search.search_query(request, _space(collection))
+        source = search.search_query(request, self._space(collection))
         response = pb.SearchGroupsResponse()
         response.result.SetInParent()
         await answer_groups(response.result, request, source, collection, self._store)
@@ -318,11 +320,20 @@ class PointsService(pb.PointsServicer):
             refuse_shard_keys(request)
         return self._store.collection(request.collection_name)
 
+    def _space(self, collection: Collection) -> VectorSpace:
+        """The collection's vectors; worked out anew only when its configuration was replaced."""
+        config = collection.config
+        known = self._spaces.get(collection)
+        if known is None or known[0] is not config:
+            known = (config, VectorSpace(collection.vectors, collection.sparse_vectors))
+            self._spaces[collection] = known
+        return known[1]
+
     async def _write(self, request: Any, build: Build) -> pb.PointsOperationResponse:
         started = time.perf_counter()
         collection = self._open(request)
-        operation = build(request, _space(collection))
-        number = await _apply(collection, operation, request.wait, request.ByteSize())
+        operation = build(request, self._space(collection))
+        number = await _apply(collection, operation, request.wait, request)
         return _operation_response(number, request.wait, started)
 
     async def _references(self, wanted: dict[Lookup, list[EdgeId]]) -> ReferencedVectors:
@@ -334,25 +345,21 @@ class PointsService(pb.PointsServicer):
         for request in queries:
             for lookup, ids in named_ids(request, collection.name).items():
                 wanted.setdefault(lookup, []).extend(ids)
-        compiler = QueryCompiler(collection.name, _space(collection), await self._references(wanted))
+        compiler = QueryCompiler(collection.name, self._space(collection), await self._references(wanted))
         return [compiler.query(request) for request in queries]
 
     async def _recommend(self, collection: Collection, request: search.Recommend) -> ShardQuery:
         references = await self._references(search.recommend_ids(request, collection.name))
-        return search.recommend_query(request, collection.name, _space(collection), references)
+        return search.recommend_query(request, collection.name, self._space(collection), references)
 
     async def _discover(self, collection: Collection, request: pb.DiscoverPoints) -> ShardQuery:
         references = await self._references(search.discover_ids(request, collection.name))
-        return search.discover_query(request, collection.name, _space(collection), references)
+        return search.discover_query(request, collection.name, self._space(collection), references)
 
     async def _matrix(self, request: pb.SearchMatrixPoints) -> Matrix:
         collection = self._open(request)
-        space = _space(collection)
+        space = self._space(collection)
         return await collection.read(lambda shard: distance_matrix(request, space, shard))
-
-
-def _space(collection: Collection) -> VectorSpace:
-    return VectorSpace(collection.vectors, collection.sparse_vectors)
 
 
 async def _run(collection: Collection, queries: list[ShardQuery], targets: list[Any]) -> None:
@@ -362,9 +369,11 @@ async def _run(collection: Collection, queries: list[ShardQuery], targets: list[
         fill_scored(target, points, query.with_vectors)
 
 
-async def _apply(collection: Collection, operation: edge.UpdateOperation, wait: bool, size: int) -> int | None:
+async def _apply(collection: Collection, operation: edge.UpdateOperation, wait: bool, source: Any) -> int | None:
     """Apply a write. Qdrant answers a write that is not waited for before it meets a missing point, so that one
     failure is silent here as there; the number is None then."""
+    # The size matters only while operations are kept in memory, and counting it costs as much as serialising.
+    size = source.ByteSize() if collection.building else 0
     try:
         return await collection.write(operation, size)
     except NotFound:
