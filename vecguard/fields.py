@@ -7,6 +7,7 @@ which is unambiguous for any key text.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TypeAlias
 
 from vecguard.errors import InvalidArgument, Unreadable
@@ -18,6 +19,8 @@ Leaf: TypeAlias = bool | int | float | str
 Keys: TypeAlias = tuple[str, ...]
 
 
+# Keys come from clients' payloads, so what is remembered of them is bounded.
+@lru_cache(maxsize=8192)
 def pointer(keys: Keys) -> str:
     """JSON Pointer (RFC 6901, section 3) of a field's keys."""
     return "".join("/" + key.replace("~", "~0").replace("/", "~1") for key in keys)

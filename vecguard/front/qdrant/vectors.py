@@ -101,10 +101,10 @@ def _deprecated(message: VectorHolder) -> AnyVector:
 
 
 def read(message: VectorHolder) -> AnyVector:
-    """The vector of a `Vector` or `VectorOutput`.
+    """The vector of a `Vector` or `VectorOutput`; a client's must go through `check_finite` before it is used.
 
     Raises:
-        InvalidArgument: malformed, not finite, or an inference input.
+        InvalidArgument: malformed, or an inference input.
     """
     kind = message.WhichOneof("vector")
     if kind == "dense":
@@ -117,7 +117,6 @@ def read(message: VectorHolder) -> AnyVector:
         vector = _multi(message.multi_dense)
     else:
         raise InvalidArgument(INFERENCE.format(kind=kind))
-    check_finite(vector)
     return vector
 
 

@@ -52,7 +52,9 @@ def protect_vectors(shield: Shield, ids: Sequence[bytes], holders: Sequence[q.Ve
             else:
                 _protect_one(guard, ids[i], name, message, vector, entries[i])
     for name, batch in dense.items():
-        stored, sealed = shield.dense(name).protect([ids[i] for i, _, _ in batch], np.stack([x for _, _, x in batch]))
+        matrix = np.stack([x for _, _, x in batch])
+        wire.check_finite(wire.Multi(matrix))
+        stored, sealed = shield.dense(name).protect([ids[i] for i, _, _ in batch], matrix)
         for (i, message, _), y, entry in zip(batch, stored, sealed, strict=True):
             wire.write(message, wire.Dense(y))
             if entry is not None:
@@ -69,6 +71,7 @@ def _protect_one(
     entries: Entries,
 ) -> None:
     """Protect one sparse vector or multivector in place."""
+    wire.check_finite(vector)
     if isinstance(guard, SparseShield) != isinstance(vector, wire.Sparse):
         raise InvalidArgument(_MIXED)
     if isinstance(guard, SparseShield) and isinstance(vector, wire.Sparse):
