@@ -15,6 +15,7 @@ from vecguard.metric import (
     largest_norm,
     max_sim,
     normalize,
+    norms,
     passes,
     scores,
     similarities,
@@ -142,3 +143,13 @@ def test_a_threshold_lets_strictly_better_scores_through(tmp_path, distance, exp
 def test_largest_norm():
     assert largest_norm(np.array([[3, 4], [1, 0]], dtype=np.float32)) == pytest.approx(5.0)
     assert largest_norm(np.zeros((0, 4), dtype=np.float32)) == 0.0
+
+
+def test_norms_of_all_that_float32_holds():
+    x = np.array([[3, 4], [3e-30, 4e-30], [3e30, 4e30], [3e-45, 0], [0, 0]], dtype=np.float32)
+    np.testing.assert_allclose(norms(x), [5, 5e-30, 5e30, 2.802597e-45, 0], rtol=1e-6)
+    np.testing.assert_allclose(norms(x[:1]), [5], rtol=1e-7)
+    assert norms(np.array([[np.nan, 0], [3e38, 3e38]], dtype=np.float32)).tolist() == pytest.approx(
+        [math.nan, math.inf], nan_ok=True
+    )
+    assert norms(np.zeros((0, 3), dtype=np.float32)).shape == (0,)

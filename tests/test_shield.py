@@ -169,7 +169,7 @@ def test_a_zero_vector_stays_zero(distance):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.sampled_from(DISTANCES), st.floats(-30, 15), st.integers(0, 2**32 - 1), st.booleans())
+@given(st.sampled_from(DISTANCES), st.floats(-29, 37), st.integers(0, 2**32 - 1), st.booleans())
 def test_any_norm_comes_back(distance, exponent, seed, sealed):
     # Cosine vectors below 3.5e-4 are kept as they are by Qdrant, and so here.
     guard = dense_of(record_of(dims=8, distance=distance, recover="sealed" if sealed else "derived"))
@@ -178,6 +178,37 @@ def test_any_norm_comes_back(distance, exponent, seed, sealed):
     exact = kept(x, distance)
     result = opened(guard, [num_id(1)], stored, entries)
     assert np.linalg.norm((result - exact).astype(float)) <= 1e-5 * np.linalg.norm(exact.astype(float))
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("recover", ["derived", "sealed"])
+def test_what_was_accepted_can_be_opened(distance, half, recover):
+    """However small: one point that cannot be opened would spoil every search that finds it."""
+    guard = dense_of(record_of(dims=32, distance=distance, half=half, recover=recover))
+    for exponent in range(-45, 5):
+        x = embeddings(5, 32, norm=10.0**exponent)
+        stored, entries = guard.protect(ids_of(5), x)
+        kind = np.float16 if half else np.float32
+        result = opened(guard, ids_of(5), stored.astype(kind).astype(np.float32), entries)
+        exact = kept(x, distance)
+        step = 1e-3 * np.linalg.norm(exact.astype(float), axis=1, keepdims=True) + (1e-6 if half else 1e-40)
+        assert (np.abs(result - exact) <= step).all()
+
+
+@pytest.mark.parametrize("distance", ["dot", "euclid"])
+@pytest.mark.parametrize("recover", ["derived", "sealed", "none"])
+def test_what_storage_cannot_hold_is_refused(distance, recover):
+    x = embeddings(2, 32, norm=1e8)
+    for half, factor in ((True, 1.0), (False, 3e30)):
+        guard = dense_of(record_of(dims=32, distance=distance, half=half, recover=recover, ratio=8.0))
+        too_large = x * np.float32(factor)
+        assert np.isfinite(too_large).all()
+        with pytest.raises(InvalidArgument, match="too large"):
+            guard.protect(ids_of(2), too_large)
+        with pytest.raises(InvalidArgument, match="too large"):
+            guard.protect_rows(num_id(1), too_large)
+        guard.protect(ids_of(2), x / np.float32(1e5))
 
 
 def test_half_precision_storage_is_opened_with_its_own_tolerance():

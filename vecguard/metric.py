@@ -25,6 +25,10 @@ FloatArray: TypeAlias = NDArray[np.float32]
 NORM_SQUARED_FLOOR: Final = float(np.finfo(np.float32).eps)
 NORM_SQUARED_SLACK: Final = 1e-6
 
+# Between these a sum of squares loses nothing to float32's range.
+_SMALLEST_SQUARE: Final = 1e-30
+_LARGEST_SQUARE: Final = 1e38
+
 
 def as_float32(vectors: ArrayLike) -> FloatArray:
     """`vectors` as a float32 array, without a copy where it is one already."""
@@ -36,7 +40,8 @@ def normalize(vectors: FloatArray) -> FloatArray:
 
     vectors: (d,) or (n, d) float32. Returns the same shape; the argument itself where nothing changes.
     """
-    squared = np.vecdot(vectors, vectors)
+    with np.errstate(over="ignore"):  # an infinite length gives the zero vector, as in Qdrant
+        squared = np.vecdot(vectors, vectors)
     as_is = (squared < NORM_SQUARED_FLOOR) | (np.abs(squared - 1.0) <= NORM_SQUARED_SLACK)
     if as_is.all():
         return vectors
@@ -95,6 +100,16 @@ def max_sim(query: FloatArray, documents: Sequence[FloatArray], distance: Distan
 def reported(similarity: FloatArray, distance: Distance) -> FloatArray:
     """Inner similarities as reported scores: sqrt(|s|) for "euclid", unchanged otherwise."""
     return np.sqrt(np.abs(similarity)) if distance == "euclid" else similarity
+
+
+def norms(vectors: FloatArray) -> FloatArray:
+    """Norms (n,) float32 of the rows of a (n, d) float32 array, also of those whose squares float32 cannot hold."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        squared = np.vecdot(vectors, vectors)
+        if ((squared > _SMALLEST_SQUARE) & (squared < _LARGEST_SQUARE)).all():
+            return np.asarray(np.sqrt(squared), dtype=np.float32)
+        exact = vectors.astype(np.float64)
+        return np.asarray(np.sqrt(np.vecdot(exact, exact)), dtype=np.float32)
 
 
 def largest_norm(vectors: FloatArray) -> float:

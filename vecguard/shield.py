@@ -7,6 +7,7 @@ docs/formats.md. This module knows numpy and keys, and no wire protocol.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -18,7 +19,7 @@ from vecguard.errors import InvalidArgument, Unreadable
 from vecguard.fields import Fields
 from vecguard.keys.ring import KeyRing
 from vecguard.manifest import Manifest, VectorRecord
-from vecguard.metric import Distance, normalize
+from vecguard.metric import Distance, normalize, norms
 from vecguard.policy.model import CollectionPolicy, Limits, RerankRule
 from vecguard.rerank import euclid_scale
 from vecguard.seal.entry import EntrySealer
@@ -34,6 +35,12 @@ Floats = NDArray[np.float32]
 # comes back to about 1e-6 of the noise's length; half-precision storage costs 5e-4 of it.
 _FLOAT32_TOLERANCE: Final = 1e-3
 _FLOAT16_TOLERANCE: Final = 1e-2
+# Below these norms it is the smallest numbers of the storage that bound the error: subnormal ones from 1e-38 in
+# float32, and steps of 6e-8 a component in float16 (multiplied by the stored scale).
+_FLOAT32_FLOOR: Final = 1e-30
+_FLOAT16_FLOOR: Final = 2e-5
+_FLOAT32_LARGEST: Final = float(np.finfo(np.float32).max)
+_FLOAT16_LARGEST: Final = float(np.finfo(np.float16).max)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,9 @@ class DenseShield:
         self._rows = rows
         tolerance = _FLOAT16_TOLERANCE if record.half else _FLOAT32_TOLERANCE
         self._tolerance = tolerance * (1.0 + chain.noise_ratio)
+        coarse = _FLOAT16_FLOOR * math.sqrt(self.stored_dims) * self.fixed_scale
+        self._floor = coarse if record.half else _FLOAT32_FLOOR
+        self._largest = _FLOAT16_LARGEST if record.half else _FLOAT32_LARGEST
 
     @property
     def distance(self) -> Distance:
@@ -106,7 +116,7 @@ class DenseShield:
         """What is stored for `x` `(n, d)` float32, `(n, d')` float32, and each record's entry.
 
         Raises:
-            InvalidArgument: wrong dimension.
+            InvalidArgument: wrong dimension, or too large for what the backend stores numbers in.
         """
         self.check_dims(x)
         nonces = self._sealer.nonces(ids, x)
@@ -120,7 +130,7 @@ class DenseShield:
         """`protect` for one multivector `(rows, d)`: its rows have one entry together.
 
         Raises:
-            InvalidArgument: wrong dimension.
+            InvalidArgument: see `protect`.
         """
         self.check_dims(rows)
         nonce = self._rows.record_nonce(point_id, rows)
@@ -133,15 +143,18 @@ class DenseShield:
 
     def _forward(self, x: Floats, nonces: NDArray[np.uint8]) -> tuple[Floats, Floats, Floats, Floats]:
         """Exact vector as the backend would keep it, stored vector, its scale, and the noise's scale."""
-        exact = normalize(x) if self.distance == "cosine" else x
-        noise_scale = np.linalg.norm(exact, axis=1).astype(np.float32)
-        y = self._chain.forward(exact, noise_scale, nonces)
-        if self.distance == "cosine":
-            norms = np.linalg.norm(y, axis=1).astype(np.float32)
-            stored_scale = np.where(norms > 0, norms, np.float32(1.0))
-        else:
-            stored_scale = np.full(len(x), self.fixed_scale, np.float32)
-        y /= stored_scale[:, np.newaxis]
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below
+            exact = normalize(x) if self.distance == "cosine" else x
+            noise_scale = norms(exact)
+            y = self._chain.forward(exact, noise_scale, nonces)
+            if self.distance == "cosine":
+                lengths = norms(y)
+                stored_scale = np.where(lengths > 0, lengths, np.float32(1.0))
+            else:
+                stored_scale = np.full(len(x), self.fixed_scale, np.float32)
+            y /= stored_scale[:, np.newaxis]
+            if not (np.abs(y) <= self._largest).all():
+                raise InvalidArgument("Wrong input: the vector is too large to be stored with its noise")
         return exact, y, stored_scale, noise_scale
 
     def query(self, x: Floats) -> Floats:
@@ -173,7 +186,7 @@ class DenseShield:
     ) -> tuple[Floats, Floats, NDArray[np.bool_]]:
         box = self._sealer.open_many(ids, entries)
         x = self._chain.inverse(stored * box.stored_scale[:, np.newaxis], box.noise_scale, box.nonces)
-        ok = box.ok & self._sealer.verify_sketch(x, box.sketches, self._tolerance)
+        ok = box.ok & self._sealer.verify_sketch(x, box.sketches, self._tolerance, floor=self._floor)
         return self._best(x, box.exact), box.stored_scale, ok
 
     def _best(self, inverted: Floats, exact: Floats | None) -> Floats:
@@ -204,7 +217,7 @@ class DenseShield:
             if len(box.stored_scale) != len(stored):
                 continue
             x = self._chain.inverse(stored * box.stored_scale[:, np.newaxis], box.noise_scale, box.nonces)
-            if self._rows.verify_sketch(x, box, self._tolerance):
+            if self._rows.verify_sketch(x, box, self._tolerance, floor=self._floor):
                 return Opened(self._best(x, box.exact), box.stored_scale)
         raise Unreadable
 

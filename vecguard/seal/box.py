@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from vecguard.errors import InvalidArgument, Unreadable
 from vecguard.keys.encoding import length_prefixed
 from vecguard.keys.ring import KeyRing
+from vecguard.metric import norms
 from vecguard.seal.envelope import HEAD_BYTES, Head, SealKind, read_head
 from vecguard.transform.keystream import NONCE_BYTES, wide_normals
 
@@ -150,13 +151,15 @@ class EntryBox:
             raise Unreadable
         return OpenedBox(context.epoch, context.exact, nonce, plaintext)
 
-    def sketch_matches(self, x: Floats, sketches: Floats, tolerance: float, epoch: int) -> npt.NDArray[np.bool_]:
-        """Rows of x (n, dims) whose sketch is within tolerance · ‖x‖ of `sketches` (n, 8) in every component."""
+    def sketch_matches(
+        self, x: Floats, sketches: Floats, tolerance: float, floor: float, epoch: int
+    ) -> npt.NDArray[np.bool_]:
+        """Rows of x (n, dims) whose sketch is within tolerance · max(‖x‖, floor) of `sketches` (n, 8) throughout."""
         with np.errstate(over="ignore", invalid="ignore"):
             error = np.abs(x @ self._keys(epoch).sketch - sketches).max(axis=1)
-        # In float32 the norm of a huge forged vector would be inf, and every error below it.
-        norms = np.sqrt(np.einsum("ij,ij->i", x, x, dtype=np.float64))
-        return np.asarray(error <= tolerance * norms)
+        # An infinite norm, of a huge forged vector, would let every error pass.
+        lengths = norms(x)
+        return np.asarray((error <= tolerance * np.maximum(lengths, np.float32(floor))) & np.isfinite(lengths))
 
     def _make_context(self, encoded: bytes) -> _HeadContext:
         head = read_head(encoded, self._kind, EXACT)

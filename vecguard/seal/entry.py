@@ -154,7 +154,13 @@ class EntrySealer:
         )
 
     def verify_sketch(
-        self, x: Floats, sketches: Floats, tolerance: float, epochs: npt.NDArray[np.int64] | None = None
+        self,
+        x: Floats,
+        sketches: Floats,
+        tolerance: float,
+        epochs: npt.NDArray[np.int64] | None = None,
+        *,
+        floor: float = 0.0,
     ) -> npt.NDArray[np.bool_]:
         """Whether recovered vectors are those that were sealed.
 
@@ -166,6 +172,8 @@ class EntrySealer:
             sketches: (n, 8) float32 from the opened entries.
             tolerance: largest error of a sketch component, relative to ‖x‖.
             epochs: (n,) of the entries; the current epoch when left out.
+            floor: norm below which the storage's smallest numbers, not its precision, bound the error: shorter vectors
+                are held to the tolerance of this norm.
 
         Returns:
             (n,) bool; False for NaN.
@@ -174,11 +182,11 @@ class EntrySealer:
             Unreadable: an epoch is not live.
         """
         if epochs is None:
-            return self._box.sketch_matches(x, sketches, tolerance, self._box.epoch)
+            return self._box.sketch_matches(x, sketches, tolerance, floor, self._box.epoch)
         matches = np.zeros(len(x), bool)
         for epoch in np.unique(epochs):
             rows = epochs == epoch
-            matches[rows] = self._box.sketch_matches(x[rows], sketches[rows], tolerance, int(epoch))
+            matches[rows] = self._box.sketch_matches(x[rows], sketches[rows], tolerance, floor, int(epoch))
         return matches
 
     def _open_box(self, point_id: bytes, entry: bytes) -> OpenedBox:

@@ -99,11 +99,11 @@ class RowsSealer:
             exact=rows[:, PREFIX_COLUMNS:] if box.exact else None,
         )
 
-    def verify_sketch(self, x: Floats, opened: OpenedRows, tolerance: float) -> bool:
+    def verify_sketch(self, x: Floats, opened: OpenedRows, tolerance: float, *, floor: float = 0.0) -> bool:
         """Whether x (k, dims), row by row, is what was sealed; see `EntrySealer.verify_sketch`."""
         if x.shape != (len(opened.sketches), self.dims):
             return False
-        return bool(self._box.sketch_matches(x, opened.sketches, tolerance, opened.epoch).all())
+        return bool(self._box.sketch_matches(x, opened.sketches, tolerance, floor, opened.epoch).all())
 
     def _row_key(self, epoch: int) -> Key:
         return self._ring.subkey(epoch, "entry.rows", self._name)
