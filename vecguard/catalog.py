@@ -13,9 +13,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from vecguard.errors import Denied, FailedPrecondition
+from vecguard.errors import Denied, FailedPrecondition, Unreadable
 from vecguard.generation import Generation
 from vecguard.keys.provider import KeyProvider
+from vecguard.keys.ring import KeyRing
 from vecguard.manifest import Manifest, VectorRecord, differences, open_core, open_vector
 from vecguard.policy.model import CollectionPolicy, Policy
 from vecguard.shield import Shield
@@ -54,6 +55,7 @@ class Entry:
 
 
 ReadManifest = Callable[[str, float | None], Awaitable[StoredManifest | None]]
+RealName = Callable[[str, float | None], Awaitable[str]]
 
 
 class Catalog:
@@ -62,13 +64,19 @@ class Catalog:
     def __init__(
         self,
         read: ReadManifest,
+        real_name: RealName,
         provider: KeyProvider,
         policy: Callable[[], Policy],
         generation: Generation,
         max_age: float = MAX_AGE_S,
     ) -> None:
-        """`read` fetches a stored manifest from the backend; `policy` gives the rules in force."""
+        """Take what is asked of the backend and of the process.
+
+        `read` fetches a stored manifest; `real_name` says which collection a name means (itself, or what the alias
+        stands for); `policy` gives the rules in force.
+        """
         self._read = read
+        self._real_name = real_name
         self.provider = provider
         self._policy = policy
         self._generation = generation
@@ -107,42 +115,45 @@ class Catalog:
 
     async def _load(self, name: str, timeout: float | None) -> Entry:
         generation, rules, checked = self._generation.current(), self._policy(), time.monotonic()
-        try:
-            stored = await self._read(name, timeout)
-        except BaseException:
-            self._entries.pop(name, None)
-            raise
-        known = self._entries.get(name)
+        known = self._entries.pop(name, None)
+        stored = await self._read(name, timeout)
         if known is not None and known.stored == stored and known.rules is rules:
-            entry = Entry(name, known.policy, known.shield, stored, rules, generation, checked)
+            policy, shield = known.policy, known.shield
+        elif stored is None:
+            policy, shield = await self._clear(name, rules, timeout), None
         else:
-            entry = await self._compile(name, stored, rules, generation, checked)
+            shield = await self._compile(name, stored, rules, timeout)
+            policy = shield.policy
+        entry = Entry(name, policy, shield, stored, rules, generation, checked)
         self._entries[name] = entry
         return entry
 
-    async def _compile(
-        self, name: str, stored: StoredManifest | None, rules: Policy, generation: int, checked: float
-    ) -> Entry:
-        if stored is None:
-            policy = _policy_of(rules, name)
+    async def _clear(self, name: str, rules: Policy, timeout: float | None) -> CollectionPolicy:
+        """The policy of a collection without a manifest: `protect: none`, for an alias and for the name behind it."""
+        policies = [_policy_of(rules, known) for known in (name, await self._real_name(name, timeout))]
+        for policy in policies:
             if policy.protected:
                 raise FailedPrecondition(
                     f"collection `{name}` was not made through this proxy, yet {policy.name} protects it: "
                     "make it anew through the proxy and write its points again, or say `protect: none` for it"
                 )
-            return Entry(name, policy, None, None, rules, generation, checked)
-        shield = await asyncio.to_thread(self._open, name, stored, rules)
-        return Entry(name, shield.policy, shield, stored, rules, generation, checked)
+        return policies[0]
 
-    def _open(self, name: str, stored: StoredManifest, rules: Policy) -> Shield:
-        manifest, ring = open_core(stored.core, self.provider)
-        vectors = {key: open_vector(key, text, manifest, ring) for key, text in stored.vectors.items()}
-        policy = _policy_of(rules, manifest.collection)
-        _require_fit(name, policy, manifest, vectors)
-        if name != manifest.collection:
-            # An alias; or, behind our back, another collection's manifest: it must not bring weaker rules along.
-            _require_fit(name, _policy_of(rules, name), manifest, vectors)
-        return Shield(manifest, ring, vectors, policy)
+    async def _compile(self, name: str, stored: StoredManifest, rules: Policy, timeout: float | None) -> Shield:
+        manifest, ring = await asyncio.to_thread(open_core, stored.core, self.provider)
+        if manifest.collection != name and await self._real_name(name, timeout) != manifest.collection:
+            raise Unreadable  # authentic, but of another collection: somebody put it here behind our back
+        return await asyncio.to_thread(_shield, name, stored, manifest, ring, rules)
+
+
+def _shield(name: str, stored: StoredManifest, manifest: Manifest, ring: KeyRing, rules: Policy) -> Shield:
+    vectors = {key: open_vector(key, text, manifest, ring) for key, text in stored.vectors.items()}
+    policy = _policy_of(rules, manifest.collection)
+    _require_fit(name, policy, manifest, vectors)
+    if name != manifest.collection:
+        # Whoever can set an alias must not lead its users to a collection under weaker rules than the alias has.
+        _require_fit(name, _policy_of(rules, name), manifest, vectors)
+    return Shield(manifest, ring, vectors, policy)
 
 
 def _require_fit(name: str, policy: CollectionPolicy, manifest: Manifest, vectors: Mapping[str, VectorRecord]) -> None:

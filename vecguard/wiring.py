@@ -102,7 +102,8 @@ class Worker:
         self._upstream = connect(settings, target)
         front = FRONTS.load("qdrant")
         rules = lambda: self.policy.current  # noqa: E731 - read anew at each call, so that a reload takes effect
-        catalog = Catalog(partial(front.read_manifest, self._upstream), provider, rules, generation)
+        read, real_name = partial(front.read_manifest, self._upstream), partial(front.real_name, self._upstream)
+        catalog = Catalog(read, real_name, provider, rules, generation)
         pipeline = Pipeline(front.routes, catalog, self._upstream, rules, anonymous, Trail())
         self._server = Server(
             pipeline,

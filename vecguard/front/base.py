@@ -17,3 +17,4 @@ class Front:
     name: str
     routes: Mapping[str, AnyRoute]
     read_manifest: Callable[[Upstream, str, float | None], Awaitable[StoredManifest | None]]
+    real_name: Callable[[Upstream, str, float | None], Awaitable[str]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vecguard.front.base import Front
-from vecguard.front.qdrant.metadata import read_manifest
+from vecguard.front.qdrant.metadata import read_manifest, real_name
 from vecguard.front.qdrant.table import ROUTES
 
-FRONT = Front("qdrant", ROUTES, read_manifest)
+FRONT = Front("qdrant", ROUTES, read_manifest, real_name)

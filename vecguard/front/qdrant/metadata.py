@@ -121,3 +121,15 @@ async def read_manifest(upstream: Upstream, name: str, timeout: float | None) ->
             raise Unreadable
         return None
     return StoredManifest(metadata[CORE].string_value, vectors)
+
+
+async def real_name(upstream: Upstream, name: str, timeout: float | None) -> str:
+    """The collection that `name` stands for as an alias, else `name` itself.
+
+    Raises:
+        UpstreamFailure: the database cannot be reached.
+    """
+    answer = await upstream.call(
+        "/qdrant.Collections/ListAliases", q.ListAliasesRequest(), q.ListAliasesResponse, timeout
+    )
+    return next((alias.collection_name for alias in answer.aliases if alias.alias_name == name), name)
