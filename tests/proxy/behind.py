@@ -20,8 +20,8 @@ from proxy.recording import Recorder, recording
 from vecguard.errors import Unreadable
 from vecguard.front.qdrant import metadata as meta
 from vecguard.keys.file import FileKeyProvider
-from vecguard.manifest import Manifest, open_core, open_vector
 from vecguard.keys.ring import KeyRing
+from vecguard.manifest import Manifest, open_core, open_vector
 from vecguard.policy.load import loads
 from vecguard.shield import Shield
 

@@ -128,7 +128,9 @@ def test_a_damaged_vector_record(place: Guarded, whole: tuple[str, dict[str, str
 
 
 @pytest.mark.parametrize("key", [CORE, f"{CORE}.vector.d"])
-@pytest.mark.parametrize("value", [q.Value(integer_value=1), q.Value(struct_value=q.Struct()), q.Value(bool_value=True)])
+@pytest.mark.parametrize(
+    "value", [q.Value(integer_value=1), q.Value(struct_value=q.Struct()), q.Value(bool_value=True)]
+)
 def test_a_manifest_that_is_no_text(
     place: Guarded, whole: tuple[str, dict[str, str]], key: str, value: q.Value
 ) -> None:
@@ -137,9 +139,7 @@ def test_a_manifest_that_is_no_text(
     nothing_works(place, name)
 
 
-def test_a_core_that_is_gone_while_vector_records_are_there(
-    place: Guarded, whole: tuple[str, dict[str, str]]
-) -> None:
+def test_a_core_that_is_gone_while_vector_records_are_there(place: Guarded, whole: tuple[str, dict[str, str]]) -> None:
     name, _ = whole
     place.set_metadata(name, {CORE: None})
     nothing_works(place, name)
