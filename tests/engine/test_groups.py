@@ -151,6 +151,12 @@ def test_zero_is_refused(points: pb.PointsStub, line: str, field: str) -> None:
     assert refusal(lambda: points.SearchGroups(search)) == expected
 
 
+def test_huge_counts_are_served(points: pb.PointsStub, line: str) -> None:
+    huge = 2**64 - 1
+    groups = dict(_groups(points.QueryGroups(_query(line, limit=huge, group_size=huge))))
+    assert {key: len(hits) for key, hits in groups.items()} == {0: 10, 1: 10, 2: 10}
+
+
 def test_no_field_is_refused(points: pb.PointsStub, line: str) -> None:
     status, details = refusal(lambda: points.QueryGroups(_query(line, group_by="")))
     assert (status, "group_by" in details) == (INVALID, True)

@@ -328,6 +328,23 @@ def test_update_modes(points: pb.PointsStub, three: str) -> None:
     assert set(everything(points, three)) == {1, 2, 3, 4}
 
 
+def test_unknown_update_mode_is_refused(points: pb.PointsStub, three: str) -> None:
+    point = pb.PointStruct(id=num(1), vectors=one(dense(9, 9, 9, 9)))
+    status, details = refusal(lambda: upsert(points, three, point, update_mode=9))
+    assert (status, details) == (INVALID, "Wrong input: unknown value 9 of update_mode")
+
+
+def test_many_points_are_read_and_written_in_one_call(points: pb.PointsStub, mixed: str) -> None:
+    stored = [pb.PointStruct(id=num(i), vectors=one(dense(i, 0, 0, 0))) for i in range(450)]
+    upsert(points, mixed, *stored)
+    with_vectors = pb.WithVectorsSelector(enable=True)
+    page = points.Scroll(pb.ScrollPoints(collection_name=mixed, limit=450, with_vectors=with_vectors)).result
+    assert [list(point.vectors.vector.dense.data) for point in page] == [[i, 0, 0, 0] for i in range(450)]
+    nearest = pb.Query(nearest=pb.VectorInput(dense=pb.DenseVector(data=[1, 0, 0, 0])))
+    found = points.Query(pb.QueryPoints(collection_name=mixed, query=nearest, limit=450)).result
+    assert [point.score for point in found] == list(range(449, -1, -1))
+
+
 def test_update_filter_guards_existing_points(points: pb.PointsStub, three: str) -> None:
     replaced = [pb.PointStruct(id=num(i), vectors=one(dense(9, 9, 9, 9))) for i in (1, 2)]
     upsert(points, three, *replaced, update_filter=where("a").filter)

@@ -541,6 +541,18 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         {"query": pb.Query(relevance_feedback=pb.RelevanceFeedbackInput(target=at(0)))},
         "FeedbackStrategy variant is missing",
     ),
+    ("unknown fusion", {"prefetch": [PREFETCH], "query": pb.Query(fusion=9)}, "unknown value 9 of fusion"),
+    ("unknown sample", {"query": pb.Query(sample=9)}, "unknown value 9 of sample"),
+    (
+        "unknown direction",
+        {"query": pb.Query(order_by=pb.OrderBy(key="n", direction=9))},
+        "unknown value 9 of direction",
+    ),
+    (
+        "unknown strategy",
+        {"query": pb.Query(recommend=pb.RecommendInput(positive=[at(1)], strategy=9))},
+        "unknown value 9 of strategy",
+    ),
     ("formula", {"prefetch": [PREFETCH], "query": pb.Query(formula=pb.Formula())}, "expression is missing"),
     (
         "oversampling",
@@ -554,6 +566,25 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
 def test_refusals(points: pb.PointsStub, line: str, fields: dict[str, Any], text: str) -> None:
     status, details = refusal(lambda: points.Query(pb.QueryPoints(collection_name=line, **fields)))
     assert (status, text in details) == (INVALID, True), details
+
+
+HUGE = 2**64 - 1
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"limit": HUGE},
+        {"offset": HUGE},
+        {"limit": HUGE, "offset": HUGE},
+        {"prefetch": [pb.PrefetchQuery(query=NEAREST, limit=HUGE)], "limit": HUGE},
+        {"params": pb.SearchParams(hnsw_ef=HUGE)},
+    ],
+)
+def test_huge_counts_are_served(points: pb.PointsStub, line: str, fields: dict[str, Any]) -> None:
+    response = points.Query(pb.QueryPoints(collection_name=line, **{"query": NEAREST, **fields}))
+    wanted = fields.get("limit", 10)
+    assert len(response.result) == (0 if "offset" in fields else min(20, wanted))
 
 
 def test_sparse_mmr_in_a_prefetch_is_not_served(points: pb.PointsStub, line: str) -> None:

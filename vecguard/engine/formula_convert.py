@@ -58,7 +58,7 @@ def _leaf(kind: str, source: pb.Expression) -> edge.Expression:
     if kind == "condition":
         return edge.Expression.Condition(edge_condition(source.condition))
     if kind == "geo_distance":
-        return edge.Expression.GeoDistance(geo_point(source.geo_distance.origin), json_path(source.geo_distance.to))
+        return _geo_distance(source.geo_distance)
     if kind == "datetime":
         return edge.Expression.Datetime(source.datetime)
     if kind == "datetime_key":
@@ -68,6 +68,12 @@ def _leaf(kind: str, source: pb.Expression) -> edge.Expression:
     if kind == "pow":
         return _power(source.pow)
     raise InvalidArgument(f"Malformed Expression: unknown variant {kind}")
+
+
+def _geo_distance(source: pb.GeoDistance) -> edge.Expression:
+    if not source.HasField("origin"):
+        raise InvalidArgument("Malformed Expression: geo_distance needs origin")
+    return edge.Expression.GeoDistance(geo_point(source.origin), json_path(source.to))
 
 
 def _division(source: pb.DivExpression) -> edge.Expression:

@@ -114,7 +114,7 @@ async def _lookup(request: Any, keys: list[GroupKey], store: Store) -> dict[Grou
         raise NotFound(f"Not found: Collection {lookup.collection} not found") from error
     by_id = {point_id: key for key in keys if (point_id := _as_id(key)) is not None}
     ids: list[Any] = list(by_id)
-    payload, vectors = payload_selection(lookup), vector_selection(lookup)
+    payload, vectors = payload_selection(lookup, default=True), vector_selection(lookup)
     records = await collection.read(lambda shard: shard.retrieve(ids, payload, vectors))
     return {by_id[record.id]: record for record in records}  # type: ignore[index]
 

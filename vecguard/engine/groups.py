@@ -13,6 +13,7 @@ import qdrant_edge as edge
 
 from vecguard.engine.filters_convert import both, excluding_ids
 from vecguard.engine.json_path import values_at, without_wildcard_suffix
+from vecguard.engine.selectors import capped
 from vecguard.engine.shard_query import ShardQuery, run_queries
 from vecguard.engine.values_convert import EdgeId
 
@@ -139,7 +140,7 @@ def _candidates(source: ShardQuery, grouping: Grouping) -> ShardQuery:
     widened = tuple(prefetch.widened(grouping.group_size) for prefetch in source.prefetches)
     return replace(
         source.restricted(has_key),
-        limit=grouping.groups * grouping.group_size,
+        limit=capped(grouping.groups * grouping.group_size),
         offset=0,
         prefetches=widened,
         with_payload=[without_wildcard_suffix(grouping.path)],

@@ -11,7 +11,7 @@ from qdrant_client import grpc as pb
 from vecguard.engine.filters_convert import both, optional_filter
 from vecguard.engine.points_read import fill_id
 from vecguard.engine.references import named_vector
-from vecguard.engine.selectors import positive
+from vecguard.engine.selectors import capped, positive
 from vecguard.engine.values_convert import EdgeId, id_order
 from vecguard.engine.vectors_convert import DEFAULT_VECTOR, VectorSpace
 from vecguard.errors import InvalidArgument
@@ -47,7 +47,7 @@ def distance_matrix(request: pb.SearchMatrixPoints, space: VectorSpace, shard: e
     among = edge.Filter(must=[edge.HasIdCondition(set(ids))])
     searches = [
         # One more than wanted: the nearest to a point is usually itself.
-        edge.QueryRequest(limit=limit + 1, query=edge.Query.Nearest(_vector(point, using), using), filter=among)
+        edge.QueryRequest(limit=capped(limit + 1), query=edge.Query.Nearest(_vector(point, using), using), filter=among)
         for point in sampled
     ]
     found = shard.query_batch(edge.QueryBatchRequest(searches))

@@ -25,7 +25,7 @@ from vecguard.engine.points_read import (
     facet_counts,
     fill_facet_hit,
     fill_id,
-    fill_record,
+    fill_records,
     fill_scored,
     get_points,
     scroll_points,
@@ -136,8 +136,7 @@ class PointsService(pb.PointsServicer):
         started = time.perf_counter()
         records = await self._open(request).read(lambda shard: get_points(request, shard))
         response = pb.GetResponse()
-        for record in records:
-            fill_record(response.result.add(), record)
+        await fill_records(response.result, records)
         response.time = _since(started)
         return response
 
@@ -146,8 +145,7 @@ class PointsService(pb.PointsServicer):
         started = time.perf_counter()
         records, following = await self._open(request).read(lambda shard: scroll_points(request, shard))
         response = pb.ScrollResponse()
-        for record in records:
-            fill_record(response.result.add(), record)
+        await fill_records(response.result, records)
         if following is not None:
             fill_id(response.next_page_offset, following)
         response.time = _since(started)
@@ -366,7 +364,7 @@ async def _run(collection: Collection, queries: list[ShardQuery], targets: list[
     """Run queries and append the points of each to its repeated field."""
     found = await collection.read(lambda shard: run_queries(shard, queries))
     for query, target, points in zip(queries, targets, found, strict=True):
-        fill_scored(target, points, query.with_vectors)
+        await fill_scored(target, points, query.with_vectors)
 
 
 async def _apply(collection: Collection, operation: edge.UpdateOperation, wait: bool, source: Any) -> int | None:

@@ -13,7 +13,7 @@ from qdrant_client import grpc as pb
 from qdrant_edge import Filter, Point, PointVectors, UpdateMode, UpdateOperation
 
 from vecguard.engine.filters_convert import edge_filter, json_path, optional_filter
-from vecguard.engine.selectors import refuse_shard_keys
+from vecguard.engine.selectors import known, refuse_shard_keys
 from vecguard.engine.values_convert import EdgeId, edge_id, edge_ids, json_object
 from vecguard.engine.vectors_convert import VectorSpace, stored_vectors
 from vecguard.errors import InvalidArgument
@@ -33,8 +33,9 @@ def upsert(request: Any, space: VectorSpace) -> UpdateOperation:
     Raises:
         InvalidArgument: any point is malformed or does not fit the collection; then none is written.
     """
+    known(request.update_mode, pb.UpdateMode, "update_mode")
     points = [_point(point, space) for point in request.points]
-    mode = _UPDATE_MODES.get(request.update_mode, UpdateMode.Upsert) if request.HasField("update_mode") else None
+    mode = _UPDATE_MODES[request.update_mode] if request.HasField("update_mode") else None
     return UpdateOperation.upsert_points(points, optional_filter(request, "update_filter"), mode)
 
 

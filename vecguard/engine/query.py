@@ -18,7 +18,7 @@ from vecguard.engine.filters_convert import both, excluding_ids, json_path, opti
 from vecguard.engine.formula_convert import edge_formula
 from vecguard.engine.recommend import average_vector
 from vecguard.engine.references import Lookup, ReferencedVectors, input_ids, lookup_of
-from vecguard.engine.selectors import payload_selection, positive, search_params, vector_selection
+from vecguard.engine.selectors import known, payload_selection, positive, search_params, vector_selection
 from vecguard.engine.shard_query import Scoring, ShardPrefetch, ShardQuery
 from vecguard.engine.sparse_mmr import SparseMmr
 from vecguard.engine.values_convert import EdgeId, edge_id
@@ -270,7 +270,8 @@ _VECTOR_KINDS = frozenset({"nearest", "nearest_with_mmr", "recommend", "discover
 def recommend_scoring(
     strategy: int, positives: list[EdgeVector], negatives: list[EdgeVector], using: str
 ) -> edge.Query:
-    """A recommendation from example vectors; unknown strategies mean the average, as in Qdrant."""
+    """A recommendation from example vectors."""
+    known(strategy, pb.RecommendStrategy, "strategy")
     if strategy == pb.RecommendStrategy.BestScore:
         return edge.Query.RecommendBestScore(edge.RecommendQuery(positives, negatives), using)
     if strategy == pb.RecommendStrategy.SumScores:
@@ -282,12 +283,14 @@ def _plain_scoring(query: pb.Query, kind: str) -> Scoring:
     if kind == "order_by":
         return edge_order_by(query.order_by)
     if kind == "fusion":
+        known(query.fusion, pb.Fusion, "fusion")
         return edge.Fusion.Dbsf() if query.fusion == pb.Fusion.DBSF else edge.Fusion.Rrf(k=DEFAULT_RRF_K)
     if kind == "rrf":
         return _rrf(query.rrf)
     if kind == "formula":
         return edge_formula(query.formula)
     if kind == "sample":
+        known(query.sample, pb.Sample, "sample")
         return edge.Sample.Random
     raise InvalidArgument(f"Wrong input: unknown query variant {kind}")
 
@@ -312,6 +315,7 @@ def edge_order_by(source: pb.OrderBy) -> edge.OrderBy:
     """
     direction = None
     if source.HasField("direction"):
+        known(source.direction, pb.Direction, "direction")
         direction = edge.Direction.Desc if source.direction == pb.Direction.Desc else edge.Direction.Asc
     try:
         return edge.OrderBy(json_path(source.key), direction, _start_from(source.start_from))

@@ -14,6 +14,8 @@ from qdrant_client import grpc as pb
 from vecguard.engine.filters_convert import edge_filter, json_path
 from vecguard.errors import InvalidArgument, Refused
 
+MAX_COUNT = 2**63 - 1
+
 PayloadSelection = bool | list[str] | edge.PayloadSelector
 VectorSelection = bool | list[str]
 
@@ -114,6 +116,20 @@ def positive(message: Any, field: str, default: int | None = None) -> int:
     if value < 1:
         raise InvalidArgument(f"Validation error in body: [{field}: value {value} invalid, must be 1 or larger]")
     return value
+
+
+def known(number: int, members: Any, field: str) -> None:
+    """Refuse a member of an enumeration that this build does not know (InvalidArgument).
+
+    Qdrant takes the default instead; a newer client's request must not be answered as another one.
+    """
+    if number not in members.values():
+        raise InvalidArgument(f"Wrong input: unknown value {number} of {field}")
+
+
+def capped(count: int) -> int:
+    """A count that the engine can hold; beyond it nothing could be told apart."""
+    return min(count, MAX_COUNT)
 
 
 def refuse_shard_keys(message: Any, field: str = "shard_key_selector") -> None:

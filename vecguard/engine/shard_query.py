@@ -12,7 +12,7 @@ from typing import Any
 import qdrant_edge as edge
 
 from vecguard.engine.filters_convert import both
-from vecguard.engine.selectors import PayloadSelection, VectorSelection
+from vecguard.engine.selectors import PayloadSelection, VectorSelection, capped
 from vecguard.engine.sparse_mmr import SparseMmr, diverse
 from vecguard.errors import InvalidArgument, Refused
 
@@ -40,7 +40,7 @@ class ShardPrefetch:
     def widened(self, factor: int) -> ShardPrefetch:
         """The same source and all below it with `factor` times the candidates."""
         inner = tuple(prefetch.widened(factor) for prefetch in self.prefetches)
-        return replace(self, limit=self.limit * factor, prefetches=inner)
+        return replace(self, limit=capped(self.limit * factor), prefetches=inner)
 
     def edge_prefetch(self) -> edge.Prefetch:
         """The source as Edge takes it.
