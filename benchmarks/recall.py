@@ -29,7 +29,7 @@ MAX_CANDIDATES = 1_000
 
 @dataclass(frozen=True)
 class Variant:
-    """One protection: the collection's name, a title, and its rule for vectors as the policy file has it."""
+    """One protection: the collection's name, a title (noise ratio, certainty z), and its rule in the policy file."""
 
     key: str
     title: str
@@ -44,14 +44,14 @@ def _rerank(certainty: float) -> dict[str, Any]:
     return {"certainty": certainty, "max_candidates": MAX_CANDIDATES}
 
 
-CLEAR = Variant("clear", "unprotected, direct", None)
+CLEAR = Variant("clear", "none (direct)", None)
 VARIANTS = (
     CLEAR,
-    Variant("rotate", "rotation", {"transforms": [{"kind": "rotation"}], "rerank": "off"}),
-    Variant("unranked", "ratio 1, re-ranking off", {"transforms": _noise(1.0), "rerank": "off"}),
-    Variant("half", "ratio 0.5, certainty 2", {"transforms": _noise(0.5), "rerank": _rerank(2.0)}),
-    Variant("default", "ratio 1, certainty 2 (default)", {"transforms": _noise(1.0), "rerank": _rerank(2.0)}),
-    Variant("double", "ratio 2, certainty 2", {"transforms": _noise(2.0), "rerank": _rerank(2.0)}),
+    Variant("rotate", "0 (rotation)", {"transforms": [{"kind": "rotation"}], "rerank": "off"}),
+    Variant("unranked", "1, no re-rank", {"transforms": _noise(1.0), "rerank": "off"}),
+    Variant("half", "0.5, z 2", {"transforms": _noise(0.5), "rerank": _rerank(2.0)}),
+    Variant("default", "1, z 2 (default)", {"transforms": _noise(1.0), "rerank": _rerank(2.0)}),
+    Variant("double", "2, z 2", {"transforms": _noise(2.0), "rerank": _rerank(2.0)}),
 )
 
 

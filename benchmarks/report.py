@@ -40,11 +40,12 @@ def aims_table(found: list[Aim]) -> Table:
 
 
 def quality_table(dataset: Dataset, qualities: list[Quality]) -> Table:
-    """Search quality by variant."""
+    """Search quality by variant: recall@10, nDCG@10, candidates read and calls to the engine a question, share of
+    certified answers, largest error of a score, and the client's median time."""
     title = f"{dataset.name}: {len(dataset.documents):,} documents, {len(dataset.questions):,} questions"
     table = Table(title=title)
-    table.add_column("protection")
-    headings = ("recall@10", "nDCG@10", "candidates", "engine calls", "certified", "worst score error", "p50 ms")
+    table.add_column("noise ratio")
+    headings = ("recall", "nDCG", "read", "calls", "certified", "error", "p50 ms")
     for heading in headings:
         table.add_column(heading, justify="right")
     for q in qualities:
