@@ -221,7 +221,7 @@ class Executor:
         if kind in ("fusion", "rrf"):
             ranking = _fused(stage.query, [_ranking(points) for points in sources])
             page = ranking.cut(stage.limit, stage.offset, stage.threshold)
-            return await self.hydrated(page, sources, want)
+            return _with_order_values(await self.hydrated(page, sources, want), sources)
         keys = list(dict.fromkeys(key_of(point.id) for points in sources for point in points))
         if not keys:
             return []
@@ -331,6 +331,19 @@ def _pairwise(vectors: Sequence[wire.AnyVector], distance: Distance) -> FloatArr
 def pairwise_scores(vectors: Sequence[wire.AnyVector], distance: Distance) -> FloatArray:
     """Reported scores of every exact vector as the query against every other, `(n, n)` float32."""
     return reported(_pairwise(vectors, distance), distance)
+
+
+def _with_order_values(points: Points, sources: Sequence[Points]) -> Points:
+    """Fused points keep the order value of the first source that holds them, as in Qdrant."""
+    first: dict[PointId, q.ScoredPoint] = {}
+    for source in sources:
+        for point in source:
+            first.setdefault(key_of(point.id), point)
+    for point in points:
+        source_point = first[key_of(point.id)]
+        if source_point.HasField("order_value"):
+            point.order_value.CopyFrom(source_point.order_value)
+    return points
 
 
 def _ranking(points: Sequence[q.ScoredPoint]) -> Ranking:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from qdrant_client import grpc as q
@@ -146,7 +146,8 @@ def _stage(source: Source, inherited: q.Filter | None, own: q.Filter | None, off
     return Stage(
         query=source.query if source.HasField("query") else None,
         prefetch=tuple(
-            _stage(prefetch, inherited, _stored_filter(prefetch, fields), 0, fields) for prefetch in source.prefetch
+            _prefetched(_stage(prefetch, inherited, _stored_filter(prefetch, fields), 0, fields))
+            for prefetch in source.prefetch
         ),
         using=source.using if source.HasField("using") else "",
         filter=filters.merged(inherited, own),
@@ -156,6 +157,18 @@ def _stage(source: Source, inherited: q.Filter | None, own: q.Filter | None, off
         offset=offset,
         lookup=source.lookup_from if source.HasField("lookup_from") else None,
     )
+
+
+def _prefetched(stage: Stage) -> Stage:
+    """A stage as Qdrant runs it below another: MMR diversifies final answers only, so its leaf gives its candidates.
+
+    Source: lib/shard/src/query/planned_query.rs, `leaf_source_from_scoring_query`.
+    """
+    if stage.kind != "nearest_with_mmr" or stage.prefetch or stage.query is None:
+        return stage
+    with_mmr = stage.query.nearest_with_mmr
+    limit = with_mmr.mmr.candidates_limit if with_mmr.mmr.HasField("candidates_limit") else stage.limit
+    return replace(stage, query=q.Query(nearest=with_mmr.nearest), limit=limit)
 
 
 def build(root: Ask, fields: Fields) -> Stage:
