@@ -308,8 +308,16 @@ def test_bad_point_is_refused_and_the_whole_batch_with_it(
     assert not everything(points, mixed)
 
 
-def test_empty_batch_is_accepted(points: pb.PointsStub, mixed: str) -> None:
-    assert upsert(points, mixed).status == COMPLETED
+def test_writes_that_name_no_points_are_refused(points: pb.PointsStub, three: str) -> None:
+    empty = (INVALID, "Bad request: Empty update request")
+    assert refusal(lambda: upsert(points, three)) == empty
+    assert refusal(lambda: _update(points, three)) == empty
+    assert refusal(lambda: points.Delete(pb.DeletePoints(collection_name=three, points=ids()))) == empty
+    payload = pb.SetPayloadPoints(collection_name=three, payload={"x": integer(1)}, points_selector=ids())
+    assert refusal(lambda: points.SetPayload(payload)) == empty
+    # A filter that matches none is no such write.
+    nothing = pb.DeletePoints(collection_name=three, points=where("none"), wait=True)
+    assert points.Delete(nothing).result.status == COMPLETED
 
 
 def test_upsert_replaces_the_whole_point(points: pb.PointsStub, three: str) -> None:

@@ -671,6 +671,18 @@ def test_recommend_refusals(points: pb.PointsStub, line: str) -> None:
     assert refusal(lambda: points.Recommend(missing)) == (NOT_FOUND, "Not found: No point with id 99 found")
 
 
+def test_recommend_looks_elsewhere(points: pb.PointsStub, line: str, elsewhere: str) -> None:
+    there = pb.LookupLocation(collection_name=elsewhere, vector_name="there")
+    request = pb.RecommendPoints(collection_name=line, positive=_ids(1), lookup_from=there, limit=2)
+    assert found(points.Recommend(request)) == [1, 2]  # the point of the other collection lies at (1, 0)
+    request.lookup_from.ClearField("vector_name")
+    request.using = "spare"
+    assert refusal(lambda: points.Recommend(request)) == (
+        INVALID,
+        "Wrong input: Not existing vector name error: ",
+    )
+
+
 def test_recommend_batch(points: pb.PointsStub, line: str) -> None:
     requests = [pb.RecommendPoints(collection_name=line, positive=_ids(number), limit=2) for number in (5, 9)]
     answers = points.RecommendBatch(pb.RecommendBatchPoints(collection_name=line, recommend_points=requests)).result

@@ -6,7 +6,7 @@ A field of the same name means the same in an RPC's request (`SetPayloadPoints`)
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from typing import Any
 
 from qdrant_client import grpc as pb
@@ -27,13 +27,20 @@ _UPDATE_MODES = {
 }
 
 
+def _check_not_empty(entries: Sized) -> None:
+    """Qdrant refuses a write that names no points (InvalidArgument)."""
+    if not entries:
+        raise InvalidArgument("Bad request: Empty update request")
+
+
 def upsert(request: Any, space: VectorSpace) -> UpdateOperation:
     """`UpsertPoints` or `PointStructList`: insert or replace whole points.
 
     Raises:
-        InvalidArgument: any point is malformed or does not fit the collection; then none is written.
+        InvalidArgument: no points, or any is malformed or does not fit the collection; then none is written.
     """
     known(request.update_mode, pb.UpdateMode, "update_mode")
+    _check_not_empty(request.points)
     points = [_point(point, space) for point in request.points]
     mode = _UPDATE_MODES[request.update_mode] if request.HasField("update_mode") else None
     return UpdateOperation.upsert_points(points, optional_filter(request, "update_filter"), mode)
@@ -53,8 +60,9 @@ def update_vectors(request: Any, space: VectorSpace) -> UpdateOperation:
     """`UpdatePointVectors` or `UpdateVectors`: replace vectors of points, keep the rest.
 
     Raises:
-        InvalidArgument: any entry is malformed or does not fit the collection; then none is written.
+        InvalidArgument: no entries, or any is malformed or does not fit the collection; then none is written.
     """
+    _check_not_empty(request.points)
     entries = [_point_vectors(entry, space) for entry in request.points]
     return UpdateOperation.update_vectors(entries, optional_filter(request, "update_filter"))
 
@@ -158,6 +166,7 @@ def _by_selector(
 ) -> UpdateOperation:
     kind = selector.WhichOneof("points_selector_one_of")
     if kind == "points":
+        _check_not_empty(selector.points.ids)
         ids: list[EdgeId] = edge_ids(selector.points.ids)
         return by_ids(ids)
     if kind == "filter":

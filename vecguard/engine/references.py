@@ -43,19 +43,22 @@ class ReferencedVectors:
             raise NotFound(f"Not found: No point with id {point_id} found")
 
 
-def lookup_of(message: Any, collection: str, using: str) -> Lookup:
+def lookup_of(message: Any, collection: str, using: str, default: str | None = None) -> Lookup:
     """Where a request or prefetch looks its ids up: `lookup_from`, else the searched collection.
 
     Args:
         collection: the searched collection's own name (an alias resolved).
-        using: the searched vector's name, which is also the default for the vector looked up.
+        using: the searched vector's name.
+        default: the vector looked up where `lookup_from` names none; None means `using`.
     """
     if not message.HasField("lookup_from"):
         return Lookup(collection, using)
     source: pb.LookupLocation = message.lookup_from
     if source.HasField("shard_key_selector"):
         raise InvalidArgument("Bad request: lookup_from with a shard key: the embedded engine has no custom sharding")
-    return Lookup(source.collection_name, source.vector_name if source.HasField("vector_name") else using)
+    if source.HasField("vector_name"):
+        return Lookup(source.collection_name, source.vector_name)
+    return Lookup(source.collection_name, using if default is None else default)
 
 
 def input_ids(inputs: Iterable[pb.VectorInput]) -> list[EdgeId]:

@@ -60,6 +60,11 @@ def _using(request: Any) -> str:
     return request.using if request.HasField("using") else DEFAULT_VECTOR
 
 
+def _lookup(request: Any, collection: str) -> Lookup:
+    # Unlike the Query API, these RPCs look the unnamed vector up where `lookup_from` names none.
+    return lookup_of(request, collection, _using(request), default=DEFAULT_VECTOR)
+
+
 def recommend_ids(request: Recommend, collection: str) -> dict[Lookup, list[EdgeId]]:
     """The examples that a recommendation names by id, by where they are looked up.
 
@@ -76,7 +81,7 @@ def recommend_ids(request: Recommend, collection: str) -> dict[Lookup, list[Edge
     elif not positives:
         raise InvalidArgument("Bad request: At least one positive vector ID required with this strategy")
     ids = edge_ids([*request.positive, *request.negative])
-    return {lookup_of(request, collection, _using(request)): ids}
+    return {_lookup(request, collection): ids}
 
 
 def recommend_query(
@@ -89,7 +94,7 @@ def recommend_query(
         NotFound: an example does not exist.
     """
     using = _using(request)
-    lookup = lookup_of(request, collection, using)
+    lookup = _lookup(request, collection)
     positives = _examples(request.positive, request.positive_vectors, lookup, references)
     negatives = _examples(request.negative, request.negative_vectors, lookup, references)
     for vector in (*positives, *negatives):
@@ -126,7 +131,7 @@ def discover_ids(request: pb.DiscoverPoints, collection: str) -> dict[Lookup, li
     """
     if not request.HasField("target") and not request.context:
         raise InvalidArgument("Bad request: target and/or context_pairs must be specified")
-    return {lookup_of(request, collection, _using(request)): edge_ids(_discover_points(request))}
+    return {_lookup(request, collection): edge_ids(_discover_points(request))}
 
 
 def _discover_points(request: pb.DiscoverPoints) -> list[pb.PointId]:
@@ -150,7 +155,7 @@ def discover_query(
         NotFound: an example does not exist.
     """
     using = _using(request)
-    lookup = lookup_of(request, collection, using)
+    lookup = _lookup(request, collection)
 
     def resolve(example: pb.VectorExample) -> EdgeVector:
         vector = _discover_vector(example, lookup, references)
