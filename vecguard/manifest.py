@@ -9,27 +9,27 @@ byte by byte.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hmac
 import json
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final, Literal, Self
+from typing import Annotated, Final, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vecguard.errors import Unreadable
 from vecguard.keys.key import Key
 from vecguard.keys.provider import KeyProvider
-from vecguard.keys.ring import KeyRing
+from vecguard.keys.ring import MAX_EPOCH, KeyRing
 from vecguard.metric import Distance
 from vecguard.policy.model import CollectionPolicy, PayloadRule, Recover, TransformSpec
+from vecguard.seal import base64url
 
-FORMAT: Final = 1
 _PREFIX: Final = "vgm1"
 _TAG_PURPOSE: Final = "manifest"
+
+Epoch: TypeAlias = Annotated[int, Field(ge=1, le=MAX_EPOCH)]
 
 
 class _Record(BaseModel):
@@ -56,8 +56,8 @@ class Manifest(_Record):
     uuid: uuid.UUID
     collection: str
     created: datetime
-    epochs: dict[int, str]
-    current: int
+    epochs: dict[Epoch, str]
+    current: Epoch
     payload: PayloadRule
 
     @classmethod
@@ -74,7 +74,7 @@ class Manifest(_Record):
             uuid=identity,
             collection=collection,
             created=datetime.now(UTC).replace(microsecond=0),
-            epochs={1: _b64(wrapped)},
+            epochs={1: base64url.encode(wrapped)},
             current=1,
             payload=payload,
         )
@@ -92,7 +92,10 @@ class Manifest(_Record):
             Unreadable: a key does not unwrap (wrong key-encryption key, or a damaged manifest).
             Unavailable: the key provider is out of reach.
         """
-        keys = {epoch: provider.unwrap(_unb64(text), _context(self.uuid, epoch)) for epoch, text in self.epochs.items()}
+        keys = {
+            epoch: provider.unwrap(base64url.decode(text), _context(self.uuid, epoch))
+            for epoch, text in self.epochs.items()
+        }
         if self.current not in keys:
             raise Unreadable
         return KeyRing(keys, self.current)
@@ -103,32 +106,21 @@ def _context(identity: uuid.UUID, epoch: int) -> bytes:
     return b"vecguard data key" + identity.bytes + epoch.to_bytes(4, "big")
 
 
-def _b64(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def _unb64(text: str) -> bytes:
-    try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        raise Unreadable from None
-
-
 def _tag(ring: KeyRing, epoch: int, purpose: str, identity: uuid.UUID, body: str) -> bytes:
     key = ring.subkey(epoch, _TAG_PURPOSE, purpose, identity.hex)
     return hmac.digest(key.expose(), f"{_PREFIX}.{body}".encode(), "sha256")
 
 
 def _pack(record: BaseModel, ring: KeyRing, epoch: int, purpose: str, identity: uuid.UUID) -> str:
-    body = _b64(json.dumps(record.model_dump(mode="json"), sort_keys=True, separators=(",", ":")).encode())
-    return f"{_PREFIX}.{body}.{_b64(_tag(ring, epoch, purpose, identity, body))}"
+    body = base64url.encode(json.dumps(record.model_dump(mode="json"), sort_keys=True, separators=(",", ":")).encode())
+    return f"{_PREFIX}.{body}.{base64url.encode(_tag(ring, epoch, purpose, identity, body))}"
 
 
 def _split(text: str) -> tuple[str, bytes]:
     parts = text.split(".")
     if len(parts) != 3 or parts[0] != _PREFIX:
         raise Unreadable
-    return parts[1], _unb64(parts[2])
+    return parts[1], base64url.decode(parts[2])
 
 
 def pack_core(manifest: Manifest, ring: KeyRing) -> str:
@@ -145,7 +137,7 @@ def open_core(text: str, provider: KeyProvider) -> tuple[Manifest, KeyRing]:
     """
     body, tag = _split(text)
     try:
-        manifest = Manifest.model_validate_json(_unb64(body))
+        manifest = Manifest.model_validate_json(base64url.decode(body))
     except ValidationError:
         raise Unreadable from None
     ring = manifest.unlock(provider)
@@ -169,7 +161,7 @@ def open_vector(name: str, text: str, manifest: Manifest, ring: KeyRing) -> Vect
     if not hmac.compare_digest(tag, _tag(ring, manifest.current, f"vector:{name}", manifest.uuid, body)):
         raise Unreadable
     try:
-        record = VectorRecord.model_validate_json(_unb64(body))
+        record = VectorRecord.model_validate_json(base64url.decode(body))
     except ValidationError:
         raise Unreadable from None
     if record.name != name:

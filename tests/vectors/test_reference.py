@@ -236,6 +236,39 @@ def wrapped_key(context: bytes, nonce: bytes) -> dict[str, str]:
     }
 
 
+def manifest_text(content: dict[str, Any], purpose: str) -> str:
+    body = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    start = "vgm1." + base64.urlsafe_b64encode(body.encode()).decode().rstrip("=")
+    key = hkdf(DATA_KEY, 32, "manifest", purpose, COLLECTION.hex())
+    tag = hmac.new(key, start.encode(), hashlib.sha256).digest()
+    return start + "." + base64.urlsafe_b64encode(tag).decode().rstrip("=")
+
+
+def manifest_file() -> dict[str, Any]:
+    wrapped = wrapped_key(b"vecguard data key" + COLLECTION + b"\0\0\0\1", bytes(range(12)))["wrapped"]
+    core = {
+        "format": 1,
+        "uuid": str(uuid.UUID(bytes=COLLECTION)),
+        "collection": "größe",
+        "created": "2025-01-02T03:04:05Z",
+        "epochs": {"1": base64.urlsafe_b64encode(bytes.fromhex(wrapped)).decode().rstrip("=")},
+        "current": 1,
+        "payload": {"default": "sealed", "fields": {'meta."a.b"': "searchable", "open": "plain"}},
+    }
+    noise = [{"kind": "rotation"}, {"kind": "gaussian", "ratio": 1.0}]
+    shape = {"dims": 6, "distance": "cosine", "half": False, "kind": "dense", "recover": "derived"}
+    vectors = [
+        {"name": "", "transforms": noise, **shape},
+        {"name": "größe", "transforms": noise[:1], **shape, "kind": "multi", "half": True, "recover": "sealed"},
+        {"name": "bm25", "transforms": [], **shape, "kind": "sparse", "dims": 0, "distance": "dot"},
+    ]
+    return {
+        "kek": OTHER_KEY.hex(),
+        "core": {"content": core, "text": manifest_text(core, "core")},
+        "vectors": [{"content": v, "text": manifest_text(v, f"vector:{v['name']}")} for v in vectors],
+    }
+
+
 def keys_file() -> dict[str, Any]:
     cases = [(32, ["a"]), (32, ["a", "b"]), (32, ["ab"]), (64, ["a"]), (100, ["field", "größe", ""])]
     derived = [{"n": n, "purpose": p[0], "context": p[1:], "bytes": hkdf(DATA_KEY, n, *p).hex()} for n, p in cases]
@@ -338,6 +371,7 @@ FILES = {
     "fields.json": fields_file,
     "entries.json": entries_file,
     "ids.json": ids_file,
+    "manifest.json": manifest_file,
 }
 
 

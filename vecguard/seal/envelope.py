@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import binascii
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
 from vecguard.errors import Unreadable
+from vecguard.seal import base64url
 
 FORMAT_VERSION: Final = 1
 TEXT_PREFIX: Final = "vg:"
 _HEAD: Final = struct.Struct(">BBBI")
 HEAD_BYTES: Final = _HEAD.size
-_TO_URL: Final = bytes.maketrans(b"+/", b"-_")
-# Only the URL alphabet: what stands for the other alphabet's digits, or for padding, becomes a foreign character.
-_FROM_URL: Final = bytes.maketrans(b"-_+/=", b"+/!!!")
-# The last of 2 or 3 left-over digits has 4 or 2 spare bits, which must be zero.
-_LAST_DIGITS: Final = ((), (), tuple("AQgw"), tuple("AEIMQUYcgkosw048"))
-_PADDING: Final = (b"", b"", b"==", b"=")
 # Eight base64 digits hold the version and the kind (and four bytes more).
 _PEEKED_DIGITS: Final = 8
 
@@ -63,8 +57,7 @@ def read_head(data: bytes, kind: SealKind, known_flags: int) -> Head:
 
 def to_text(data: bytes) -> str:
     """`vg:` and base64url without padding (RFC 4648 §5)."""
-    digits = binascii.b2a_base64(data, newline=False).translate(_TO_URL)
-    return TEXT_PREFIX + digits.rstrip(b"=").decode()
+    return TEXT_PREFIX + base64url.encode(data)
 
 
 def from_text(text: object) -> bytes:
@@ -75,14 +68,7 @@ def from_text(text: object) -> bytes:
     """
     if not isinstance(text, str) or not text.startswith(TEXT_PREFIX):
         raise Unreadable
-    tail = (len(text) - len(TEXT_PREFIX)) % 4
-    if tail and not text.endswith(_LAST_DIGITS[tail]):
-        raise Unreadable
-    try:
-        digits = text[len(TEXT_PREFIX) :].encode("ascii").translate(_FROM_URL)
-        return binascii.a2b_base64(digits + _PADDING[tail], strict_mode=True)
-    except ValueError:
-        raise Unreadable from None
+    return base64url.decode(text[len(TEXT_PREFIX) :])
 
 
 def stored_kind(text: object) -> SealKind | None:
@@ -93,10 +79,9 @@ def stored_kind(text: object) -> SealKind | None:
     """
     if not isinstance(text, str) or not text.startswith(TEXT_PREFIX):
         return None
-    digits = text[len(TEXT_PREFIX) : len(TEXT_PREFIX) + _PEEKED_DIGITS]
     try:
-        peeked = binascii.a2b_base64(digits.encode("ascii").translate(_FROM_URL), strict_mode=True)
-    except ValueError:
+        peeked = base64url.decode(text[len(TEXT_PREFIX) : len(TEXT_PREFIX) + _PEEKED_DIGITS])
+    except Unreadable:
         return None
     if len(peeked) != 6 or peeked[0] != FORMAT_VERSION or peeked[1] not in (1, 2):
         return None

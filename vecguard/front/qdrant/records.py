@@ -8,8 +8,6 @@ writer leaves, the vector that is stored fits an entry in `v` or `n`, and the se
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping, MutableMapping
 from typing import Final
 
@@ -18,6 +16,7 @@ from qdrant_client import grpc as q
 from vecguard.catalog import StaleEntry
 from vecguard.errors import Unreadable
 from vecguard.front.qdrant.scope import RECORD
+from vecguard.seal import base64url
 
 SLOTS: Final = 4
 FINAL: Final = f"{RECORD}.v"
@@ -26,15 +25,7 @@ PENDING: Final = f"{RECORD}.n"
 
 def encode(entry: bytes) -> q.Value:
     """An entry as a payload value."""
-    return q.Value(string_value=base64.urlsafe_b64encode(entry).rstrip(b"=").decode())
-
-
-def _decode(value: q.Value) -> bytes:
-    text = value.string_value
-    try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        raise Unreadable from None
+    return q.Value(string_value=base64url.encode(entry))
 
 
 def attach(payload: MutableMapping[str, q.Value], manifest: str, entries: Mapping[str, bytes]) -> None:
@@ -74,9 +65,9 @@ class Record:
         if "v" in self._fields:
             final = self._fields["v"].struct_value.fields
             if name in final:
-                found.append(_decode(final[name]))
+                found.append(base64url.decode(final[name].string_value))
         if "n" in self._fields:
             pending = self._fields["n"].struct_value.fields
             keys = (f"{slot}:{name}" for slot in range(SLOTS))
-            found.extend(_decode(pending[key]) for key in keys if key in pending)
+            found.extend(base64url.decode(pending[key].string_value) for key in keys if key in pending)
         return found

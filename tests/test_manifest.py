@@ -1,0 +1,250 @@
+"""Manifests come back whole, under their own key only, and any altered text is the same Unreadable."""
+
+import json
+import uuid
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from shields import IDENTITY, PAYLOAD, manifest_of, policy_of, record_of, ring_of, transforms_of
+
+from vecguard.errors import FailedPrecondition, Unreadable
+from vecguard.keys.key import Key
+from vecguard.keys.wrapping import LocalWrapping
+from vecguard.manifest import (
+    Manifest,
+    VectorRecord,
+    differences,
+    open_core,
+    open_vector,
+    pack_core,
+    pack_vector,
+)
+from vecguard.policy.model import PayloadRule
+from vecguard.seal import base64url
+
+KNOWN = json.loads((Path(__file__).parent / "vectors" / "manifest.json").read_text())
+PROVIDER = LocalWrapping(Key(bytes.fromhex(KNOWN["kek"])))
+
+
+def new(collection="notes", payload=PAYLOAD, provider=PROVIDER):
+    return Manifest.new(collection, payload, provider)
+
+
+def repacked(text, **changes):
+    """A text with other content and its old tag: what a writer to the database can make."""
+    prefix, body, tag = text.split(".")
+    content = json.loads(base64url.decode(body)) | changes
+    return ".".join((prefix, base64url.encode(json.dumps(content).encode()), tag))
+
+
+# -- known answers -----------------------------------------------------------------------------------------------------
+
+
+def test_known_core_opens_and_packs_to_the_same_text():
+    known = KNOWN["core"]
+    manifest, ring = open_core(known["text"], PROVIDER)
+    assert json.loads(manifest.model_dump_json()) == known["content"]
+    assert manifest.created == datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert manifest.short_id == manifest.uuid.hex[:16]
+    assert ring.subkey(1, "x") == Key(bytes(range(32))).derive("x")
+    assert pack_core(manifest, ring) == known["text"]
+
+
+@pytest.mark.parametrize("known", KNOWN["vectors"], ids=lambda known: known["content"]["name"])
+def test_known_vector_records_open_and_pack_to_the_same_text(known):
+    manifest, ring = open_core(KNOWN["core"]["text"], PROVIDER)
+    record = open_vector(known["content"]["name"], known["text"], manifest, ring)
+    assert json.loads(record.model_dump_json()) == known["content"]
+    assert pack_vector(record, manifest, ring) == known["text"]
+
+
+# -- new manifests -----------------------------------------------------------------------------------------------------
+
+
+def test_a_new_manifest_comes_back():
+    manifest, ring = new("größe 😀")
+    opened, keys = open_core(pack_core(manifest, ring), PROVIDER)
+    assert opened == manifest
+    assert opened.payload.mode_of(("deep", "open")) == "plain"
+    assert keys.epochs == (1,)
+    assert keys.subkey(1, "x") == ring.subkey(1, "x")
+    assert timedelta(0) <= datetime.now(UTC) - manifest.created < timedelta(minutes=1)
+
+
+def test_two_manifests_share_nothing():
+    (first, a), (second, b) = new(), new()
+    assert first.uuid != second.uuid
+    assert first.short_id != second.short_id
+    assert first.epochs != second.epochs
+    assert a.subkey(1, "x") != b.subkey(1, "x")
+
+
+def test_no_key_stands_in_the_text():
+    data_key = Key(bytes(range(32)))
+    text = KNOWN["core"]["text"]
+    body = base64url.decode(text.split(".")[1])
+    wrapped = base64url.decode(json.loads(body)["epochs"]["1"])
+    for secret in (data_key.expose(), bytes.fromhex(KNOWN["kek"])):
+        assert secret not in body
+        assert secret not in wrapped
+        assert secret.hex().encode() not in body
+
+
+def test_a_manifest_has_a_key_for_its_current_epoch():
+    manifest, _ = new()
+    for changed in ({"current": 2}, {"epochs": {}}, {"epochs": {2: manifest.epochs[1]}}):
+        with pytest.raises(Unreadable):
+            manifest.model_copy(update=changed).unlock(PROVIDER)
+
+
+# -- tampering ---------------------------------------------------------------------------------------------------------
+
+
+def altered(text):
+    """Every truncation and extension, and every character replaced by one of each class."""
+    yield from (text[:length] for length in range(len(text)))
+    yield from (text + more for more in ("A", "=", ".", " ", "\n", "é"))
+    yield from (more + text for more in ("A", ".", " "))
+    for at, old in enumerate(text):
+        # Letters, digits, both alphabets' extra digits, padding, the separator, white space, not ASCII.
+        yield from (text[:at] + other + text[at + 1 :] for other in "Ab0-_+/=. \n\0é" if other != old)
+
+
+def test_every_altered_core_is_unreadable():
+    for text in altered(KNOWN["core"]["text"]):
+        with pytest.raises(Unreadable):
+            open_core(text, PROVIDER)
+
+
+def test_every_altered_vector_record_is_unreadable():
+    manifest, ring = open_core(KNOWN["core"]["text"], PROVIDER)
+    for text in altered(KNOWN["vectors"][0]["text"]):
+        with pytest.raises(Unreadable):
+            open_vector("", text, manifest, ring)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"format": 2},
+        {"format": None},
+        {"uuid": str(uuid.UUID(int=7))},
+        {"uuid": "none"},
+        {"collection": "other"},
+        {"collection": 7},
+        {"created": "yesterday"},
+        {"created": "2025-01-02T03:04:06Z"},
+        {"epochs": {}},
+        {"epochs": {"0": ""}},
+        {"epochs": {"-1": KNOWN["core"]["content"]["epochs"]["1"]}},
+        {"epochs": {str(2**40): KNOWN["core"]["content"]["epochs"]["1"]}},
+        {"epochs": {"1": "é"}},
+        {"epochs": {"1": 7}},
+        {"current": 0},
+        {"current": 2**40},
+        {"payload": {"default": "plain", "fields": {}}},
+        {"payload": {"default": "sealed", "fields": {"_vg": "plain"}}},
+        {"payload": []},
+        {"surprise": 1},
+    ],
+    ids=str,
+)
+def test_other_content_under_the_old_tag_is_unreadable(changes):
+    with pytest.raises(Unreadable):
+        open_core(repacked(KNOWN["core"]["text"], **changes), PROVIDER)
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"null", b"\xff", b"{", b"[" * 5000, b'{"format":1}'])
+def test_a_body_that_is_no_manifest_is_unreadable(body):
+    manifest, ring = open_core(KNOWN["core"]["text"], PROVIDER)
+    text = f"vgm1.{base64url.encode(body)}.{KNOWN['core']['text'].split('.')[2]}"
+    with pytest.raises(Unreadable):
+        open_core(text, PROVIDER)
+    with pytest.raises(Unreadable):
+        open_vector("", text, manifest, ring)
+
+
+def test_another_key_opens_nothing():
+    stranger = LocalWrapping(Key(bytes(32)))
+    with pytest.raises(Unreadable):
+        open_core(KNOWN["core"]["text"], stranger)
+    manifest, _ = open_core(KNOWN["core"]["text"], PROVIDER)
+    with pytest.raises(Unreadable):
+        open_vector("", KNOWN["vectors"][0]["text"], manifest, ring_of(9))
+
+
+def test_whoever_lacks_the_key_cannot_make_a_manifest_from_a_good_one():
+    """A thief may take the wrapped key of one collection into a manifest of another's uuid: neither opens."""
+    (first, _), (second, ring) = new(), new()
+    for forged in (first.model_copy(update={"uuid": second.uuid}), second.model_copy(update={"epochs": first.epochs})):
+        with pytest.raises(Unreadable):
+            open_core(pack_core(forged, ring), PROVIDER)
+    assert open_core(pack_core(second, ring), PROVIDER)[0] == second
+
+
+def test_vector_records_stay_in_their_collection_and_under_their_name():
+    (manifest, ring), (other, other_ring) = new(), new()
+    text = pack_vector(record_of("a"), manifest, ring)
+    assert open_vector("a", text, manifest, ring) == record_of("a")
+    with pytest.raises(Unreadable):
+        open_vector("b", text, manifest, ring)
+    with pytest.raises(Unreadable):
+        open_vector("a", text, other, other_ring)
+    with pytest.raises(Unreadable):
+        open_vector("a", text, manifest.model_copy(update={"uuid": uuid.uuid4()}), ring)
+    with pytest.raises(Unreadable):
+        open_core(text, PROVIDER)
+    with pytest.raises(Unreadable):
+        open_vector("core", pack_core(manifest, ring), manifest, ring)
+
+
+def test_a_record_that_was_tagged_under_another_name_than_it_has_is_unreadable():
+    manifest, ring = new()
+    disguised = VectorRecord.model_construct(**(dict(record_of("a")) | {"name": "b"}))
+    text = pack_vector(disguised, manifest, ring)
+    assert open_vector("b", text, manifest, ring).name == "b"
+    with pytest.raises(Unreadable):
+        open_vector("a", text, manifest, ring)
+
+
+# -- does the policy still fit? ------------------------------------------------------------------------------------
+
+
+def test_a_policy_that_fits_has_no_differences():
+    records = [record_of("a"), record_of("b", ratio=0.0, recover="sealed"), record_of("s", kind="sparse")]
+    assert differences(manifest_of(), {r.name: r for r in records}, policy_of(records)) == []
+
+
+def test_each_difference_is_named():
+    records = {"a": record_of("a", ratio=1.0), "b": record_of("b", recover="sealed")}
+    policy = policy_of([record_of("a", ratio=2.0), record_of("b", recover="derived")], PayloadRule(default="plain"))
+    found = differences(manifest_of(), records, policy)
+    assert len(found) == 3
+    assert found[0].startswith("payload is {default: sealed; deep: searchable")
+    assert found[0].endswith("in the collection, {default: plain; } in the policy")
+    assert found[1] == (
+        'transforms of vector `a` are [{"kind":"rotation"}, {"kind":"gaussian","ratio":1.0}] in the collection, '
+        '[{"kind":"rotation"}, {"kind":"gaussian","ratio":2.0}] in the policy'
+    )
+    assert found[2] == "recover of vector `b` is sealed in the collection, derived in the policy"
+
+
+def test_the_order_of_payload_rules_does_not_matter():
+    turned = PayloadRule(default=PAYLOAD.default, fields=dict(reversed(PAYLOAD.fields.items())))
+    assert differences(manifest_of(turned), {}, policy_of([], PAYLOAD)) == []
+
+
+def test_a_vector_that_the_policy_no_longer_names_is_refused():
+    with pytest.raises(FailedPrecondition, match="no rule in"):
+        differences(manifest_of(), {"b": record_of("b")}, policy_of([record_of("a")]))
+
+
+def test_records_cannot_be_changed_and_take_no_unknown_keys():
+    record = record_of("a")
+    with pytest.raises(ValueError, match="frozen"):
+        record.name = "b"
+    with pytest.raises(ValueError, match="Extra inputs"):
+        VectorRecord.model_validate({**record.model_dump(), "more": 1})
+    assert record.transforms == transforms_of(1.0)
+    assert manifest_of().uuid == IDENTITY
