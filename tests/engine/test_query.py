@@ -221,7 +221,7 @@ def test_ordering_agrees_with_local_mode(pair: Pair) -> None:
 
 def test_batch_answers_in_order(pair: Pair) -> None:
     draws = QueryDraws(9)
-    vectors = [draws.vector("") for _ in range(5)]
+    vectors = [draws.vector("") for _ in range(75)]
     requests = [models.QueryRequest(query=vector, limit=3) for vector in vectors]
     answers = pair.served.query_batch_points(pair.name, requests)
     for vector, answer in zip(vectors, answers, strict=True):

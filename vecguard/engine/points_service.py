@@ -12,7 +12,6 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import grpc
-import qdrant_edge as edge
 from qdrant_client import grpc as pb
 
 from vecguard.engine import points_write, search
@@ -20,13 +19,13 @@ from vecguard.engine.collection import Collection
 from vecguard.engine.group_answers import answer_groups
 from vecguard.engine.matrix import Matrix, distance_matrix, fill_offsets, fill_pairs
 from vecguard.engine.payload_index import create_index, delete_index
+from vecguard.engine.points_answers import apply_write, fill_update, operation_response, run_all, since
 from vecguard.engine.points_read import (
     count_points,
     facet_counts,
     fill_facet_hit,
     fill_id,
     fill_records,
-    fill_scored,
     get_points,
     scroll_points,
 )
@@ -34,12 +33,12 @@ from vecguard.engine.points_write import Build
 from vecguard.engine.query import QueryCompiler, named_ids
 from vecguard.engine.references import Lookup, ReferencedVectors, fetch_vectors
 from vecguard.engine.selectors import check_timeout, refuse_shard_keys
-from vecguard.engine.shard_query import ShardQuery, run_queries
+from vecguard.engine.shard_query import ShardQuery
 from vecguard.engine.store import Store
 from vecguard.engine.values_convert import EdgeId
 from vecguard.engine.vector_creation import creation_operation, deletion_operation, vector_params
 from vecguard.engine.vectors_convert import VectorSpace
-from vecguard.errors import InvalidArgument, NotFound
+from vecguard.errors import InvalidArgument
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -105,7 +104,7 @@ class PointsService(pb.PointsServicer):
         number = await collection.create_vector_name(
             request.vector_name, params, creation_operation(request.vector_name, params)
         )
-        return _operation_response(number, request.wait, started)
+        return operation_response(number, request.wait, started)
 
     async def DeleteVectorName(
         self, request: pb.DeleteVectorNameRequest, context: _Context
@@ -114,7 +113,7 @@ class PointsService(pb.PointsServicer):
         started = time.perf_counter()
         collection = self._open(request)
         number = await collection.delete_vector_name(request.vector_name, deletion_operation(request.vector_name))
-        return _operation_response(number, request.wait, started)
+        return operation_response(number, request.wait, started)
 
     async def UpdateBatch(self, request: pb.UpdateBatchPoints, context: _Context) -> pb.UpdateBatchResponse:
         """Several writes, one after the other; the first that fails ends the batch, those before it stay."""
@@ -126,9 +125,9 @@ class PointsService(pb.PointsServicer):
         space = self._space(collection)
         for source in request.operations:
             operation = points_write.batch_operation(source, space)
-            number = await _apply(collection, operation, request.wait, source)
-            _fill_update(response.result.add(), number, request.wait)
-        response.time = _since(started)
+            number = await apply_write(collection, operation, request.wait, source)
+            fill_update(response.result.add(), number, request.wait)
+        response.time = since(started)
         return response
 
     async def Get(self, request: pb.GetPoints, context: _Context) -> pb.GetResponse:
@@ -137,7 +136,7 @@ class PointsService(pb.PointsServicer):
         records = await self._open(request).read(lambda shard: get_points(request, shard))
         response = pb.GetResponse()
         await fill_records(response.result, records)
-        response.time = _since(started)
+        response.time = since(started)
         return response
 
     async def Scroll(self, request: pb.ScrollPoints, context: _Context) -> pb.ScrollResponse:
@@ -148,14 +147,14 @@ class PointsService(pb.PointsServicer):
         await fill_records(response.result, records)
         if following is not None:
             fill_id(response.next_page_offset, following)
-        response.time = _since(started)
+        response.time = since(started)
         return response
 
     async def Count(self, request: pb.CountPoints, context: _Context) -> pb.CountResponse:
         """The number of points that pass a filter."""
         started = time.perf_counter()
         count = await self._open(request).read(lambda shard: count_points(request, shard))
-        return pb.CountResponse(result=pb.CountResult(count=count), time=_since(started))
+        return pb.CountResponse(result=pb.CountResult(count=count), time=since(started))
 
     async def Facet(self, request: pb.FacetCounts, context: _Context) -> pb.FacetResponse:
         """The most frequent values of a payload field."""
@@ -164,7 +163,7 @@ class PointsService(pb.PointsServicer):
         response = pb.FacetResponse()
         for hit in hits:
             fill_facet_hit(response.hits.add(), hit)
-        response.time = _since(started)
+        response.time = since(started)
         return response
 
     async def Query(self, request: pb.QueryPoints, context: _Context) -> pb.QueryResponse:
@@ -173,8 +172,8 @@ class PointsService(pb.PointsServicer):
         collection = self._open(request)
         compiled = await self._compile(collection, [request])
         response = pb.QueryResponse()
-        await _run(collection, compiled, [response.result])
-        response.time = _since(started)
+        await run_all(collection, compiled, [response.result])
+        response.time = since(started)
         return response
 
     async def QueryBatch(self, request: pb.QueryBatchPoints, context: _Context) -> pb.QueryBatchResponse:
@@ -185,8 +184,8 @@ class PointsService(pb.PointsServicer):
             refuse_shard_keys(query)
         compiled = await self._compile(collection, request.query_points)
         response = pb.QueryBatchResponse()
-        await _run(collection, compiled, [response.result.add().result for _ in compiled])
-        response.time = _since(started)
+        await run_all(collection, compiled, [response.result.add().result for _ in compiled])
+        response.time = since(started)
         return response
 
     async def QueryGroups(self, request: pb.QueryPointGroups, context: _Context) -> pb.QueryGroupsResponse:
@@ -198,7 +197,7 @@ class PointsService(pb.PointsServicer):
         response = pb.QueryGroupsResponse()
         response.result.SetInParent()
         await answer_groups(response.result, request, source, collection, self._store)
-        response.time = _since(started)
+        response.time = since(started)
         return response
 
     async def Search(self, request: pb.SearchPoints, context: _Context) -> pb.SearchResponse:
@@ -206,8 +205,8 @@ class PointsService(pb.PointsServicer):
         started = time.perf_counter()
         collection = self._open(request)
         response = pb.SearchResponse()
-        await _run(collection, [search.search_query(request, self._space(collection))], [response.result])
-        response.time = _since(started)
+        await run_all(collection, [search.search_query(request, self._space(collection))], [response.result])
+        response.time = since(started)
         return response
 
     async def SearchBatch(self, request: pb.SearchBatchPoints, context: _Context) -> pb.SearchBatchResponse:
@@ -219,8 +218,8 @@ class PointsService(pb.PointsServicer):
         space = self._space(collection)
         compiled = [search.search_query(one, space) for one in request.search_points]
         response = pb.SearchBatchResponse()
-        await _run(collection, compiled, [response.result.add().result for _ in compiled])
-        response.time = _since(started)
+        await run_all(collection, compiled, [response.result.add().result for _ in compiled])
+        response.time = since(started)
         return response
 
     async def SearchGroups(self, request: pb.SearchPointGroups, context: _Context) -> pb.SearchGroupsResponse:
@@ -231,7 +230,7 @@ class PointsService(pb.PointsServicer):
         response = pb.SearchGroupsResponse()
         response.result.SetInParent()
         await answer_groups(response.result, request, source, collection, self._store)
-        response.time = _since(started)
+        response.time = since(started)
         return response
 
     async def Recommend(self, request: pb.RecommendPoints, context: _Context) -> pb.RecommendResponse:
@@ -239,8 +238,8 @@ class PointsService(pb.PointsServicer):
         started = time.perf_counter()
         collection = self._open(request)
         response = pb.RecommendResponse()
-        await _run(collection, [await self._recommend(collection, request)], [response.result])
-        response.time = _since(started)
+        await run_all(collection, [await self._recommend(collection, request)], [response.result])
+        response.time = since(started)
         return response
 
     async def RecommendBatch(self, request: pb.RecommendBatchPoints, context: _Context) -> pb.RecommendBatchResponse:
@@ -251,8 +250,8 @@ class PointsService(pb.PointsServicer):
             refuse_shard_keys(one)
         compiled = [await self._recommend(collection, one) for one in request.recommend_points]
         response = pb.RecommendBatchResponse()
-        await _run(collection, compiled, [response.result.add().result for _ in compiled])
-        response.time = _since(started)
+        await run_all(collection, compiled, [response.result.add().result for _ in compiled])
+        response.time = since(started)
         return response
 
     async def RecommendGroups(self, request: pb.RecommendPointGroups, context: _Context) -> pb.RecommendGroupsResponse:
@@ -263,7 +262,7 @@ class PointsService(pb.PointsServicer):
         response = pb.RecommendGroupsResponse()
         response.result.SetInParent()
         await answer_groups(response.result, request, source, collection, self._store)
-        response.time = _since(started)
+        response.time = since(started)
         return response
 
     async def Discover(self, request: pb.DiscoverPoints, context: _Context) -> pb.DiscoverResponse:
@@ -271,8 +270,8 @@ class PointsService(pb.PointsServicer):
         started = time.perf_counter()
         collection = self._open(request)
         response = pb.DiscoverResponse()
-        await _run(collection, [await self._discover(collection, request)], [response.result])
-        response.time = _since(started)
+        await run_all(collection, [await self._discover(collection, request)], [response.result])
+        response.time = since(started)
         return response
 
     async def DiscoverBatch(self, request: pb.DiscoverBatchPoints, context: _Context) -> pb.DiscoverBatchResponse:
@@ -283,8 +282,8 @@ class PointsService(pb.PointsServicer):
             refuse_shard_keys(one)
         compiled = [await self._discover(collection, one) for one in request.discover_points]
         response = pb.DiscoverBatchResponse()
-        await _run(collection, compiled, [response.result.add().result for _ in compiled])
-        response.time = _since(started)
+        await run_all(collection, compiled, [response.result.add().result for _ in compiled])
+        response.time = since(started)
         return response
 
     async def SearchMatrixPairs(
@@ -295,7 +294,7 @@ class PointsService(pb.PointsServicer):
         response = pb.SearchMatrixPairsResponse()
         response.result.SetInParent()
         fill_pairs(response.result, await self._matrix(request))
-        response.time = _since(started)
+        response.time = since(started)
         return response
 
     async def SearchMatrixOffsets(
@@ -306,7 +305,7 @@ class PointsService(pb.PointsServicer):
         response = pb.SearchMatrixOffsetsResponse()
         response.result.SetInParent()
         fill_offsets(response.result, await self._matrix(request))
-        response.time = _since(started)
+        response.time = since(started)
         return response
 
     def _open(self, request: Any) -> Collection:
@@ -331,8 +330,8 @@ class PointsService(pb.PointsServicer):
         started = time.perf_counter()
         collection = self._open(request)
         operation = build(request, self._space(collection))
-        number = await _apply(collection, operation, request.wait, request)
-        return _operation_response(number, request.wait, started)
+        number = await apply_write(collection, operation, request.wait, request)
+        return operation_response(number, request.wait, started)
 
     async def _references(self, wanted: dict[Lookup, list[EdgeId]]) -> ReferencedVectors:
         return await fetch_vectors(self._store, wanted) if wanted else ReferencedVectors()
@@ -358,40 +357,3 @@ class PointsService(pb.PointsServicer):
         collection = self._open(request)
         space = self._space(collection)
         return await collection.read(lambda shard: distance_matrix(request, space, shard))
-
-
-async def _run(collection: Collection, queries: list[ShardQuery], targets: list[Any]) -> None:
-    """Run queries and append the points of each to its repeated field."""
-    found = await collection.read(lambda shard: run_queries(shard, queries))
-    for query, target, points in zip(queries, targets, found, strict=True):
-        await fill_scored(target, points, query.with_vectors)
-
-
-async def _apply(collection: Collection, operation: edge.UpdateOperation, wait: bool, source: Any) -> int | None:
-    """Apply a write. Qdrant answers a write that is not waited for before it meets a missing point, so that one
-    failure is silent here as there; the number is None then."""
-    # The size matters only while operations are kept in memory, and counting it costs as much as serialising.
-    size = source.ByteSize() if collection.building else 0
-    try:
-        return await collection.write(operation, size)
-    except NotFound:
-        if wait:
-            raise
-        return None
-
-
-def _operation_response(number: int | None, wait: bool, started: float) -> pb.PointsOperationResponse:
-    response = pb.PointsOperationResponse()
-    _fill_update(response.result, number, wait)
-    response.time = _since(started)
-    return response
-
-
-def _fill_update(target: pb.UpdateResult, number: int | None, wait: bool) -> None:
-    if number is not None:
-        target.operation_id = number
-    target.status = pb.UpdateStatus.Completed if wait else pb.UpdateStatus.Acknowledged
-
-
-def _since(started: float) -> float:
-    return time.perf_counter() - started
