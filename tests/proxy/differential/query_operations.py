@@ -24,8 +24,8 @@ def _query(collection: str, **asked: Any) -> Call:
 def _inputs(using: str) -> tuple[Any, Any, Any]:
     """Three vectors of the kind that a vector name holds."""
     kinds = {
-        "": lambda seed: dense(seed),
-        "text": lambda seed: dense(seed),
+        "": dense,
+        "text": dense,
         "image": lambda seed: dense(seed, library.IMAGE_DIMS),
         "tokens": lambda seed: rows(seed, 2),
         "words": sparse,
@@ -430,13 +430,25 @@ def groups(collection: str, by: str) -> dict[str, Call]:
         f"groups-{by}-threshold": grouped(score_threshold=0.05, limit=20, group_size=4),
         f"groups-{by}-sparse": grouped(query=words, using="words"),
         f"groups-{by}-fused": grouped(
-            query=UNTIED,
+            # Each round of a grouped query ranks anew, so reciprocal ranks would tie whatever the weights.
+            query=models.FusionQuery(fusion=models.Fusion.DBSF),
             using=None,
             prefetch=[
                 models.Prefetch(query=text, using="text", limit=40),
                 models.Prefetch(query=words, using="words", limit=40),
             ],
             group_size=2,
+        ),
+        f"groups-{by}-mmr": grouped(
+            query=models.NearestQuery(nearest=text, mmr=models.Mmr(diversity=0.3, candidates_limit=60)), limit=4
+        ),
+        f"groups-{by}-rescored": grouped(
+            prefetch=models.Prefetch(query=words, using="words", limit=30), limit=4, group_size=2
+        ),
+        f"groups-{by}-best-score": grouped(
+            query=models.RecommendQuery(
+                recommend=models.RecommendInput(positive=[A, B], negative=[C], strategy="best_score")
+            )
         ),
         f"groups-{by}-recommend": grouped(
             query=models.RecommendQuery(recommend=models.RecommendInput(positive=[A, B], negative=[C]))
@@ -465,7 +477,7 @@ def lookups(collection: str, looked_up: str) -> dict[str, Call]:
 
 
 def matrices(collection: str, using: str) -> dict[str, Call]:
-    """Distance matrices whose sample is the whole collection; rows come in the order of the sample, so they are sorted."""
+    """Distance matrices whose sample is the whole collection; sorted, since rows come in the order of the sample."""
 
     def pairs(on: Any, **asked: Any) -> object:
         found = on.client.search_matrix_pairs(on.name(collection), using=using or None, **asked)

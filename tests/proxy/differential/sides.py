@@ -1,9 +1,9 @@
 """The same operation through the proxy and straight to the engine, and what has to be equal in the two answers.
 
 Ids, order, payloads, statuses and error texts must be equal; scores and vectors to 1e-4 (float32 sums are rounded
-differently after a rotation). Points of equal score are in no set order in Qdrant itself (the same call gives another one
-each time), so calls marked `Tied` may order them differently. Left out: times, versions and operation numbers (one write may become several at rest),
-hardware usage, and how many segments or indexed vectors an engine has at the moment.
+differently after a rotation). Points of equal score are in no set order in Qdrant itself (the same call gives another
+one each time), so calls marked `Tied` may order them differently. Left out: times, versions and operation numbers (one
+write may become several at rest), hardware usage, and how many segments or indexed vectors an engine has just now.
 """
 
 from __future__ import annotations

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
-
 from .query_operations import queries
 from .sides import Call, Pair, cases
 
