@@ -8,9 +8,10 @@ record names another manifest) or by `confirm` (after a write), and is run again
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from vecguard.errors import Denied, FailedPrecondition, Unreadable
@@ -82,6 +83,7 @@ class Catalog:
         self._generation = generation
         self._max_age = max_age
         self._entries: dict[str, Entry] = {}
+        self._compiling = asyncio.Lock()
 
     async def get(self, name: str, timeout: float | None) -> Entry:
         """The entry of a collection or alias, fresh enough to use.
@@ -115,18 +117,32 @@ class Catalog:
 
     async def _load(self, name: str, timeout: float | None) -> Entry:
         generation, rules, checked = self._generation.current(), self._policy(), time.monotonic()
-        known = self._entries.pop(name, None)
-        stored = await self._read(name, timeout)
-        if known is not None and known.stored == stored and known.rules is rules:
-            policy, shield = known.policy, known.shield
-        elif stored is None:
-            policy, shield = await self._clear(name, rules, timeout), None
-        else:
-            shield = await self._compile(name, stored, rules, timeout)
-            policy = shield.policy
-        entry = Entry(name, policy, shield, stored, rules, generation, checked)
+        try:
+            stored = await self._read(name, timeout)
+            entry = self._again(name, stored, rules) or await self._compiled(name, stored, rules, timeout)
+        except BaseException:
+            self._entries.pop(name, None)
+            raise
+        entry = replace(entry, generation=generation, checked=checked)
         self._entries[name] = entry
         return entry
+
+    def _again(self, name: str, stored: StoredManifest | None, rules: Policy) -> Entry | None:
+        """What is known of the collection, if it still is what the backend has."""
+        known = self._entries.get(name)
+        return known if known is not None and known.stored == stored and known.rules is rules else None
+
+    async def _compiled(self, name: str, stored: StoredManifest | None, rules: Policy, timeout: float | None) -> Entry:
+        """A new entry. Calls that need the same one wait for the first of them, since compiling is slow."""
+        async with self._compiling:
+            known = self._again(name, stored, rules)
+            if known is not None:
+                return known
+            shield = None if stored is None else await self._compile(name, stored, rules, timeout)
+            policy = shield.policy if shield is not None else await self._clear(name, rules, timeout)
+            entry = Entry(name, policy, shield, stored, rules, generation=-1, checked=-math.inf)
+            self._entries[name] = entry
+            return entry
 
     async def _clear(self, name: str, rules: Policy, timeout: float | None) -> CollectionPolicy:
         """The policy of a collection without a manifest: `protect: none`, for an alias and for the name behind it."""
