@@ -62,8 +62,8 @@ def _select(ask: q.GetPoints | q.ScrollPoints, shield: Shield) -> list[str]:
     """Rewrite what an answer shall carry; the names of the vectors that the client wants."""
     names = wanted_vectors(ask.with_vectors, list(shield.vectors))
     ask.with_vectors.CopyFrom(vectors_selector(names, list(shield.vectors)))
-    if not ask.HasField("with_payload"):
-        ask.with_payload.enable = True  # Qdrant's default for both
+    if isinstance(ask, q.ScrollPoints) and not ask.HasField("with_payload"):
+        ask.with_payload.enable = True  # Qdrant's default for scroll; retrieve's is none
     ask.with_payload.CopyFrom(stored_selector(ask.with_payload, record=bool(names)))
     return names
 
