@@ -48,7 +48,7 @@ def draw(outcome: Outcome, path: Path) -> None:
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, width_ratios=(2.2, 1.0))
     plain, safe = outcome.unprotected, outcome.protected
-    _bars(left, *leakage_series(outcome), digits=2)
+    _bars(left, *leakage_series(outcome))
     left.set_title("What a thief of the database recovers from its vectors\n(lower is safer)")
     left.set_ylabel("share recovered")
     left.legend(["unprotected", "protected", "floor: random vectors"], loc="upper left", ncols=3, frameon=False)
@@ -58,7 +58,7 @@ def draw(outcome: Outcome, path: Path) -> None:
         f"not covered: who also knows {outcome.leaked_pairs} (text, stored vector) pairs guesses "
         f"{outcome.leaked.guessed_diagnosis:.0%} of the other diagnoses"
     )
-    _bars(right, *use_series(outcome), digits=3)
+    _bars(right, *use_series(outcome))
     right.set_title("What the application keeps\n(higher is better)")
     right.set_ylabel("share")
     right.set_xlabel(f"search latency, median:\n{plain.p50_ms:.1f} ms unprotected, {safe.p50_ms:.1f} ms protected")
@@ -66,11 +66,11 @@ def draw(outcome: Outcome, path: Path) -> None:
     figure.savefig(path)
 
 
-def _bars(axes: Any, labels: list[str], series: dict[str, list[float]], digits: int) -> None:
+def _bars(axes: Any, labels: list[str], series: dict[str, list[float]]) -> None:
     for index, (side, values) in enumerate(series.items()):
         places = [place + (index - (len(series) - 1) / 2) * WIDTH for place in range(len(labels))]
         bars = axes.bar(places, values, WIDTH * 0.94, color=COLOURS[side], label=side)
-        axes.bar_label(bars, [f"{value:.{digits}f}" for value in values], padding=2, fontsize=9)
+        axes.bar_label(bars, [f"{value:.3f}" for value in values], padding=2, fontsize=8.5)
     axes.set_xticks(range(len(labels)), labels)
     axes.set_ylim(0.0, 1.22)
     axes.set_yticks([0.0, 0.25, 0.5, 0.75, 1.0])
