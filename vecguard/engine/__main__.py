@@ -55,7 +55,8 @@ async def _serve(options: argparse.Namespace) -> None:
         await _restore(store, options.restore)
         server = EngineServer(store, Listen(options.listen, options.max_message_bytes))
         target = await server.start()
-        logging.getLogger(__name__).info("serving %s on %s", options.data, target)
+        # The line that whoever started this process waits for.
+        print(f"serving {options.data} on {target}", flush=True)
         await stop.wait()
         await server.stop(GRACE_SECONDS)
     finally:

@@ -20,11 +20,13 @@ from vecguard.engine.parent_death import die_with_parent
 
 NOTHING_TO_DO = 3
 # The serving process goes first, but a busy machine must not starve the builder for good.
-_NICENESS = 5
+NICENESS = 5
 
 
 def optimize(folder: Path, config: qdrant.CollectionConfig) -> bool:
     """Optimize the shard in `folder` for `config` and write it to disk. Returns False when nothing was to be done."""
+    # First as it is, so that its log is replayed under the configuration that the log was written under.
+    EdgeShard.load(str(folder)).close()
     shard = EdgeShard.load(str(folder), edge_config(config))
     optimized = shard.optimize()
     shard.flush()
@@ -36,7 +38,7 @@ def optimize(folder: Path, config: qdrant.CollectionConfig) -> bool:
 def main() -> int:
     """Run as a child process; see the module's text."""
     die_with_parent()
-    os.nice(_NICENESS)
+    os.nice(NICENESS)
     config = json_format.Parse(sys.stdin.buffer.read(), qdrant.CollectionConfig())
     return 0 if optimize(Path(sys.argv[1]), config) else NOTHING_TO_DO
 

@@ -28,6 +28,8 @@ from vecguard.engine.durable_files import copy_tree, remove_tree, sync_tree, wri
 from vecguard.engine.edge_errors import EngineFailure, as_engine_error
 from vecguard.engine.journal import Journal
 from vecguard.engine.payload_schema import payload_schema_of
+from vecguard.engine.shard_files import ShardSizes, shard_sizes
+from vecguard.engine.uninterrupted import uninterrupted
 
 if TYPE_CHECKING:
     from qdrant_edge import ShardInfo
@@ -39,7 +41,7 @@ _SHARD_PREFIX = "shard-"
 # Edge does not tell the number of its last operation; deleting the index of a field that cannot exist changes nothing
 # but stamps the segments with the operation's number.
 _MARKER_FIELD = "__operation_number__"
-_JOURNAL_LIMIT_BYTES = 1 << 30
+JOURNAL_LIMIT_BYTES = 1 << 30
 
 
 class Collection:
@@ -51,10 +53,11 @@ class Collection:
         self._shard = shard
         self._next_operation = next_operation
         self._writes = asyncio.Lock()
+        self.builds = asyncio.Lock()
         self._journal: Journal | None = None
         self._journal_room = asyncio.Event()
         self._journal_room.set()
-        self.unflushed = False
+        self.unsynced = False
         self.config_changed = False
         self.build_error = ""
         self.closed = False
@@ -138,6 +141,10 @@ class Collection:
         """Whether an index is being built on a copy of the shard."""
         return self._journal is not None
 
+    def sizes(self) -> ShardSizes:
+        """Bytes that wait for an index, that have one, and of the write-ahead log."""
+        return shard_sizes(self.shard_folder)
+
     @property
     def shard_folder(self) -> Path:
         """The folder of the live shard."""
@@ -194,36 +201,19 @@ class Collection:
     async def update_config(self, config: qdrant.CollectionConfig) -> None:
         """Replace the configuration durably. The stored points follow with the next index build."""
         async with self._writes:
-            self._save_config(config)
+            await self._save_config(config)
             self.config_changed = True
             self.on_write()
 
     async def create_vector_name(
         self, name: str, vector: qdrant.VectorParams | qdrant.SparseVectorParams, operation: UpdateOperation
     ) -> int:
-        """Add a named vector to the configuration and, with `operation`, to the shard.
-
-        The configuration goes first: opening the collection repeats an operation that a crash prevented.
-        """
-        async with self._writes:
-            before = self._record.config
-            self._save_config(vector_names.with_vector(before, name, vector))
-            try:
-                return self._apply(operation, 0)
-            except BaseException:
-                self._save_config(before)
-                raise
+        """Add a named vector to the configuration and, with `operation`, to the shard."""
+        return await self._change_vectors(vector_names.with_vector(self.config, name, vector), operation)
 
     async def delete_vector_name(self, name: str, operation: UpdateOperation) -> int:
         """Remove a named vector from the configuration and, with `operation`, from the shard."""
-        async with self._writes:
-            before = self._record.config
-            self._save_config(vector_names.without_vector(before, name))
-            try:
-                return self._apply(operation, 0)
-            except BaseException:
-                self._save_config(before)
-                raise
+        return await self._change_vectors(vector_names.without_vector(self.config, name), operation)
 
     @contextlib.asynccontextmanager
     async def paused_writes(self) -> AsyncIterator[None]:
@@ -231,20 +221,25 @@ class Collection:
         async with self._writes:
             yield
 
-    async def flush(self) -> None:
-        """Write everything to disk and shorten the write-ahead log.
-
-        Dirty pages are synced in a thread first, because Edge's own flush holds up all searches while it syncs.
-        """
+    async def sync(self) -> None:
+        """Write everything to disk, log and all, without holding up reads or writes."""
+        self.unsynced = False
         await asyncio.to_thread(sync_tree, self.shard_folder)
-        if self.closed:
-            return
-        self.unflushed = False
-        self._call(lambda shard: shard.flush())
+
+    async def shorten_log(self) -> None:
+        """Flush the segments, so that the write-ahead log is no longer needed and opening is quick.
+
+        Edge keeps Python's lock while it flushes, so everything is synced before and it finds little to do.
+        """
+        await self.sync()
+        if not self.closed:
+            self._call(lambda shard: shard.flush())
 
     async def copy_shard(self) -> Path:
-        """Copy the live shard, flushed and at rest, to a new shard folder. Only while writes are paused."""
-        await self.flush()
+        """Copy the live shard to a new shard folder. Only while writes are paused.
+
+        The copy is what a kill would leave: its log completes it when it is loaded.
+        """
         source = self.shard_folder
         target = self.folder / f"{_SHARD_PREFIX}{int(source.name.removeprefix(_SHARD_PREFIX)) + 1}"
         await asyncio.to_thread(remove_tree, target)
@@ -261,18 +256,34 @@ class Collection:
         self._journal = None
         self._journal_room.set()
 
-    def replace_shard(self, folder: Path, shard: EdgeShard) -> Path:
-        """Make `shard` the live one, at once and durably. Only while writes are paused.
+    async def replace_shard(self, folder: Path, shard: EdgeShard) -> tuple[Path, EdgeShard]:
+        """Make `shard` the live one, durably and for all reads from now on. Only while writes are paused.
 
         Returns:
-            The folder of the shard that was live before; it is closed and may be removed.
+            The folder and shard that were live before, for the caller to close and remove.
         """
-        retired_folder, retired = self.shard_folder, self._live()
-        write_atomically(self.folder / CURRENT, folder.name.encode())
+        retired = self.shard_folder, self._live()
+        await uninterrupted(self._switch(folder, shard))
+        return retired
+
+    async def _switch(self, folder: Path, shard: EdgeShard) -> None:
+        await asyncio.to_thread(write_atomically, self.folder / CURRENT, folder.name.encode())
         self._shard = shard
         self.stop_journal()
-        retired.close()
-        return retired_folder
+
+    async def _change_vectors(self, config: qdrant.CollectionConfig, operation: UpdateOperation) -> int:
+        # The configuration goes first: opening the collection repeats an operation that a crash prevented.
+        return await uninterrupted(self._change_vectors_in_order(config, operation))
+
+    async def _change_vectors_in_order(self, config: qdrant.CollectionConfig, operation: UpdateOperation) -> int:
+        async with self._writes:
+            before = self._record.config
+            await self._save_config(config)
+            try:
+                return self._apply(operation, 0)
+            except BaseException:
+                await self._save_config(before)
+                raise
 
     def close(self) -> None:
         """Flush and release the shard. A closed collection answers nothing."""
@@ -299,7 +310,7 @@ class Collection:
         number = self._next_operation
         # A failed operation takes a number too, since Edge logs before it applies.
         self._next_operation += 1
-        self.unflushed = True
+        self.unsynced = True
         self.on_write()
         failed = True
         try:
@@ -310,13 +321,13 @@ class Collection:
         finally:
             if self._journal is not None:
                 self._journal.append(operation, failed=failed, size=size)
-                if self._journal.size > _JOURNAL_LIMIT_BYTES:
+                if self._journal.size > JOURNAL_LIMIT_BYTES:
                     self._journal_room.clear()
         return number
 
-    def _save_config(self, config: qdrant.CollectionConfig) -> None:
+    async def _save_config(self, config: qdrant.CollectionConfig) -> None:
         record = self._record.with_config(config)
-        record.save(self.folder)
+        await asyncio.to_thread(record.save, self.folder)
         self._record = record
 
 

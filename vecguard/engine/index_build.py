@@ -3,10 +3,10 @@
 Edge's `optimize()` keeps Python's lock for as long as it runs, so it runs in a process of its own on a copy of the
 shard:
 
-1. with writes paused, flush and copy the shard, and start to journal the operations that follow;
+1. with writes paused, copy the shard as it is, and start to journal the operations that follow;
 2. optimize the copy in a child process;
 3. replay the journal on the copy, a few milliseconds at a time;
-4. with writes paused, replay the rest, flush the copy, and swap it in by replacing one small file.
+4. with writes paused, replay the rest, and swap the copy in by replacing one small file.
 
 Up to the swap the old shard holds every acknowledged write, and after it the new one does; a crash at any point leaves
 one of the two, and opening the collection removes the other.
@@ -42,6 +42,11 @@ async def build_index(collection: Collection) -> bool:
     Raises:
         EngineFailure: the child process failed, or the copy does not follow the original; the collection is as before.
     """
+    async with collection.builds:
+        return await _build(collection)
+
+
+async def _build(collection: Collection) -> bool:
     async with collection.paused_writes():
         collection.config_changed = False
         copy = await collection.copy_shard()
@@ -52,15 +57,16 @@ async def build_index(collection: Collection) -> bool:
         if not await _optimize(copy, config):
             return False
         shard = EdgeShard.load(str(copy))
-        retired = await _catch_up_and_swap(collection, copy, shard, journal)
-        shard = None
-        await asyncio.to_thread(remove_tree, retired)
+        await _catch_up_and_swap(collection, copy, shard, journal)
         return True
+    except BaseException:
+        collection.config_changed = True  # whatever it was built for is still to be done
+        raise
     finally:
         collection.stop_journal()
-        if shard is not None:
-            shard.close()
         if collection.shard_folder != copy:
+            if shard is not None:
+                shard.close()
             await asyncio.to_thread(remove_tree, copy)
 
 
@@ -86,14 +92,17 @@ async def _optimize(folder: Path, config: qdrant.CollectionConfig) -> bool:
     return True
 
 
-async def _catch_up_and_swap(collection: Collection, copy: Path, shard: EdgeShard, journal: Journal) -> Path:
+async def _catch_up_and_swap(collection: Collection, copy: Path, shard: EdgeShard, journal: Journal) -> None:
     await _replay(shard, journal)
     await asyncio.to_thread(sync_tree, copy)
     await _replay(shard, journal)
     async with collection.paused_writes():
         await _replay(shard, journal)
-        shard.flush()
-        return collection.replace_shard(copy, shard)
+        retired_folder, retired = await collection.replace_shard(copy, shard)
+    # Closing flushes while it keeps Python's lock, so it should find everything on disk.
+    await asyncio.to_thread(sync_tree, retired_folder)
+    retired.close()
+    await asyncio.to_thread(remove_tree, retired_folder)
 
 
 async def _replay(shard: EdgeShard, journal: Journal) -> None:

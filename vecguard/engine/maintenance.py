@@ -1,4 +1,4 @@
-"""Background work on one collection: flushing what was written, and building indexes when it pays.
+"""Background work on one collection: syncing what was written to disk, and building indexes when it pays.
 
 Qdrant's server flushes every `flush_interval_sec` and lets its optimizers watch the segments; Edge leaves both to its
 user. The work runs only while there is something to do.
@@ -11,8 +11,6 @@ import contextlib
 import logging
 import time
 from typing import TYPE_CHECKING
-
-from qdrant_client import grpc as qdrant
 
 from vecguard.engine.collection import Collection
 from vecguard.engine.index_build import build_index
@@ -27,19 +25,20 @@ _TICK_SECONDS = 0.5
 _RETRY_SECONDS = 60.0
 # A build copies the whole shard, so it waits until this part of the indexed vectors has come in anew.
 _GROWTH = 1 / 8
-_BYTES = {qdrant.Datatype.Float16: 2, qdrant.Datatype.Uint8: 1, qdrant.Datatype.Turbo8: 1, qdrant.Datatype.Turbo16: 2}
+# A longer write-ahead log is shortened, so that opening the collection takes seconds at most.
+_LOG_BYTES = 128 * 1024 * 1024
 
 
 class Maintenance:
-    """Flushes and index builds of one collection. `wake` is called on every write."""
+    """Syncs and index builds of one collection. `wake` is called on every write."""
 
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
         self._retry_at = 0.0
-        self._last_flush = time.monotonic()
-        # Vectors that the last build left without an index (absent from their points, or in small segments).
+        self._last_sync = time.monotonic()
+        # Bytes of vectors that the last build left as they were.
         self._left_unindexed = 0
         self._points_at_build = 0
         collection.on_write = self.wake
@@ -58,7 +57,7 @@ class Maintenance:
                 await self._task
 
     async def settled(self) -> None:
-        """Wait until everything written so far is flushed and the indexes are up to date."""
+        """Wait until everything written so far is on disk and the indexes are up to date."""
         self.wake()
         if self._task is not None:
             await asyncio.shield(self._task)
@@ -81,19 +80,22 @@ class Maintenance:
         collection = self._collection
         if self.index_wanted():
             await self._build()
-        if collection.unflushed and time.monotonic() - self._last_flush >= self._flush_interval():
-            await collection.flush()
-            self._last_flush = time.monotonic()
-        return not collection.closed and (collection.unflushed or self.index_wanted() or self._retry_at > 0)
+        now = time.monotonic()
+        if collection.unsynced and now - self._last_sync >= self._sync_interval():
+            self._last_sync = now
+            await collection.sync()
+        if not collection.closed and collection.sizes().log > _LOG_BYTES:
+            await collection.shorten_log()
+        return not collection.closed and (collection.unsynced or self.index_wanted() or self._retry_at > 0)
 
-    def _flush_interval(self) -> float:
+    def _sync_interval(self) -> float:
         return float(self._collection.config.optimizer_config.flush_interval_sec or 5)
 
     async def _build(self) -> None:
         collection = self._collection
         before = collection.info()
         try:
-            await build_index(collection)
+            built = await build_index(collection)
         except (VecGuardError, OSError) as failure:
             _log.error("index build failed: %s", failure)
             collection.build_error = str(failure)
@@ -101,10 +103,9 @@ class Maintenance:
             return
         collection.build_error = ""
         self._retry_at = 0.0
-        # What came in during the build was not seen by it, and counts towards the next one.
-        seen = before.points_count * len(collection.vectors)
-        self._left_unindexed = max(0, seen - collection.info().indexed_vectors_count)
         self._points_at_build = before.points_count
+        # Without a build, what lies there cannot be indexed (HNSW is off, say); more of it may be reason to look again.
+        self._left_unindexed = 0 if built else collection.sizes().unindexed
 
     def index_wanted(self) -> bool:
         """Whether enough has changed since the last build for the next one to pay."""
@@ -113,18 +114,15 @@ class Maintenance:
             return False
         if collection.config_changed:
             return True
-        info = collection.info()
-        return self._enough_unindexed(info) or self._enough_deleted(info)
+        return self._enough_unindexed() or self._enough_deleted(collection.info())
 
-    def _enough_unindexed(self, info: ShardInfo) -> bool:
+    def _enough_unindexed(self) -> bool:
         threshold = self._collection.config.optimizer_config.indexing_threshold * 1024
-        size = self._vector_bytes()
-        if threshold == 0 or size == 0:
+        if threshold == 0 or not self._collection.vectors:
             return False
-        unindexed = self._unindexed(info)
-        self._left_unindexed = min(self._left_unindexed, unindexed)
-        new_bytes = (unindexed - self._left_unindexed) * size
-        return new_bytes > max(threshold, info.indexed_vectors_count * size * _GROWTH)
+        sizes = self._collection.sizes()
+        self._left_unindexed = min(self._left_unindexed, sizes.unindexed)
+        return sizes.unindexed - self._left_unindexed > max(threshold, sizes.finished * _GROWTH)
 
     def _enough_deleted(self, info: ShardInfo) -> bool:
         optimizers = self._collection.config.optimizer_config
@@ -133,11 +131,3 @@ class Maintenance:
         return deleted >= optimizers.vacuum_min_vector_number and (
             deleted > optimizers.deleted_threshold * self._points_at_build
         )
-
-    def _unindexed(self, info: ShardInfo) -> int:
-        return max(0, info.points_count * len(self._collection.vectors) - info.indexed_vectors_count)
-
-    def _vector_bytes(self) -> int:
-        vectors = self._collection.vectors.values()
-        total = sum(int(vector.size) * _BYTES.get(vector.datatype, 4) for vector in vectors)
-        return total // max(1, len(vectors))

@@ -135,7 +135,6 @@ class Snapshots:
 async def _copy_collection(collection: Collection, target: Path) -> None:
     await asyncio.to_thread(target.mkdir, parents=True)
     async with collection.paused_writes():
-        await collection.flush()
         await asyncio.to_thread(copy_tree, collection.shard_folder, target / _SHARD)
         record = (collection.folder / RECORD_FILE).read_bytes()
     write_atomically(target / RECORD_FILE, record)

@@ -28,6 +28,7 @@ from vecguard.engine.data_lock import DataLock
 from vecguard.engine.durable_files import remove_tree, write_atomically
 from vecguard.engine.edge_errors import EngineFailure
 from vecguard.engine.maintenance import Maintenance
+from vecguard.engine.uninterrupted import uninterrupted
 from vecguard.errors import AlreadyExists, InvalidArgument, NotFound
 
 _COLLECTIONS = "collections"
@@ -105,6 +106,9 @@ class Store:
             AlreadyExists: a collection or alias has that name.
             Refused: a feature that the engine does not have.
         """
+        return await uninterrupted(self._create(request))
+
+    async def _create(self, request: qdrant.CreateCollection) -> Collection:
         async with self._changes:
             name = request.collection_name
             config = collection_config(request)
@@ -115,7 +119,7 @@ class Store:
                     f"Wrong input: Can't create collection with name {name}. Alias with the same name already exists"
                 )
             record = CollectionRecord(name, time.time(), config)
-            return self._adopt(Collection.create(self._new_folder(), record))
+            return self._adopt(await asyncio.to_thread(Collection.create, self._new_folder(), record))
 
     async def update(self, request: qdrant.UpdateCollection) -> None:
         """Change a collection's configuration; its index follows in the background.
@@ -124,6 +128,9 @@ class Store:
             NotFound: there is no such collection.
             InvalidArgument: a value is out of bounds, or names a vector that is not there.
         """
+        await uninterrupted(self._update(request))
+
+    async def _update(self, request: qdrant.UpdateCollection) -> None:
         async with self._changes:
             collection = self.collection(request.collection_name)
             await collection.update_config(updated_config(collection.config, request))
@@ -134,6 +141,9 @@ class Store:
         Returns:
             False when there was no collection of that name (an alias is not followed).
         """
+        return await uninterrupted(self._delete(name))
+
+    async def _delete(self, name: str) -> bool:
         async with self._changes:
             collection = self._collections.pop(name, None)
             if collection is None:
@@ -171,6 +181,9 @@ class Store:
         Raises:
             AlreadyExists: a collection has that name.
         """
+        return await uninterrupted(self._restore(name, folder))
+
+    async def _restore(self, name: str, folder: Path) -> Collection:
         async with self._changes:
             check_collection_name(name)
             if name in self._collections:
@@ -179,7 +192,7 @@ class Store:
             CollectionRecord(name, stored.created_at, stored.config).save(folder)
             target = self._new_folder()
             await asyncio.to_thread(folder.rename, target)
-            return self._adopt(Collection.open(target))
+            return self._adopt(await asyncio.to_thread(Collection.open, target))
 
     def maintenance(self, name: str) -> Maintenance:
         """The background work on a collection (by its name)."""

@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 _MAX_SOCKET_PATH = 107
 _START_SECONDS = 120.0
 _STOP_SECONDS = 40.0
-_POLL_SECONDS = 0.05
+_HEALTH_SECONDS = 30.0
 _FIRST_BACKOFF_SECONDS = 0.1
 _LAST_BACKOFF_SECONDS = 5.0
 
@@ -69,6 +69,9 @@ class EngineProcess:
         )
         try:
             await self._launch()
+        except TimeoutError as failure:
+            await self.stop()
+            raise Unavailable(f"the engine process did not start within {_START_SECONDS:.0f} s") from failure
         except BaseException:
             await self.stop()
             raise
@@ -111,19 +114,27 @@ class EngineProcess:
         return self._socket_folder / "engine.sock"
 
     async def _launch(self) -> None:
-        self._child = await asyncio.create_subprocess_exec(
-            *self._arguments, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+        child = self._child = await asyncio.create_subprocess_exec(
+            *self._arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
         )
-        self._log_pump = asyncio.create_task(self._forward_log(self._child))
-        deadline = time.monotonic() + _START_SECONDS
-        async with grpc.aio.insecure_channel(self._target) as channel:
-            while not await _healthy(channel):
-                if self._child.returncode is not None:
-                    await self._log_pump
-                    raise Unavailable(f"the engine process did not start: {self._last_words}")
-                if time.monotonic() > deadline:
-                    raise Unavailable(f"the engine process did not answer within {_START_SECONDS:.0f} s")
-                await asyncio.sleep(_POLL_SECONDS)
+        self._log_pump = asyncio.create_task(self._forward_log(child))
+        # Asking for health is not enough: another engine on the same folder would answer.
+        started = await asyncio.wait_for(_first_line(child), _START_SECONDS)
+        if not started:
+            await self._log_pump
+            raise Unavailable(f"the engine process did not start: {self._last_words}")
+        await self._check_health()
+
+    async def _check_health(self) -> None:
+        try:
+            async with grpc.aio.insecure_channel(self._target) as channel:
+                stub = qdrant.QdrantStub(channel)  # type: ignore[no-untyped-call]
+                await stub.HealthCheck(qdrant.HealthCheckRequest(), timeout=_HEALTH_SECONDS, wait_for_ready=True)
+        except grpc.aio.AioRpcError as failure:
+            raise Unavailable(f"the engine process does not answer: {failure.details()}") from failure
 
     async def _keep_alive(self) -> None:
         backoff = _FIRST_BACKOFF_SECONDS
@@ -138,7 +149,7 @@ class EngineProcess:
             backoff = min(2 * backoff, _LAST_BACKOFF_SECONDS)
             try:
                 await self._launch()
-            except Unavailable as failure:
+            except (Unavailable, TimeoutError) as failure:
                 _log.error("%s", failure)
                 await self._end_child()
 
@@ -165,11 +176,5 @@ class EngineProcess:
             _log.info("engine: %s", self._last_words)
 
 
-async def _healthy(channel: grpc.aio.Channel) -> bool:
-    try:
-        await qdrant.QdrantStub(channel).HealthCheck(  # type: ignore[no-untyped-call]
-            qdrant.HealthCheckRequest(), timeout=1.0
-        )
-    except grpc.aio.AioRpcError:
-        return False
-    return True
+async def _first_line(child: asyncio.subprocess.Process) -> bytes:
+    return await child.stdout.readline() if child.stdout is not None else b""

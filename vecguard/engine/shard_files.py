@@ -1,0 +1,55 @@
+"""What the files of an Edge shard tell that Edge itself does not: bytes waiting for an index, and bytes of its log.
+
+Edge counts indexed vectors without subtracting those that were overwritten since, so counts cannot tell when a build
+pays. The segment that takes writes is recognised by its growing (chunked) vector storage, named in `segment.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+_GROWING_STORAGE = "Chunked"
+_BLOCK_BYTES = 512  # the unit of st_blocks, stat(2)
+
+
+@dataclass(frozen=True, slots=True)
+class ShardSizes:
+    """Bytes on disk, holes not counted: dense vectors in segments that take writes, in finished ones, and the log."""
+
+    unindexed: int
+    finished: int
+    log: int
+
+
+def shard_sizes(shard: Path) -> ShardSizes:
+    """Measure a shard; a segment that is just being made or removed counts as empty."""
+    unindexed = finished = 0
+    for segment in (shard / "segments").glob("*"):
+        for storage, growing in _dense_storages(segment):
+            if growing:
+                unindexed += _allocated(storage / "vectors")
+            else:
+                finished += _allocated(storage)
+    return ShardSizes(unindexed, finished, _allocated(shard / "wal"))
+
+
+def _dense_storages(segment: Path) -> list[tuple[Path, bool]]:
+    try:
+        vectors = json.loads((segment / "segment.json").read_bytes())["config"]["vector_data"]
+        return [
+            (segment / ("vector_storage" + (f"-{name}" if name else "")), _GROWING_STORAGE in vector["storage_type"])
+            for name, vector in vectors.items()
+        ]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _allocated(folder: Path) -> int:
+    try:
+        with os.scandir(folder) as entries:
+            return sum(entry.stat(follow_symlinks=False).st_blocks for entry in entries) * _BLOCK_BYTES
+    except OSError:
+        return 0
