@@ -19,12 +19,8 @@ from vecguard.seal.fields import FieldSealer
 from vecguard.shield import Shield
 
 _UPDATE: Final = "/qdrant.Collections/Update"
-_INDEXABLE: Final = (
-    q.FieldType.FieldTypeKeyword,
-    q.FieldType.FieldTypeInteger,
-    q.FieldType.FieldTypeBool,
-    q.FieldType.FieldTypeUuid,
-)
+_KINDS: Final = {number: name.removeprefix("FieldType").lower() for name, number in q.FieldType.items()}
+_INDEXABLE: Final = ("keyword", "integer", "bool", "uuid")
 
 
 async def create(ask: q.CreateCollection, session: Session) -> q.CollectionOperationResponse:
@@ -122,11 +118,16 @@ async def create_index(ask: q.CreateFieldIndexCollection, session: Session) -> q
 
 
 def _check_indexable(ask: q.CreateFieldIndexCollection) -> None:
-    if ask.HasField("field_type") and ask.field_type not in _INDEXABLE:
-        kind = q.FieldType.Name(ask.field_type).removeprefix("FieldType").lower()
+    """Refuse a kind of index, told by type or by parameters, that works on more than equality."""
+    typed = _KINDS.get(ask.field_type, str(ask.field_type)) if ask.HasField("field_type") else None
+    params = ask.field_index_params.WhichOneof("index_params")
+    told = params.removesuffix("_index_params") if params is not None else typed
+    if typed is not None and told != typed:
+        raise InvalidArgument("field_type and field_index_params do not match")
+    if told is not None and told not in _INDEXABLE:
         path = render(parse(client_path(ask.field_name) or ask.field_name))
         raise InvalidArgument(
-            f"a {kind} index cannot work on field `{path}`: its mode is searchable, which keeps equality only; "
+            f"a {told} index cannot work on field `{path}`: its mode is searchable, which keeps equality only; "
             "it needs mode plain"
         )
 
