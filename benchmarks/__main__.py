@@ -24,6 +24,7 @@ from benchmarks.overhead import FULL, QUICK, Plan, bench, measure_overhead
 from benchmarks.processes import ONE_BLAS_THREAD, ROOT
 from benchmarks.recall import measure_quality, servers
 from benchmarks.report import aims_table, draw, print_run, quality_table, write_json
+from benchmarks.results_page import results_page
 from benchmarks.routes import BARE, ROUTES
 from benchmarks.summary import aims, protection_aim, summarise
 from benchmarks.vectors import Sample, synthetic
@@ -123,6 +124,15 @@ def recall(
     document = {"machine": describe_machine(), "documents": documents, "questions": questions}
     written.write_text(json.dumps({**document, "variants": [asdict(q) for q in qualities]}, indent=1) + "\n")
     console.print(f"written: {written}")
+
+
+@app.command()
+def results(
+    out: Out = OUT, page: Annotated[Path, typer.Option(help="The page to write.")] = ROOT / "docs/results.md"
+) -> None:
+    """Write docs/results.md from the JSON of the last runs."""
+    page.write_text(results_page(out), encoding="utf-8")
+    console.print(f"written: {page}")
 
 
 def _plan(plan: Plan, routes: str, real: bool) -> Plan:

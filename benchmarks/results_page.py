@@ -1,0 +1,150 @@
+"""`docs/results.md`, made from the JSON of the last runs, so that no figure in it is copied by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.routes import ROUTES
+from benchmarks.summary import PHASES
+from vecguard.errors import ConfigError
+
+OPENING = """\
+# Results
+
+Made by `python -m benchmarks results` from the JSON of the runs named below; no figure is copied by hand.
+"""
+
+OVERHEAD = """\
+## What protection costs
+
+`python -m benchmarks overhead` sends one load over five routes, in interleaved rounds of one run:
+
+- **direct**: straight to the embedded engine's own gRPC face;
+- **bare**: through a pass-through of the same gRPC stack that forwards bytes and parses nothing, which is what any
+  proxy costs here;
+- **rotate**: VecGuard, rotation only;
+- **+ noise**: rotation and noise of ratio 1, scores as they come from the engine;
+- **+ re-rank**: the default policy: rotation, noise of ratio 1, candidates opened and scored exactly (certainty 2).
+
+Payload (a text of some 330 bytes, a word, a number) is sealed on all three VecGuard routes. Requests are serialised
+beforehand, searches ask for ten nearest points, upserts carry 100 points and are acknowledged. Vectors are synthetic
+but anisotropic and clustered, shaped after MiniLM's (benchmarks/vectors.py says how near they come).
+
+How to read it: engine, middle process, load generator and whatever else the machine did shared {cores} cores, so calls
+per second say little about the middle process; its **CPU per call** does, and the aims are stated in it. It is read from
+/proc in steps of 10 ms and summed over {rounds} rounds. `x` is the ratio to the bare pass-through of the same round.
+Latencies of searches are those of one client at a time.
+"""
+
+RECALL = """\
+## What search quality stays
+
+`python -m benchmarks recall --data DIR`: real text, embedded with all-MiniLM-L6-v2 (384 dimensions), written and asked
+with the ordinary `QdrantClient` through the proxy. Recall@10 is against exact search over the clear vectors, nDCG@10
+against the data set's judgements. The points read for a question are counted by a pass-through before the engine;
+*certified* is the share of questions that the certificate ended before the cap of 1,000 candidates.
+"""
+
+PROTECT = """\
+## Protection alone
+
+`python -m benchmarks protect`: the shield's own path without any network, CPU time of one core, default policy, cosine,
+batches of 100.
+"""
+
+
+def results_page(folder: Path) -> str:
+    """The page from `overhead.json`, `protect.json` and `recall_*.json` in `folder`, whichever are there.
+
+    Raises `ConfigError` when none is.
+    """
+    found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
+    parts = [OPENING]
+    if "overhead" in found:
+        parts.append(_overhead(found["overhead"]))
+    if "protect" in found:
+        parts.append(_protect(found["protect"]))
+    recalls = {name.removeprefix("recall_"): run for name, run in found.items() if name.startswith("recall_")}
+    if recalls:
+        parts.append(_recall(recalls))
+    if len(parts) == 1:
+        raise ConfigError(f"{folder}: no overhead.json, protect.json or recall_*.json: run the benchmarks first")
+    return "\n".join(parts)
+
+
+def _overhead(run: dict[str, Any]) -> str:
+    names = {route.key: route.name for route in ROUTES}
+    parts = [OVERHEAD.format(cores=run["machine"]["cores"], rounds=run["plan"]["rounds"]), _machine(run["machine"])]
+    for phase in PHASES:
+        rate = "points/s" if phase == "upsert" else "per s"
+        heads = ("dims", "route", rate, "x", "p50 ms", "p99 ms", "middle CPU µs", "x", "engine CPU µs")
+        rows = [_measured(row, names) for row in run["summary"] if row["phase"] == phase]
+        parts.append(f"### {phase.capitalize()}\n\n{_table(heads, rows)}")
+    parts.append(f"### Aims\n\n{_table(('aim', 'measured', 'bound', 'met'), _aims(run['aims']))}")
+    recall = [(dims, *(f"{found[key]:.3f}" for key in found)) for dims, found in run["recall_at_10"].items()]
+    keys = next(iter(run["recall_at_10"].values()))
+    parts.append(f"Recall@10 on these vectors:\n\n{_table(('dims', *(names[key] for key in keys)), recall)}")
+    memory = ", ".join(f"{name} {mib:.0f} MiB" for name, mib in run["memory_mib"].items())
+    parts.append(f"Resident memory at the end: {memory}.\n")
+    return "\n".join(parts)
+
+
+def _measured(row: dict[str, Any], names: dict[str, str]) -> tuple[str, ...]:
+    timed = ("p50_ms", "p99_ms") if row["phase"] == "upsert" else ("one_p50_ms", "one_p99_ms")
+    direct = row["route"] == "direct"
+    return (
+        str(row["dims"]),
+        names[row["route"]],
+        f"{row['per_s']:,.0f}",
+        f"{row['rate_ratio']:.2f}",
+        *(f"{row[key]:.2f}" for key in timed),
+        "-" if direct else f"{row['middle_cpu_us']:,.0f}",
+        "-" if direct else f"{row['middle_cpu_ratio']:.2f}",
+        f"{row['engine_cpu_us']:,.0f}",
+    )
+
+
+def _aims(aims: Iterable[dict[str, Any]]) -> list[tuple[str, ...]]:
+    return [(a["what"], f"{a['measured']:,.2f}", a["bound"], "yes" if a["met"] else "**no**") for a in aims]
+
+
+def _protect(run: dict[str, Any]) -> str:
+    heads = ("dims", "protected/s", "opened/s", "one query, µs")
+    rows = [
+        (s["dims"], f"{s['protected_per_s']:,.0f}", f"{s['opened_per_s']:,.0f}", f"{s['query_us']:.0f}")
+        for s in run["speeds"]
+    ]
+    return "\n".join([PROTECT, _machine(run["machine"]), _table(heads, rows)])
+
+
+def _recall(runs: dict[str, dict[str, Any]]) -> str:
+    heads = ("data", "noise ratio", "recall@10", "nDCG@10", "points read", "calls", "certified", "largest score error")
+    rows = [
+        (
+            f"{name}, {run['documents']:,} documents, {run['questions']} questions",
+            q["title"],
+            f"{q['recall']:.4f}",
+            f"{q['ndcg']:.3f}",
+            f"{q['candidates']:.0f}",
+            f"{q['engine_calls']:.2f}",
+            f"{q['certified']:.3f}",
+            f"{q['score_error']:.1e}",
+        )
+        for name, run in runs.items()
+        for q in run["variants"]
+    ]
+    return "\n".join([RECALL, _table(heads, rows)])
+
+
+def _machine(machine: dict[str, Any]) -> str:
+    place = f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB"
+    packages = ", ".join(f"{name} {machine[name]}" for name in ("python", "grpcio", "protobuf", "numpy"))
+    return f"Run on {place}; {packages}; load average before the run {machine['load_before']}.\n"
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines) + "\n"

@@ -1,0 +1,55 @@
+"""The results page is made of the runs' JSON, and of nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.machine import describe_machine
+from benchmarks.overhead import QUICK, Measure, Run
+from benchmarks.report import write_json
+from benchmarks.results_page import results_page
+from benchmarks.routes import ROUTES
+from benchmarks.summary import PHASES, aims, summarise
+from vecguard.errors import ConfigError
+
+
+def _overhead(folder: Path) -> None:
+    measures = [
+        Measure(384, phase, route.key, 0, 50, 1.0, [2.0] * 50, 0.0 if route.middle == "none" else 0.02, 0.03, 0.01)
+        for phase in (*PHASES, *(f"{phase}, one" for phase in PHASES))
+        for route in ROUTES
+    ]
+    run = Run(measures, {384: {route.key: 0.75 for route in ROUTES}}, {"engine": 123.0})
+    rows = summarise(measures, QUICK.batch)
+    write_json(folder / "overhead.json", describe_machine(), QUICK, rows, run, aims(rows))
+
+
+def test_the_page_holds_every_row_and_verdict(tmp_path: Path) -> None:
+    _overhead(tmp_path)
+    page = results_page(tmp_path)
+    assert all(page.count(f"| 384 | {route.name} | ") == len(PHASES) for route in ROUTES)
+    assert "| 384 | bare | 5,000 | 1.00 | 2.00 | 2.00 | 400 | 1.00 | 600 |" in page
+    assert page.count("| yes |") == 3
+    assert "engine 123 MiB" in page
+    assert "Protection alone" not in page
+
+
+def test_protection_and_recall_are_added_where_they_were_measured(tmp_path: Path) -> None:
+    speed = {"dims": 768, "batch": 100, "protected_per_s": 31_234.5, "opened_per_s": 40_000.0, "query_us": 50.4}
+    (tmp_path / "protect.json").write_text(json.dumps({"machine": describe_machine(), "speeds": [speed]}))
+    quality = {"title": "1, z 2", "recall": 0.99876, "ndcg": 0.8, "candidates": 122.0, "engine_calls": 1.5}
+    quality |= {"certified": 0.998, "score_error": 2e-7}
+    run = {"machine": describe_machine(), "documents": 5_000, "questions": 500, "variants": [quality]}
+    (tmp_path / "recall_squad.json").write_text(json.dumps(run))
+    page = results_page(tmp_path)
+    assert "| 768 | 31,234 | 40,000 | 50 |" in page
+    assert "| squad, 5,000 documents, 500 questions | 1, z 2 | 0.9988 | 0.800 | 122 | 1.50 | 0.998 | 2.0e-07 |" in page
+    assert "What protection costs" not in page
+
+
+def test_without_a_run_there_is_no_page(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="run the benchmarks first"):
+        results_page(tmp_path)
