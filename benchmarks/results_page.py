@@ -34,9 +34,9 @@ beforehand, searches ask for ten nearest points, upserts carry 100 points and ar
 but anisotropic and clustered, shaped after MiniLM's (benchmarks/vectors.py says how near they come).
 
 How to read it: engine, middle process, load generator and whatever else the machine did shared {cores} cores, so calls
-per second say little about the middle process; its **CPU per call** does, and the aims are stated in it. It is read from
-/proc in steps of 10 ms and summed over {rounds} rounds. `x` is the ratio to the bare pass-through of the same round.
-Latencies of searches are those of one client at a time.
+per second say little about the middle process; its **CPU per call** does, and the aims are stated in it. It is read
+from /proc in steps of 10 ms and summed over {rounds} rounds. `x` is the ratio to the bare pass-through of the same
+round. Latencies of searches are those of one client at a time.
 """
 
 RECALL = """\
