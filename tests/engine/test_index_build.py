@@ -270,6 +270,22 @@ def test_points_that_come_in_during_a_build_are_indexed_by_the_next(tmp_path: Pa
     asyncio.run(run())
 
 
+def test_collections_build_one_after_the_other(tmp_path: Path) -> None:
+    async def run() -> None:
+        store = opened(tmp_path)
+        made = [await store.create(dense_request(name, 64, 100)) for name in "abc"]
+        for one in made:
+            await one.write(upsert(range(1000), random_vectors(1000, 64)))
+        most = 0
+        while any(one.info().indexed_vectors_count < 1000 for one in made):
+            most = max(most, sum(one.building for one in made))
+            await asyncio.sleep(0.002)
+        assert most == 1
+        await store.close()
+
+    asyncio.run(run())
+
+
 def test_deleted_points_are_cleared_away(tmp_path: Path) -> None:
     async def run() -> None:
         store = opened(tmp_path)

@@ -30,10 +30,15 @@ _LOG_BYTES = 128 * 1024 * 1024
 
 
 class Maintenance:
-    """Syncs and index builds of one collection. `wake` is called on every write."""
+    """Syncs and index builds of one collection. `wake` is called on every write.
 
-    def __init__(self, collection: Collection) -> None:
+    Args:
+        turn: held while an index is built, so that the collections of a store build one after the other.
+    """
+
+    def __init__(self, collection: Collection, turn: asyncio.Lock) -> None:
         self._collection = collection
+        self._turn = turn
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
         self._retry_at = 0.0
@@ -79,7 +84,7 @@ class Maintenance:
         """Do what is due. Returns whether more is to come."""
         collection = self._collection
         if self.index_wanted():
-            await self._build()
+            await self._build_in_turn()
         now = time.monotonic()
         if collection.unsynced and now - self._last_sync >= self._sync_interval():
             self._last_sync = now
@@ -90,6 +95,12 @@ class Maintenance:
 
     def _sync_interval(self) -> float:
         return float(self._collection.config.optimizer_config.flush_interval_sec or 5)
+
+    async def _build_in_turn(self) -> None:
+        if self._turn.locked():
+            return  # the next step asks again; syncing does not wait for it
+        async with self._turn:
+            await self._build()
 
     async def _build(self) -> None:
         collection = self._collection

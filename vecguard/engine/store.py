@@ -50,6 +50,7 @@ class Store:
         self._aliases: dict[str, str] = {}
         self._maintenance: dict[str, Maintenance] = {}
         self._changes = asyncio.Lock()
+        self._build_turn = asyncio.Lock()
 
     def open(self) -> None:
         """Take the lock and load every collection.
@@ -208,7 +209,7 @@ class Store:
         if collection.name in self._collections:
             raise EngineFailure(f"two folders hold the collection `{collection.name}`, one is {collection.folder}")
         self._collections[collection.name] = collection
-        self._maintenance[collection.name] = Maintenance(collection)
+        self._maintenance[collection.name] = Maintenance(collection, self._build_turn)
         return collection
 
     def _new_folder(self) -> Path:
