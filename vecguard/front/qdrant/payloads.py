@@ -7,17 +7,23 @@ mode; null carries no content and stays.
 from __future__ import annotations
 
 from collections.abc import MutableMapping
+from typing import Final
 
 from qdrant_client import grpc as q
 
 from vecguard.errors import InvalidArgument, Unreadable
 from vecguard.fields import Fields, Keys, Leaf
 from vecguard.front.qdrant.scope import PAYLOAD
+from vecguard.policy.paths import parse
 from vecguard.seal.ids import num_id, uuid_id
 
-_LEAVES = ("string_value", "integer_value", "double_value", "bool_value")
-# Qdrant's own decoder gives up at a like depth (prost's recursion limit is 100 messages, two per level).
-_DEEPEST = 48
+_LEAVES: Final = ("string_value", "integer_value", "double_value", "bool_value")
+# Decoders of protobuf (upb here, prost in Qdrant) give up at 100 nested messages, of which a map costs three (value,
+# struct, map entry) and a list two. What is written must be readable in every answer, of which a group's look-up is the
+# deepest, and it is stored one map deeper than it came.
+_DEEPEST: Final = 93
+_MAP_LEVELS: Final = 3
+_LIST_LEVELS: Final = 2
 
 
 def point_id_bytes(point_id: q.PointId) -> bytes:
@@ -48,7 +54,9 @@ def _set_leaf(value: q.Value, leaf: Leaf) -> None:
         value.double_value = leaf
 
 
-def _protect_value(value: q.Value, keys: Keys, fields: Fields, point_id: bytes | None) -> None:
+def _protect_value(value: q.Value, keys: Keys, fields: Fields, point_id: bytes | None, level: int) -> None:
+    if level > _DEEPEST:
+        raise InvalidArgument("Wrong input: payload is nested too deeply")
     kind = value.WhichOneof("kind")
     if kind in _LEAVES:
         leaf: Leaf = getattr(value, kind)
@@ -56,22 +64,29 @@ def _protect_value(value: q.Value, keys: Keys, fields: Fields, point_id: bytes |
         if stored is not leaf:
             _set_leaf(value, stored)
     elif kind == "struct_value":
-        protect_map(value.struct_value.fields, keys, fields, point_id)
+        protect_map(value.struct_value.fields, keys, fields, point_id, level)
     elif kind == "list_value":
         for item in value.list_value.values:
-            _protect_value(item, keys, fields, point_id)
+            _protect_value(item, keys, fields, point_id, level + _LIST_LEVELS)
 
 
-def protect_map(payload: MutableMapping[str, q.Value], keys: Keys, fields: Fields, point_id: bytes | None) -> None:
+def protect_map(
+    payload: MutableMapping[str, q.Value], keys: Keys, fields: Fields, point_id: bytes | None, level: int = 0
+) -> None:
     """Protect every leaf of a payload map in place; `keys` name the map's own place in the payload.
+
+    `level` says how many messages deep that place lies (see `levels_of`).
 
     Raises:
         InvalidArgument: nested too deeply.
     """
-    if len(keys) > _DEEPEST:
-        raise InvalidArgument(f"Wrong input: payload is nested more than {_DEEPEST} levels deep")
     for key in payload:
-        _protect_value(payload[key], (*keys, key), fields, point_id)
+        _protect_value(payload[key], (*keys, key), fields, point_id, level + _MAP_LEVELS)
+
+
+def levels_of(path: str) -> int:
+    """How many messages deep the map at a payload path lies in its payload, at most."""
+    return _MAP_LEVELS * len(parse(path)) + _LIST_LEVELS * path.count("[")
 
 
 def _reveal_value(value: q.Value, keys: Keys, fields: Fields, point_id: bytes) -> None:
@@ -98,14 +113,18 @@ def reveal_map(payload: MutableMapping[str, q.Value], keys: Keys, fields: Fields
         _reveal_value(payload[key], (*keys, key), fields, point_id)
 
 
-def wrap(payload: MutableMapping[str, q.Value], fields: Fields, point_id: bytes | None) -> q.Value:
-    """Take the client's payload out of `payload` (left empty) as the protected value of the stored key `_p`."""
+def wrap(payload: MutableMapping[str, q.Value], fields: Fields, point_id: bytes | None) -> None:
+    """Replace a client's payload by the stored one: protected, and under `_p`.
+
+    Raises:
+        InvalidArgument: nested too deeply.
+    """
     protect_map(payload, (), fields, point_id)
-    wrapped = q.Value(struct_value=q.Struct())
+    kept = q.Struct()
     for key in payload:
-        wrapped.struct_value.fields[key].CopyFrom(payload[key])
+        kept.fields[key].CopyFrom(payload[key])
     payload.clear()
-    return wrapped
+    payload[PAYLOAD].struct_value.CopyFrom(kept)
 
 
 def unwrap(payload: MutableMapping[str, q.Value], fields: Fields, point_id: bytes) -> None:

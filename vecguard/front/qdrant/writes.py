@@ -15,7 +15,7 @@ from qdrant_client import grpc as q
 from vecguard.errors import InvalidArgument, LimitExceeded
 from vecguard.front.qdrant import filters, records
 from vecguard.front.qdrant import vectors as wire
-from vecguard.front.qdrant.payloads import point_id_bytes, protect_map, wrap
+from vecguard.front.qdrant.payloads import levels_of, point_id_bytes, protect_map, wrap
 from vecguard.front.qdrant.scope import PAYLOAD, stored_path
 from vecguard.policy.paths import parse
 from vecguard.shield import DenseShield, Shield, SparseShield
@@ -104,8 +104,7 @@ def protect_points(shield: Shield, points: Sequence[q.PointStruct]) -> None:
     for point, point_id, sealed in zip(points, ids, entries, strict=True):
         payload = point.payload
         if payload:
-            wrapped = wrap(payload, shield.fields, point_id)
-            payload[PAYLOAD].CopyFrom(wrapped)
+            wrap(payload, shield.fields, point_id)
         records.attach(payload, manifest, sealed)
 
 
@@ -118,11 +117,11 @@ def _ids_selector(point_id: q.PointId) -> q.PointsSelector:
     return q.PointsSelector(points=q.PointsIdsList(ids=[point_id]))
 
 
-def _payload_place(operation: SetPayloadLike, *, whole: bool) -> tuple[tuple[str, ...], str]:
-    """The keys that the operation's payload lies under, and the stored path that it is set at."""
+def _payload_place(operation: SetPayloadLike, *, whole: bool) -> tuple[tuple[str, ...], str, int]:
+    """The keys that the operation's payload lies under, the stored path that it is set at, and how deep that lies."""
     if whole or not operation.HasField("key"):
-        return (), PAYLOAD
-    return parse(operation.key), stored_path(operation.key)
+        return (), PAYLOAD, 0
+    return parse(operation.key), stored_path(operation.key), levels_of(operation.key)
 
 
 def _set_payload(operation: SetPayloadLike, shield: Shield, *, whole: bool) -> list[Operation]:
@@ -131,7 +130,7 @@ def _set_payload(operation: SetPayloadLike, shield: Shield, *, whole: bool) -> l
     Where the points are selected by a filter their ids are not known, and the sealed values are marked as unbound.
     Overwriting ignores `key`, as Qdrant does.
     """
-    keys, place = _payload_place(operation, whole=whole)
+    keys, place, level = _payload_place(operation, whole=whole)
     by_ids = operation.points_selector.WhichOneof("points_selector_one_of") == "points"
     targets: Sequence[q.PointId | None] = list(operation.points_selector.points.ids) if by_ids else [None]
     if not by_ids:
@@ -144,10 +143,9 @@ def _set_payload(operation: SetPayloadLike, shield: Shield, *, whole: bool) -> l
             one.shard_key_selector.CopyFrom(operation.shard_key_selector)
         bound = None if target is None else point_id_bytes(target)
         if whole:
-            wrapped = wrap(one.payload, shield.fields, bound)
-            one.payload[PAYLOAD].CopyFrom(wrapped)
+            wrap(one.payload, shield.fields, bound)
         else:
-            protect_map(one.payload, keys, shield.fields, bound)
+            protect_map(one.payload, keys, shield.fields, bound, level)
             one.key = place
         operations.append(Operation(set_payload=one))
     return operations or [Operation(set_payload=Operation.SetPayload(points_selector=operation.points_selector))]
