@@ -26,15 +26,16 @@ def deprecated(data, *, indices=None, count=None):
 
 
 DENSE = [1.0, -2.5, 3.0, 0.0]
+PAIRS = wire.Sparse(np.uint32([7, 1]), np.float32([0.5, -1]))
 FORMS = {
     "dense": ({"dense": q.DenseVector(data=DENSE)}, wire.Dense(np.float32(DENSE))),
-    "sparse": ({"sparse": q.SparseVector(indices=[7, 1], values=[0.5, -1])}, wire.Sparse(np.uint32([7, 1]), np.float32([0.5, -1]))),
+    "sparse": ({"sparse": q.SparseVector(indices=[7, 1], values=[0.5, -1])}, PAIRS),
     "multi": ({"multi_dense": rows_of([[1, 2], [3, 4]])}, wire.Multi(np.float32([[1, 2], [3, 4]]))),
     "old dense": (deprecated(DENSE), wire.Dense(np.float32(DENSE))),
-    "old sparse": (deprecated([0.5, -1], indices=[7, 1]), wire.Sparse(np.uint32([7, 1]), np.float32([0.5, -1]))),
+    "old sparse": (deprecated([0.5, -1], indices=[7, 1]), PAIRS),
     "old multi": (deprecated(DENSE, count=2), wire.Multi(np.float32([[1, -2.5], [3, 0]]))),
     "empty sparse": ({"sparse": q.SparseVector()}, wire.Sparse(np.uint32([]), np.float32([]))),
-}  # fmt: skip
+}
 
 
 def parts(vector):
