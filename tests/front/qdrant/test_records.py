@@ -99,7 +99,7 @@ def test_a_point_without_a_record_is_unreadable(stored):
 def test_an_entry_that_is_no_base64url_is_unreadable(text, place):
     payload = attached({"a": b"x"})
     names = payload["_vg"].struct_value.fields[place].struct_value.fields
-    names["a" if place == "v" else "2:a"].string_value = text
+    names["a" if place == "v" else "2_61"].string_value = text
     with pytest.raises(Unreadable):
         Record(payload, MANIFEST).entries("a")
 

@@ -1,14 +1,15 @@
 """The record's entry that lies beside each stored point: `_vg = {"m": manifest, "v": {name: entry}, "n": {...}}`.
 
 `v` holds the entry of each vector name. A vector that is updated on its own cannot be written in one atomic operation
-with its entry, so the new entry goes to `n` first, then the vector, then the entry to `v`: whatever a crash or another
-writer leaves, the vector that is stored fits an entry in `v` or `n`, and the sealed sketch tells which.
-`n` is a ring of a few slots, `"<slot>:<name>"`, so that it cannot grow.
+with its entry. So the new entry goes to `n` first; then the vector, and after it the entry in `v`, both only where the
+new entry still stands in `n`. Whatever a crash, another update or a whole new point between these steps leaves, the
+vector that is stored fits an entry in `v` or `n`, and the sealed sketch tells which.
+`n` is a ring of a few slots, `"<slot>_<name in hex>"`, so that it cannot grow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Final
 
 from qdrant_client import grpc as q
@@ -39,8 +40,32 @@ def attach(payload: MutableMapping[str, q.Value], manifest: str, entries: Mappin
 
 
 def pending_key(name: str, entry: bytes) -> str:
-    """Where in the ring `n` a new entry goes: a slot by its own (random-looking) bytes."""
-    return f"{entry[-1] % SLOTS}:{name}"
+    """Where in the ring `n` a new entry goes: a slot by its own (random-looking) bytes.
+
+    The name is in hex because a filter has to be able to name the key, whatever signs the name holds.
+    """
+    return _slot_key(entry[-1] % SLOTS, name)
+
+
+def _slot_key(slot: int, name: str) -> str:
+    return f"{slot}_{name.encode().hex()}"
+
+
+def still_pending(entries: Sequence[Mapping[str, bytes]]) -> q.Filter:
+    """The stored filter for those points whose new entries, the same names for each, still stand in the ring."""
+    names = entries[0].keys() if entries else ()
+    return q.Filter(must=[_pending_under(name, [sealed[name] for sealed in entries]) for name in names])
+
+
+def _pending_under(name: str, entries: Sequence[bytes]) -> q.Condition:
+    slots: dict[str, list[str]] = {}
+    for entry in entries:
+        slots.setdefault(pending_key(name, entry), []).append(base64url.encode(entry))
+    matches = (
+        q.FieldCondition(key=f"{PENDING}.{key}", match=q.Match(keywords=q.RepeatedStrings(strings=texts)))
+        for key, texts in slots.items()
+    )
+    return q.Condition(filter=q.Filter(should=[q.Condition(field=match) for match in matches]))
 
 
 class Record:
@@ -68,6 +93,6 @@ class Record:
                 found.append(base64url.decode(final[name].string_value))
         if "n" in self._fields:
             pending = self._fields["n"].struct_value.fields
-            keys = (f"{slot}:{name}" for slot in range(SLOTS))
+            keys = (_slot_key(slot, name) for slot in range(SLOTS))
             found.extend(base64url.decode(pending[key].string_value) for key in keys if key in pending)
         return found

@@ -6,6 +6,7 @@ implementation, wherever it comes from. One operation of a client may become sev
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
@@ -89,6 +90,11 @@ def _protect_one(
         entries[name] = sealed
 
 
+def _check_batch(points: int, shield: Shield) -> None:
+    if points > shield.limits.max_batch:
+        raise LimitExceeded(f"{points} points in one write: the policy allows {shield.limits.max_batch}")
+
+
 def protect_points(shield: Shield, points: Sequence[q.PointStruct]) -> None:
     """Protect whole points in place: vectors, payload, and the record's entry beside them.
 
@@ -96,8 +102,7 @@ def protect_points(shield: Shield, points: Sequence[q.PointStruct]) -> None:
         InvalidArgument: see `protect_vectors`; or an id is missing or no UUID.
         LimitExceeded: more points than the policy allows in one write.
     """
-    if len(points) > shield.limits.max_batch:
-        raise LimitExceeded(f"{len(points)} points in one write: the policy allows {shield.limits.max_batch}")
+    _check_batch(len(points), shield)
     ids = [point_id_bytes(point.id) for point in points]
     entries = protect_vectors(shield, ids, [point.vectors for point in points])
     manifest = shield.manifest.short_id
@@ -133,6 +138,7 @@ def _set_payload(operation: SetPayloadLike, shield: Shield, *, whole: bool) -> l
     keys, place, level = _payload_place(operation, whole=whole)
     by_ids = operation.points_selector.WhichOneof("points_selector_one_of") == "points"
     targets: Sequence[q.PointId | None] = list(operation.points_selector.points.ids) if by_ids else [None]
+    _check_batch(len(targets), shield)
     if not by_ids:
         _rewrite_selector(operation.points_selector, shield)
     operations = []
@@ -153,8 +159,7 @@ def _set_payload(operation: SetPayloadLike, shield: Shield, *, whole: bool) -> l
 
 def _update_vectors(operation: Operation.UpdateVectors, shield: Shield) -> list[Operation]:
     """Pending entries, then the vectors, then the final entries; `records` says why."""
-    if len(operation.points) > shield.limits.max_batch:
-        raise LimitExceeded(f"{len(operation.points)} points in one write: the policy allows {shield.limits.max_batch}")
+    _check_batch(len(operation.points), shield)
     if operation.HasField("update_filter"):
         filters.rewrite(operation.update_filter, shield.fields)
     ids = [point_id_bytes(point.id) for point in operation.points]
@@ -164,19 +169,44 @@ def _update_vectors(operation: Operation.UpdateVectors, shield: Shield) -> list[
         if not sealed:
             continue
         slots = {records.pending_key(name, entry): records.encode(entry) for name, entry in sealed.items()}
-        pending.append(_set_entries(operation, point.id, records.PENDING, slots))
+        pending.append(_set_entries(operation, point.id, records.PENDING, slots, None))
         names = {name: records.encode(entry) for name, entry in sealed.items()}
-        final.append(_set_entries(operation, point.id, records.FINAL, names))
-    return [*pending, Operation(update_vectors=operation), *final]
+        final.append(_set_entries(operation, point.id, records.FINAL, names, records.still_pending([sealed])))
+    return [*pending, *_vectors_of_pending(operation, entries), *final]
+
+
+def _vectors_of_pending(operation: Operation.UpdateVectors, entries: Sequence[Entries]) -> list[Operation]:
+    """The vectors, each written only where its new entry still stands: one operation a run of equal vector names."""
+    operations = []
+    numbered = zip(operation.points, entries, strict=True)
+    for _, run in itertools.groupby(numbered, key=lambda pair: frozenset(pair[1])):
+        points, sealed = zip(*run, strict=True)
+        one = Operation.UpdateVectors(points=points)
+        condition = filters.merged(_client_filter(operation), records.still_pending(sealed))
+        if condition is not None:
+            one.update_filter.CopyFrom(condition)
+        if operation.HasField("shard_key_selector"):
+            one.shard_key_selector.CopyFrom(operation.shard_key_selector)
+        operations.append(Operation(update_vectors=one))
+    return operations or [Operation(update_vectors=operation)]
+
+
+def _client_filter(operation: Operation.UpdateVectors) -> q.Filter | None:
+    return operation.update_filter if operation.HasField("update_filter") else None
 
 
 def _set_entries(
-    operation: Operation.UpdateVectors, point_id: q.PointId, key: str, entries: dict[str, q.Value]
+    operation: Operation.UpdateVectors,
+    point_id: q.PointId,
+    key: str,
+    entries: dict[str, q.Value],
+    condition: q.Filter | None,
 ) -> Operation:
     one = Operation.SetPayload(payload=entries, key=key, points_selector=_ids_selector(point_id))
-    if operation.HasField("update_filter"):
-        both = filters.merged(filters.only_ids([point_id]), operation.update_filter)
-        one.points_selector.filter.CopyFrom(both or q.Filter())
+    both = filters.merged(_client_filter(operation), condition)
+    if both is not None:
+        only = filters.merged(filters.only_ids([point_id]), both)
+        one.points_selector.filter.CopyFrom(only or q.Filter())
     if operation.HasField("shard_key_selector"):
         one.shard_key_selector.CopyFrom(operation.shard_key_selector)
     return Operation(set_payload=one)
