@@ -123,6 +123,14 @@ def test_creating_twice_and_getting_nothing_are_refused_in_qdrants_words(
             "Not found: Collection `no-such` doesn't exist!",
         )
     assert collections.Delete(pb.DeleteCollection(collection_name="no-such")).result is False
+    assert refusal(lambda: collections.Get(pb.GetCollectionInfoRequest())) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        'Validation error in body: [collection_name: value "" invalid, must be from 1 to 255 characters]',
+    )
+    assert refusal(lambda: collections.Delete(pb.DeleteCollection(collection_name=name, timeout=0))) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "Validation error in body: [timeout: value 0 invalid, must be 1 or larger]",
+    )
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from qdrant_client import grpc as qdrant
 
 from vecguard.engine.collection import Collection
+from vecguard.engine.config_validate import check_timeout
 from vecguard.engine.store import Store
 from vecguard.errors import InvalidArgument
 
@@ -55,6 +56,7 @@ class CollectionsService(qdrant.CollectionsServicer):
     async def Delete(self, request: qdrant.DeleteCollection, context: _Context) -> qdrant.CollectionOperationResponse:
         """Delete a collection; the result says whether there was one."""
         started = time.perf_counter()
+        check_timeout(request)
         deleted = await self._store.delete(request.collection_name)
         return qdrant.CollectionOperationResponse(result=deleted, time=_since(started))
 
@@ -71,6 +73,7 @@ class CollectionsService(qdrant.CollectionsServicer):
     ) -> qdrant.CollectionOperationResponse:
         """Apply alias changes, all or none."""
         started = time.perf_counter()
+        check_timeout(request)
         await self._store.change_aliases(request.actions)
         return qdrant.CollectionOperationResponse(result=True, time=_since(started))
 

@@ -18,6 +18,7 @@ def updated_config(config: qdrant.CollectionConfig, request: qdrant.UpdateCollec
     """
     changed = qdrant.CollectionConfig()
     changed.CopyFrom(config)
+    config_validate.check_timeout(request)
     config_validate.check_optimizers(request.optimizers_config, "optimizers_config")
     config_validate.check_hnsw(request.hnsw_config, "hnsw_config")
     changed.optimizer_config.MergeFrom(request.optimizers_config)

@@ -21,11 +21,21 @@ def check_collection_name(name: str) -> None:
     Raises:
         InvalidArgument: the name is empty, longer than 255 characters, or holds a character unfit for file names.
     """
-    if not 1 <= len(name) <= _MAX_NAME_LENGTH:
-        raise _invalid("collection_name", f'value "{name}" invalid, must be from 1 to {_MAX_NAME_LENGTH} characters')
+    check_name_length(name)
     for character in _FORBIDDEN_IN_NAMES:
         if character in name:
             raise _invalid("collection_name", f'collection name cannot contain "{character}" char')
+
+
+def check_name_length(name: str) -> None:
+    """Refuse names that no collection can have. Raises InvalidArgument."""
+    if not 1 <= len(name) <= _MAX_NAME_LENGTH:
+        raise _invalid("collection_name", f'value "{name}" invalid, must be from 1 to {_MAX_NAME_LENGTH} characters')
+
+
+def check_timeout(request: qdrant.UpdateCollection | qdrant.DeleteCollection | qdrant.ChangeAliases) -> None:
+    """Check a request's time limit in seconds. Raises InvalidArgument."""
+    _check_range(request, "timeout", "timeout", minimum=1)
 
 
 def check_create(request: qdrant.CreateCollection) -> None:

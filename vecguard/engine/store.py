@@ -23,7 +23,7 @@ from vecguard.engine.collection import Collection
 from vecguard.engine.collection_record import RECORD_FILE, CollectionRecord
 from vecguard.engine.config_convert import collection_config
 from vecguard.engine.config_update import updated_config
-from vecguard.engine.config_validate import check_collection_name
+from vecguard.engine.config_validate import check_collection_name, check_name_length
 from vecguard.engine.data_lock import DataLock
 from vecguard.engine.durable_files import remove_tree, write_atomically
 from vecguard.engine.edge_errors import EngineFailure
@@ -85,9 +85,11 @@ class Store:
 
         Raises:
             NotFound: there is none.
+            InvalidArgument: no collection can have that name.
         """
         found = self._collections.get(name_or_alias) or self._collections.get(self._aliases.get(name_or_alias, ""))
         if found is None:
+            check_name_length(name_or_alias)
             raise _no_collection(name_or_alias)
         return found
 
