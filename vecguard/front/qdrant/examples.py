@@ -29,13 +29,23 @@ def place_of(stage: Stage, collection: str) -> Place:
     return lookup.collection_name, lookup.vector_name if lookup.HasField("vector_name") else stage.using
 
 
-async def open_examples(root: Stage, collection: str, session: Session) -> Opened:
+async def open_examples(
+    root: Stage, collection: str, session: Session, *, all_exist: bool, all_whole: bool = False
+) -> Opened:
     """Exact vectors of every example that the tree names by id; None for a point without that vector.
 
     Examples whose vectors nobody can recover are left out: they can only be sent on as ids.
 
+    Args:
+        root: the tree.
+        collection: the searched collection.
+        session: opens collections.
+        all_exist: refuse an example that does not exist, as Qdrant does in all but grouped queries.
+        all_whole: refuse an example of a discovery that lacks the vector in the words of the older Discover.
+
     Raises:
-        NotFound: a collection to look up in does not exist.
+        NotFound: a collection to look up in does not exist; or, with `all_exist`, a point.
+        InvalidArgument: with `all_whole`, an example of a discovery lacks the vector.
         Denied: the principal may not read it.
     """
     wanted: dict[Place, dict[PointId, None]] = {}
@@ -45,10 +55,17 @@ async def open_examples(root: Stage, collection: str, session: Session) -> Opene
         for example in vector_inputs(stage.query):
             if example.WhichOneof("variant") == "id":
                 wanted.setdefault(place_of(stage, collection), {})[key_of(example.id)] = None
-    return {place: await _fetch(place, list(keys), session) for place, keys in wanted.items()}
+    opened = {place: await _fetch(place, list(keys), session, all_exist) for place, keys in wanted.items()}
+    if all_whole and root.kind in ("discover", "context"):
+        for (_, name), vectors in opened.items():
+            if None in vectors.values():
+                raise InvalidArgument(f"Wrong input: Not existing vector name error: {name}")
+    return opened
 
 
-async def _fetch(place: Place, keys: list[PointId], session: Session) -> dict[PointId, wire.AnyVector | None]:
+async def _fetch(
+    place: Place, keys: list[PointId], session: Session, all_exist: bool
+) -> dict[PointId, wire.AnyVector | None]:
     collection, name = place
     try:
         entry = await session.open(collection, "read")
@@ -61,6 +78,9 @@ async def _fetch(place: Place, keys: list[PointId], session: Session) -> dict[Po
     ask.with_vectors.include.names.append(name)
     answer = await session.call("/qdrant.Points/Get", ask, q.GetResponse)
     found: dict[PointId, wire.AnyVector | None] = {key_of(point.id): None for point in answer.result}
+    missing = next((key for key in keys if key not in found), None)
+    if all_exist and missing is not None:
+        raise NotFound(f"Not found: No point with id {missing} found")
     if entry.shield is None:
         for point in answer.result:
             for held, message in reveal.holders(point):
@@ -131,9 +151,7 @@ class Examples:
 
     def _of_point(self, key: PointId) -> wire.AnyVector:
         found = self._opened.get(self._place, {})
-        if key not in found:
-            raise NotFound(f"Not found: No point with id {key} found")
-        vector = found[key]
+        vector = found.get(key)
         if vector is None:
             raise NotFound(f'Not found: Vector with name "{self._place[1]}" for point not found')
         return vector

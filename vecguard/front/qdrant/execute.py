@@ -91,9 +91,12 @@ class Executor:
             self.shield.fields.require(stage.using, (), ("plain",), "a full-text query")
             stage = replace(stage, using=stored_path(stage.using))
         elif kind in ("fusion", "rrf", "formula"):
-            raise InvalidArgument(f"Bad request: a {kind} query needs at least one prefetch to work on")
+            what = "Formula" if kind == "formula" else "Fusion"
+            raise InvalidArgument(f"Wrong input: Validation failed: cannot apply {what} without prefetches")
+        elif kind is None:
+            raise InvalidArgument("Query variant is missing")
         elif kind != "sample":
-            raise InvalidArgument("Query variant is missing, or is not known here")
+            raise InvalidArgument(f"Wrong input: query variant {kind} is not known here")
         return await self._send(stage, query, want)
 
     async def _vector_leaf(self, stage: Stage, want: Want) -> Points:
@@ -204,11 +207,11 @@ class Executor:
         ask.offset, ask.limit = offset, limit
         return list((await self.session.call(_QUERY, ask, q.QueryResponse)).result)
 
-    def _opened(self, points: Sequence[q.ScoredPoint], name: str) -> list[wire.AnyVector]:
+    def _opened(self, points: Sequence[q.ScoredPoint], name: str) -> reveal.Exact:
         exact = reveal.open_vectors(self.shield, points, name)
         if len(exact.vectors) != len(points):
             raise Unreadable
-        return exact.vectors
+        return exact
 
     async def _merge(self, stage: Stage, want: Want) -> Points:
         if stage.query is None:
@@ -271,20 +274,20 @@ class _Batch:
         self._worst: float | None = None
         self._largest_norm = 0.0
 
-    def add(self, page: Sequence[q.ScoredPoint], vectors: Sequence[wire.AnyVector]) -> None:
+    def add(self, page: Sequence[q.ScoredPoint], exact: reveal.Exact) -> None:
         """Take a page in the database's order; a point seen before (pages of an index may overlap) counts once."""
-        fresh = [
-            (point, vector) for point, vector in zip(page, vectors, strict=True) if key_of(point.id) not in self._points
-        ]
-        if page:
-            self._worst = page[-1].score
-        if not fresh or self._score is None:
+        if not page or self._score is None:
             return
-        opened = [vector for _, vector in fresh]
-        self._exact.extend(self._score(opened).tolist())
-        self._largest_norm = max(self._largest_norm, *(_largest_norm(vector) for vector in opened))
-        for point, _ in fresh:
-            self._points[key_of(point.id)] = point
+        self._worst = page[-1].score
+        keys = [key_of(point.id) for point in page]
+        fresh = [i for i, key in enumerate(keys) if key not in self._points]
+        if not fresh:
+            return
+        if len(fresh) < len(keys):
+            exact = exact.take(fresh)
+        self._exact.extend(self._score(exact).tolist())
+        self._largest_norm = max(self._largest_norm, exact.largest_norm())
+        self._points.update((keys[i], page[i]) for i in fresh)
 
     def settled(self, certificate: Certificate, wanted: int, threshold: float | None) -> bool:
         """Whether no unread point can plausibly belong to the answer."""
@@ -306,11 +309,6 @@ class _Batch:
         return points
 
 
-def _largest_norm(vector: wire.AnyVector) -> float:
-    rows = vector.rows if isinstance(vector, wire.Multi) else vector.data  # type: ignore[union-attr]
-    return float(np.sqrt(np.einsum("...d,...d->...", rows, rows).max()))
-
-
 def _query_rows(target: wire.AnyVector) -> FloatArray:
     return target.rows if isinstance(target, wire.Multi) else target.data[np.newaxis]  # type: ignore[union-attr]
 
@@ -320,17 +318,17 @@ def _inner(score: FloatArray, distance: Distance) -> FloatArray:
     return score if bigger_is_better(distance) else -np.square(score)
 
 
-def _pairwise(vectors: Sequence[wire.AnyVector], distance: Distance) -> FloatArray:
-    if isinstance(vectors[0], wire.Multi):
-        documents = [v.rows for v in vectors if isinstance(v, wire.Multi)]
-        return np.stack([max_sim_similarities(rows, documents, distance) for rows in documents])
-    matrix = np.stack([v.data for v in vectors if isinstance(v, wire.Dense)])
-    return similarities(matrix, matrix, distance)
+def _pairwise(exact: reveal.Exact, distance: Distance) -> FloatArray:
+    """Inner similarity of every exact vector as the query to every other, `(n, n)` float32."""
+    if exact.matrix is not None:
+        return similarities(exact.matrix, exact.matrix, distance)
+    documents = [v.rows for v in exact.vectors if isinstance(v, wire.Multi)]
+    return np.stack([max_sim_similarities(rows, documents, distance) for rows in documents])
 
 
-def pairwise_scores(vectors: Sequence[wire.AnyVector], distance: Distance) -> FloatArray:
+def pairwise_scores(exact: reveal.Exact, distance: Distance) -> FloatArray:
     """Reported scores of every exact vector as the query against every other, `(n, n)` float32."""
-    return reported(_pairwise(vectors, distance), distance)
+    return reported(_pairwise(exact, distance), distance)
 
 
 def _with_order_values(points: Points, sources: Sequence[Points]) -> Points:

@@ -12,9 +12,8 @@ from typing import Final
 from qdrant_client import grpc as q
 
 from vecguard.errors import InvalidArgument
-from vecguard.fields import Fields, Keys, Leaf
+from vecguard.fields import Fields, Keys, Leaf, client_keys
 from vecguard.front.qdrant.scope import stored_path
-from vecguard.policy.paths import parse
 
 # Conditions of a FieldCondition that read content, with the name that an error gives them.
 _CONTENT: Final = {
@@ -59,7 +58,7 @@ def _rewrite_match(match: q.Match, key: str, prefix: Keys, fields: Fields) -> No
     if fields.require(key, prefix, ("plain", "searchable"), "a match") == "plain":
         return
     values, negated = _equality_values(match, kind)
-    keys = (*prefix, *parse(key))
+    keys = (*prefix, *client_keys(key))
     tokens = [token for value in values for token in fields.tokens(keys, value)]
     if negated:
         match.except_keywords.CopyFrom(q.RepeatedStrings(strings=tokens))
@@ -75,7 +74,7 @@ def _rewrite_field(condition: q.FieldCondition, prefix: Keys, fields: Fields, pl
             fields.require(condition.key, prefix, ("plain",), what)
     if condition.HasField("match"):
         _rewrite_match(condition.match, condition.key, prefix, fields)
-    parse(condition.key)
+    client_keys(condition.key)
     condition.key = place(condition.key)
 
 
@@ -84,19 +83,21 @@ def _rewrite_condition(condition: q.Condition, prefix: Keys, fields: Fields, pla
     if kind == "field":
         _rewrite_field(condition.field, prefix, fields, place)
     elif kind == "is_empty":
-        parse(condition.is_empty.key)
+        client_keys(condition.is_empty.key)
         condition.is_empty.key = place(condition.is_empty.key)
     elif kind == "is_null":
-        parse(condition.is_null.key)
+        client_keys(condition.is_null.key)
         condition.is_null.key = place(condition.is_null.key)
     elif kind == "nested":
-        inner = (*prefix, *parse(condition.nested.key))
+        inner = (*prefix, *client_keys(condition.nested.key))
         condition.nested.key = place(condition.nested.key)
         _rewrite(condition.nested.filter, inner, fields, lambda path: path)
     elif kind == "filter":
         _rewrite(condition.filter, prefix, fields, place)
+    elif kind is None:
+        raise InvalidArgument("Malformed Condition type")
     elif kind not in ("has_id", "has_vector", "slice"):
-        raise InvalidArgument("Wrong input: a filter condition is empty, or of a kind that is not known here")
+        raise InvalidArgument(f"Wrong input: filter condition {kind} is not known here")
 
 
 def _rewrite(message: q.Filter, prefix: Keys, fields: Fields, place: Callable[[str], str]) -> None:

@@ -105,7 +105,7 @@ async def evaluate_formula(
     assert stage.query is not None  # noqa: S101 - the caller looked at its variant
     reader = _Reader()
     formula = stage.query.formula
-    expression = reader.read(formula.expression)
+    expression = _expression(reader, formula)
     wanted = [stage.filter, *(_stored(condition, shield) for condition in reader.conditions)]
     payloads, masks = await asyncio.gather(
         _payloads(keys, session, shield, collection, source),
@@ -126,6 +126,15 @@ async def evaluate_formula(
     order = ordered(kept, score, descending=True)
     ranking = Ranking(tuple(kept[i] for i in order), score[order])
     return ranking.cut(stage.limit, stage.offset, stage.threshold)
+
+
+def _expression(reader: _Reader, formula: q.Formula) -> tree.Expression:
+    try:
+        return reader.read(formula.expression)
+    except InvalidArgument as fault:
+        if str(fault).startswith("Validation failed"):
+            raise InvalidArgument(f"Wrong input: failed to parse formula: {fault}") from None
+        raise
 
 
 def _stored(condition: q.Condition, shield: Shield) -> q.Filter:

@@ -132,6 +132,10 @@ class Grouper:
         """Raises:
         InvalidArgument: the field's mode cannot be grouped by, or a number is out of range.
         """
+        if not grouping.path:
+            raise InvalidArgument(
+                'Validation error in body: [group_by: value "" invalid, must be at least 1 characters]'
+            )
         if grouping.size < 1:
             raise InvalidArgument("Validation error in body: [group_size: value 0 invalid, must be 1 or larger]")
         shield = executor.shield

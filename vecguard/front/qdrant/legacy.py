@@ -42,6 +42,7 @@ def _search_query(old: q.SearchPoints | q.SearchPointGroups) -> q.Query:
 
 
 def _recommend_query(old: q.RecommendPoints | q.RecommendPointGroups) -> q.Query:
+    _check_examples(old)
     query = q.Query()
     query.recommend.positive.extend(q.VectorInput(id=point_id) for point_id in old.positive)
     query.recommend.positive.extend(wire.from_legacy(vector) for vector in old.positive_vectors)
@@ -50,6 +51,17 @@ def _recommend_query(old: q.RecommendPoints | q.RecommendPointGroups) -> q.Query
     if old.HasField("strategy"):
         query.recommend.strategy = old.strategy
     return query
+
+
+def _check_examples(old: q.RecommendPoints | q.RecommendPointGroups) -> None:
+    positives = len(old.positive) + len(old.positive_vectors)
+    if old.strategy in (q.RecommendStrategy.BestScore, q.RecommendStrategy.SumScores):
+        if not positives + len(old.negative) + len(old.negative_vectors):
+            raise InvalidArgument(
+                "Bad request: At least one positive or negative vector ID required with this strategy"
+            )
+    elif not positives:
+        raise InvalidArgument("Bad request: At least one positive vector ID required with this strategy")
 
 
 def _example(example: q.VectorExample) -> q.VectorInput:
@@ -62,6 +74,8 @@ def _example(example: q.VectorExample) -> q.VectorInput:
 
 
 def _discover_query(old: q.DiscoverPoints) -> q.Query:
+    if not old.HasField("target") and not old.context:
+        raise InvalidArgument("Bad request: target and/or context_pairs must be specified")
     pairs = [
         q.ContextInputPair(positive=_example(pair.positive), negative=_example(pair.negative)) for pair in old.context
     ]

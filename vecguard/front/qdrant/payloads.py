@@ -36,10 +36,10 @@ def point_id_bytes(point_id: q.PointId) -> bytes:
     if kind == "num":
         return num_id(point_id.num)
     if kind is None:
-        raise InvalidArgument("Wrong input: point id is missing")
+        raise InvalidArgument("No ID options provided")
     try:
         return uuid_id(point_id.uuid)
-    except ValueError:
+    except InvalidArgument:
         raise InvalidArgument(f"Unable to parse UUID: {point_id.uuid}") from None
 
 

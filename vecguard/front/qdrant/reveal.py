@@ -29,20 +29,35 @@ def holders(point: StoredPoint) -> Iterator[tuple[str, q.VectorOutput]]:
 
 
 def _holder(point: StoredPoint, name: str) -> q.VectorOutput | None:
-    return next((message for held, message in holders(point) if held == name), None)
+    kind = point.vectors.WhichOneof("vectors_options")
+    if kind == "vector":
+        return point.vectors.vector if name == "" else None
+    if kind is None or name not in point.vectors.vectors.vectors:
+        return None
+    return point.vectors.vectors.vectors[name]
 
 
 @dataclass(frozen=True, slots=True)
 class Exact:
-    """Exact vectors of `n` points under one name: `vectors[i]` is `(d,)` or `(rows, d)` float32, or sparse.
+    """Exact vectors of `n` points under one name.
 
-    `positions` are their indices in the list of points asked about (a point may lack the vector);
-    `stored_scale` `(n,)` float32 turns protected scores back (1 for multivectors and sparse vectors).
+    `positions` `(n,)` are their indices in the list of points asked about (a point may lack the vector); `matrix` is
+    all of `vectors` as `(n, d)` float32 where they are dense, None for multivectors and sparse vectors.
     """
 
     positions: NDArray[np.intp]
-    vectors: list[wire.AnyVector]
-    stored_scale: NDArray[np.float32]
+    vectors: Sequence[wire.AnyVector]
+    matrix: NDArray[np.float32] | None = None
+
+    def take(self, kept: Sequence[int]) -> Exact:
+        """Only the vectors at these indices."""
+        matrix = None if self.matrix is None else self.matrix[list(kept)]
+        return Exact(self.positions[list(kept)], [self.vectors[i] for i in kept], matrix)
+
+    def largest_norm(self) -> float:
+        """The largest Euclidean norm of a dense vector or of a multivector's row; 0 without any."""
+        rows = [self.matrix] if self.matrix is not None else [v.rows for v in self.vectors if isinstance(v, wire.Multi)]
+        return max((float(np.linalg.norm(block, axis=1).max()) for block in rows if len(block)), default=0.0)
 
 
 def open_vectors(shield: Shield, points: Sequence[StoredPoint], name: str) -> Exact:
@@ -56,18 +71,18 @@ def open_vectors(shield: Shield, points: Sequence[StoredPoint], name: str) -> Ex
     present = [(i, message) for i, point in enumerate(points) if (message := _holder(point, name)) is not None]
     positions = np.array([i for i, _ in present], dtype=np.intp)
     if not present:
-        return Exact(positions, [], np.ones(0, np.float32))
-    ids = [point_id_bytes(points[i].id) for i in positions]
-    records = [Record(points[i].payload, shield.manifest.short_id).entries(name) for i in positions]
+        return Exact(positions, [])
+    manifest = shield.manifest.short_id
+    ids = [point_id_bytes(points[i].id) for i, _ in present]
+    records = [Record(points[i].payload, manifest).entries(name) for i, _ in present]
     stored = [wire.read(message) for _, message in present]
     guard = shield.vector(name)
     if isinstance(guard, SparseShield):
-        return Exact(positions, _open_sparse(guard, ids, stored, records), np.ones(len(ids), np.float32))
+        return Exact(positions, _open_sparse(guard, ids, stored, records))
     if guard.record.kind == "multi":
-        return Exact(positions, _open_multi(guard, ids, stored, records), np.ones(len(ids), np.float32))
-    matrix = np.stack([_dense(vector, guard) for vector in stored])
-    opened = guard.open(ids, matrix, records)
-    return Exact(positions, [wire.Dense(x) for x in opened.x], opened.stored_scale)
+        return Exact(positions, _open_multi(guard, ids, stored, records))
+    x = guard.open(ids, np.stack([_dense(vector, guard) for vector in stored]), records).x
+    return Exact(positions, [wire.Dense(row) for row in x], x)
 
 
 def _dense(vector: wire.AnyVector, guard: DenseShield) -> NDArray[np.float32]:

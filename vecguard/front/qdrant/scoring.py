@@ -15,13 +15,13 @@ from qdrant_client import grpc as q
 from vecguard.errors import InvalidArgument
 from vecguard.front.qdrant import vectors as wire
 from vecguard.front.qdrant.examples import Examples
+from vecguard.front.qdrant.reveal import Exact
 from vecguard.front.qdrant.stages import vector_inputs
 from vecguard.metric import Distance, FloatArray, max_sim_similarities, reported, similarities
 from vecguard.ranking import discover, feedback, recommend
 from vecguard.ranking.sparse import SparseVector
 
-Candidates: TypeAlias = Sequence[wire.AnyVector]
-Score: TypeAlias = Callable[[Candidates], FloatArray]
+Score: TypeAlias = Callable[[Exact], FloatArray]
 
 VECTOR_KINDS: Final = frozenset(
     {"nearest", "nearest_with_mmr", "recommend", "discover", "context", "relevance_feedback"}
@@ -43,18 +43,20 @@ class Scoring:
     distance: Distance
 
 
-def similarity(example: wire.AnyVector, candidates: Candidates, distance: Distance) -> FloatArray:
+def similarity(example: wire.AnyVector, candidates: Exact, distance: Distance) -> FloatArray:
     """Qdrant's inner similarity (bigger is better) of an example to each candidate, `(n,)` float32."""
     if isinstance(example, wire.Multi):
-        documents = [c.rows for c in candidates if isinstance(c, wire.Multi)]
+        documents = [c.rows for c in candidates.vectors if isinstance(c, wire.Multi)]
         return max_sim_similarities(example.rows, documents, distance)
-    assert isinstance(example, wire.Dense)  # noqa: S101 - sparse scores are exact upstream and never come here
-    return similarities(example.data, np.stack([c.data for c in candidates if isinstance(c, wire.Dense)]), distance)
+    # Sparse scores are exact upstream and never come here.
+    assert isinstance(example, wire.Dense)  # noqa: S101
+    assert candidates.matrix is not None  # noqa: S101
+    return similarities(example.data, candidates.matrix, distance)
 
 
-def _each(examples: Sequence[wire.AnyVector], candidates: Candidates, distance: Distance) -> FloatArray:
+def _each(examples: Sequence[wire.AnyVector], candidates: Exact, distance: Distance) -> FloatArray:
     if not examples:
-        return np.zeros((0, len(candidates)), np.float32)
+        return np.zeros((0, len(candidates.vectors)), np.float32)
     return np.stack([similarity(example, candidates, distance) for example in examples])
 
 

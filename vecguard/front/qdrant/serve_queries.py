@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from qdrant_client import grpc as q
 
-from vecguard.errors import InvalidArgument
+from vecguard.errors import InvalidArgument, NotFound, UpstreamFailure
 from vecguard.front.qdrant import filters, reveal
 from vecguard.front.qdrant.examples import open_examples
 from vecguard.front.qdrant.execute import Executor, Points, Want, pairwise_scores
@@ -40,8 +40,8 @@ def _check_limits(stage: Stage, shield: Shield) -> None:
         check_limit(each.offset + each.limit, shield)
 
 
-async def _run(ask: q.QueryPoints, session: Session) -> Points:
-    """The client's points for one query."""
+async def _run(ask: q.QueryPoints, session: Session, *, old: bool = False) -> Points:
+    """The client's points for one query; `old`: it came as one of the RPCs of older clients."""
     entry = await session.open(ask.collection_name, "read")
     if entry.shield is None:
         return await _clear_query(ask, session)
@@ -49,7 +49,7 @@ async def _run(ask: q.QueryPoints, session: Session) -> Points:
     stage = build(ask, shield.fields)
     _check_limits(stage, shield)
     want = _want(ask, shield)
-    opened = await open_examples(stage, ask.collection_name, session)
+    opened = await open_examples(stage, ask.collection_name, session, all_exist=True, all_whole=old)
     found = await Executor(session, shield, ask.collection_name, ask, opened).run(stage, want)
     reveal.points(shield, found, want.vectors)
     return found
@@ -82,17 +82,17 @@ async def query(ask: q.QueryPoints, session: Session) -> q.QueryResponse:
 
 async def search(ask: q.SearchPoints, session: Session) -> q.SearchResponse:
     """`Points/Search`."""
-    return q.SearchResponse(result=await _run(as_query(ask), session))
+    return q.SearchResponse(result=await _run(as_query(ask), session, old=True))
 
 
 async def recommend(ask: q.RecommendPoints, session: Session) -> q.RecommendResponse:
     """`Points/Recommend`."""
-    return q.RecommendResponse(result=await _run(as_query(ask), session))
+    return q.RecommendResponse(result=await _run(as_query(ask), session, old=True))
 
 
 async def discover(ask: q.DiscoverPoints, session: Session) -> q.DiscoverResponse:
     """`Points/Discover`."""
-    return q.DiscoverResponse(result=await _run(as_query(ask), session))
+    return q.DiscoverResponse(result=await _run(as_query(ask), session, old=True))
 
 
 async def _batch(asks: Sequence[Old | q.QueryPoints], ask: Batch, session: Session) -> list[q.BatchResult]:
@@ -105,7 +105,8 @@ async def _batch(asks: Sequence[Old | q.QueryPoints], ask: Batch, session: Sessi
             one.read_consistency.CopyFrom(ask.read_consistency)
         if ask.HasField("timeout"):
             one.timeout = ask.timeout
-    results = await asyncio.gather(*(_run(one, session) for one in new))
+    old = not isinstance(ask, q.QueryBatchPoints)
+    results = await asyncio.gather(*(_run(one, session, old=old) for one in new))
     return [q.BatchResult(result=points) for points in results]
 
 
@@ -129,7 +130,7 @@ async def discover_batch(ask: q.DiscoverBatchPoints, session: Session) -> q.Disc
     return q.DiscoverBatchResponse(result=await _batch(ask.discover_points, ask, session))
 
 
-async def _run_groups(ask: q.QueryPointGroups, session: Session) -> q.GroupsResult:
+async def _run_groups(ask: q.QueryPointGroups, session: Session, *, old: bool = False) -> q.GroupsResult:
     entry = await session.open(ask.collection_name, "read")
     if entry.shield is None:
         await _refuse_protected_lookups(ask, session)
@@ -148,7 +149,7 @@ async def _run_groups(ask: q.QueryPointGroups, session: Session) -> q.GroupsResu
     check_limit(stage.limit * size, shield)
     _check_limits(stage, shield)
     want = _want(ask, shield)
-    opened = await open_examples(stage, ask.collection_name, session)
+    opened = await open_examples(stage, ask.collection_name, session, all_exist=old)
     executor = Executor(session, shield, ask.collection_name, ask, opened)
     groups = await Grouper(executor, stage, Grouping(ask.group_by, stage.limit, size)).run(want)
     unique = {key_of(p.id): p for group in groups for p in group.points}
@@ -171,7 +172,12 @@ def _group_id(value: GroupId) -> q.GroupId:
 
 
 async def _attach_lookups(result: q.GroupsResult, lookup: q.WithLookup, session: Session) -> None:
-    """Attach to each group the point of another collection whose id is the group's value."""
+    """Attach to each group the point of another collection whose id is the group's value.
+
+    Raises:
+        NotFound: there is no such collection.
+    """
+    await _require_collection(lookup.collection, session)
     ids: dict[int, q.PointId] = {}
     for i, group in enumerate(result.groups):
         kind = group.id.WhichOneof("kind")
@@ -199,13 +205,22 @@ async def _attach_lookups(result: q.GroupsResult, lookup: q.WithLookup, session:
             result.groups[i].lookup.CopyFrom(point)
 
 
+async def _require_collection(name: str, session: Session) -> None:
+    try:
+        await session.open(name, "read")
+    except UpstreamFailure as failure:
+        if failure.status == "NOT_FOUND":
+            raise NotFound(f"Not found: Collection {name} not found") from None
+        raise
+
+
 async def query_groups(ask: q.QueryPointGroups, session: Session) -> q.QueryGroupsResponse:
     """`Points/QueryGroups`."""
     return q.QueryGroupsResponse(result=await _run_groups(ask, session))
 
 
 async def _old_groups(ask: OldGroups, session: Session) -> q.GroupsResult:
-    return await _run_groups(as_groups(ask), session)
+    return await _run_groups(as_groups(ask), session, old=True)
 
 
 async def search_groups(ask: q.SearchPointGroups, session: Session) -> q.SearchGroupsResponse:
@@ -268,7 +283,7 @@ async def _matrix(ask: q.SearchMatrixPoints, session: Session) -> Neighbours | N
     keys = [key_of(points[i].id) for i in exact.positions]
     if not keys:
         return nearest_in_sample([], np.zeros((0, 0), np.float32), limit, guard.distance)
-    return nearest_in_sample(keys, pairwise_scores(exact.vectors, guard.distance), limit, guard.distance)
+    return nearest_in_sample(keys, pairwise_scores(exact, guard.distance), limit, guard.distance)
 
 
 async def _sampled(ask: q.SearchMatrixPoints, using: str, sample: int, session: Session) -> Points:

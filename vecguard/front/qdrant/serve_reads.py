@@ -7,11 +7,10 @@ from typing import Final
 from qdrant_client import grpc as q
 
 from vecguard.errors import LimitExceeded
-from vecguard.fields import Leaf
+from vecguard.fields import Leaf, client_keys
 from vecguard.front.qdrant import filters, reveal
 from vecguard.front.qdrant.scope import stored_path, stored_selector, vectors_selector, wanted_vectors
 from vecguard.pipeline import Session
-from vecguard.policy.paths import parse
 from vecguard.shield import Shield
 
 DEFAULT_LIMIT: Final = 10
@@ -95,7 +94,7 @@ async def facet(ask: q.FacetCounts, session: Session) -> q.FacetResponse:
     limit = ask.limit if ask.HasField("limit") else DEFAULT_LIMIT
     check_limit(limit, shield)
     mode = shield.fields.require(ask.key, (), ("plain", "searchable"), "a facet")
-    keys = parse(ask.key)
+    keys = client_keys(ask.key)
     ask.key = stored_path(ask.key)
     if ask.HasField("filter"):
         filters.rewrite(ask.filter, shield.fields)

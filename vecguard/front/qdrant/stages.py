@@ -62,7 +62,7 @@ def key_of(point_id: q.PointId) -> PointId:
     if kind == "num":
         return point_id.num
     if kind is None:
-        raise InvalidArgument("Wrong input: point id is missing")
+        raise InvalidArgument("No ID options provided")
     try:
         return str(uuid.UUID(point_id.uuid))
     except ValueError:

@@ -57,22 +57,29 @@ def _floats(values: object) -> Floats:
 
 def _stack(rows: list[Floats]) -> Floats:
     if len({row.shape[0] for row in rows}) > 1:
-        raise InvalidArgument("Wrong input: Multivector rows must all have the same dimension")
+        odd = next(row.shape[0] for row in rows if row.shape[0] != rows[0].shape[0])
+        raise InvalidArgument(
+            "Validation error in body: [data: all vectors must have the same dimension, "
+            f"found vector with dimension {odd}]"
+        )
     return np.stack(rows)
 
 
 def _multi(message: q.MultiDenseVector) -> Multi:
     if not message.vectors:
-        raise InvalidArgument("Wrong input: Validation error: multivector must not be empty")
-    return Multi(_stack([_floats(row.data) for row in message.vectors]))
+        raise InvalidArgument("Validation error in body: [data: multi vector must not be empty]")
+    rows = [_floats(row.data) for row in message.vectors]
+    if not all(row.size for row in rows):
+        raise InvalidArgument("Validation error in body: [data: all vectors must be non-empty]")
+    return Multi(_stack(rows))
 
 
 def _sparse(indices: object, values: object) -> Sparse:
     sparse = Sparse(np.array(indices, dtype=np.uint32), _floats(values))
     if sparse.indices.shape != sparse.values.shape:
-        raise InvalidArgument("Wrong input: Validation error: indices and values must be the same length")
+        raise InvalidArgument("Validation error in body: [values: must be the same length as indices]")
     if np.unique(sparse.indices).size != sparse.indices.size:
-        raise InvalidArgument("Wrong input: Validation error: sparse vector indices must be unique")
+        raise InvalidArgument("Validation error in body: [indices: must be unique]")
     return sparse
 
 
@@ -91,11 +98,18 @@ def _deprecated(message: VectorHolder) -> AnyVector:
     """A vector in the deprecated fields `data`, `indices`, `vectors_count`."""
     data = _floats(message.data)
     if message.HasField("indices"):
+        if message.HasField("vectors_count"):
+            raise InvalidArgument(
+                "Validation error in body: [indices: `indices` and `vectors_count` cannot be both specified]"
+            )
         return _sparse(message.indices.data, data)
     if message.HasField("vectors_count"):
         count = message.vectors_count
         if count == 0 or data.size == 0 or data.size % count:
-            raise InvalidArgument("Wrong input: multivector data does not divide into vectors_count rows")
+            raise InvalidArgument(
+                "Unable to convert to multi-dense vector: Validation failed: Data length is not divisible by vectors "
+                f"count. Data length: {data.size}, vectors count: {count}"
+            )
         return Multi(data.reshape(count, -1))
     return Dense(data)
 
@@ -137,7 +151,7 @@ def read_input(message: q.VectorInput) -> AnyVector | q.PointId:
     elif kind == "multi_dense":
         vector = _multi(message.multi_dense)
     elif kind is None:
-        raise InvalidArgument("Wrong input: query vector input is empty")
+        raise InvalidArgument("VectorInput variant is missing")
     else:
         raise InvalidArgument(INFERENCE.format(kind=kind))
     check_finite(vector)

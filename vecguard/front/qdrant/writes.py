@@ -126,7 +126,7 @@ def _payload_place(operation: SetPayloadLike, *, whole: bool) -> tuple[tuple[str
     """The keys that the operation's payload lies under, the stored path that it is set at, and how deep that lies."""
     if whole or not operation.HasField("key"):
         return (), PAYLOAD, 0
-    return parse(operation.key), stored_path(operation.key), levels_of(operation.key)
+    return client_keys(operation.key), stored_path(operation.key), levels_of(operation.key)
 
 
 def _set_payload(operation: SetPayloadLike, shield: Shield, *, whole: bool) -> list[Operation]:
@@ -215,7 +215,7 @@ def _set_entries(
 def _delete_payload(operation: Operation.DeletePayload, shield: Shield) -> list[Operation]:
     _rewrite_selector(operation.points_selector, shield)
     for i, key in enumerate(operation.keys):
-        parse(key)
+        client_keys(key)
         operation.keys[i] = stored_path(key)
     return [Operation(delete_payload=operation)]
 
