@@ -327,3 +327,62 @@ def test_a_built_index_finds_what_a_full_scan_finds(tmp_path: Path) -> None:
         made.close()
 
     asyncio.run(run())
+
+
+def test_a_failed_build_is_reported_and_the_collection_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index_build.sys, "executable", "/nonexistent/python")
+
+    async def run() -> None:
+        store = opened(tmp_path)
+        made = await store.create(dense_request("points", 64, 100))
+        await made.write(upsert(range(1000), random_vectors(1000, 64)))
+        while not made.build_error:
+            await asyncio.sleep(0.01)
+        assert "/nonexistent/python" in made.build_error
+        assert not made.building
+        assert [path.name for path in made.folder.glob("shard-*")] == [made.shard_folder.name]
+        await made.write(upsert([5], random_vectors(1, 64), 2))
+        assert (await revisions(made))[5] == 2
+        await store.close()
+
+    asyncio.run(run())
+
+
+def test_a_cancelled_build_changes_nothing(tmp_path: Path) -> None:
+    async def run() -> None:
+        made, expected = await _filled(tmp_path, 2000, 64)
+        await _index_from(made, 100)
+        before = made.shard_folder
+        build = asyncio.create_task(build_index(made))
+        while not made.building:
+            await asyncio.sleep(0.001)
+        build.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await build
+        assert not made.building
+        assert made.shard_folder == before
+        assert sorted(path.name for path in made.folder.glob("shard-*")) == [before.name]
+        assert await revisions(made) == expected
+        made.close()
+
+    asyncio.run(run())
+
+
+def test_an_operation_that_ends_otherwise_on_the_copy_stops_the_build(tmp_path: Path) -> None:
+    async def run() -> None:
+        made, expected = await _filled(tmp_path, 2000, 64)
+        await _index_from(made, 100)
+        before = made.shard_folder
+        build = asyncio.create_task(build_index(made))
+        while not made.building:
+            await asyncio.sleep(0.001)
+        # On the shard behind the journal's back: the point is not on the copy, so the next operation fails there.
+        await made.read(lambda shard: shard.update(upsert([5000], random_vectors(1, 64), 1)))
+        await made.write(edge.UpdateOperation.set_payload([5000], {"revision": 2}))
+        with pytest.raises(EngineFailure, match="fails on its copy"):
+            await build
+        assert made.shard_folder == before
+        assert await revisions(made) == expected | {5000: 2}
+        made.close()
+
+    asyncio.run(run())

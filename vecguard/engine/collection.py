@@ -223,8 +223,12 @@ class Collection:
 
     async def sync(self) -> None:
         """Write everything to disk, log and all, without holding up reads or writes."""
-        self.unsynced = False
-        await asyncio.to_thread(sync_tree, self.shard_folder)
+        self.unsynced = False  # before the syncing: a write during it is not covered
+        try:
+            await asyncio.to_thread(sync_tree, self.shard_folder)
+        except OSError:
+            self.unsynced = True
+            raise
 
     async def shorten_log(self) -> None:
         """Flush the segments, so that the write-ahead log is no longer needed and opening is quick.
@@ -243,7 +247,11 @@ class Collection:
         source = self.shard_folder
         target = self.folder / f"{_SHARD_PREFIX}{int(source.name.removeprefix(_SHARD_PREFIX)) + 1}"
         await asyncio.to_thread(remove_tree, target)
-        await asyncio.to_thread(copy_tree, source, target)
+        try:
+            await asyncio.to_thread(copy_tree, source, target)
+        except OSError:
+            await asyncio.to_thread(remove_tree, target)  # no room on the disk, most likely
+            raise
         return target
 
     def start_journal(self) -> Journal:

@@ -26,7 +26,7 @@ from qdrant_edge import EdgeShard
 from vecguard.engine.build_child import NOTHING_TO_DO
 from vecguard.engine.collection import Collection
 from vecguard.engine.durable_files import remove_tree, sync_tree
-from vecguard.engine.edge_errors import EngineFailure
+from vecguard.engine.edge_errors import EngineFailure, as_engine_error
 from vecguard.engine.journal import Journal, JournalEntry
 
 # Longest time for which a replay keeps searches waiting, unless a single operation takes longer.
@@ -40,7 +40,8 @@ async def build_index(collection: Collection) -> bool:
         False when there was nothing to do.
 
     Raises:
-        EngineFailure: the child process failed, or the copy does not follow the original; the collection is as before.
+        VecGuardError: the child process failed, or the copy does not follow the original; the collection is as before.
+        OSError: the shard cannot be copied; the collection is as before.
     """
     async with collection.builds:
         return await _build(collection)
@@ -48,7 +49,6 @@ async def build_index(collection: Collection) -> bool:
 
 async def _build(collection: Collection) -> bool:
     async with collection.paused_writes():
-        collection.config_changed = False
         copy = await collection.copy_shard()
         journal = collection.start_journal()
         config = collection.config
@@ -59,9 +59,10 @@ async def _build(collection: Collection) -> bool:
         shard = EdgeShard.load(str(copy))
         await _catch_up_and_swap(collection, copy, shard, journal)
         return True
-    except BaseException:
-        collection.config_changed = True  # whatever it was built for is still to be done
+    except (asyncio.CancelledError, OSError):
         raise
+    except BaseException as failure:  # a Rust panic is no Exception
+        raise as_engine_error(failure) from failure
     finally:
         collection.stop_journal()
         if collection.shard_folder != copy:

@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from vecguard.engine.collection import Collection
+from vecguard.engine.failure_log import log_failure
 from vecguard.engine.index_build import build_index
 from vecguard.errors import VecGuardError
 
@@ -75,8 +76,8 @@ class Maintenance:
                 await asyncio.sleep(_TICK_SECONDS if more else 0)
         except asyncio.CancelledError:
             raise
-        except Exception:  # noqa: BLE001 - nobody awaits this task
-            _log.exception("background work on a collection failed")
+        except Exception as failure:  # noqa: BLE001 - nobody awaits this task
+            log_failure(_log, "background work on a collection", failure)
         finally:
             self._task = None
 
@@ -105,11 +106,13 @@ class Maintenance:
     async def _build(self) -> None:
         collection = self._collection
         before = collection.info()
+        config_changed, collection.config_changed = collection.config_changed, False
         try:
             built = await build_index(collection)
         except (VecGuardError, OSError) as failure:
             _log.error("index build failed: %s", failure)
             collection.build_error = str(failure)
+            collection.config_changed |= config_changed
             self._retry_at = time.monotonic() + _RETRY_SECONDS
             return
         collection.build_error = ""

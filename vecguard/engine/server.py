@@ -15,6 +15,7 @@ import grpc
 from qdrant_client import grpc as qdrant
 
 from vecguard.engine.collections_service import CollectionsService
+from vecguard.engine.failure_log import log_failure
 from vecguard.engine.points_service import PointsService
 from vecguard.engine.snapshots_service import SnapshotsService
 from vecguard.engine.store import Store
@@ -133,8 +134,8 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                 await context.abort(grpc.StatusCode[failure.status], str(failure))
             except (grpc.aio.AbortError, NotImplementedError):
                 raise
-            except Exception:  # noqa: BLE001 - a bug must not show its text to clients
-                _log.exception("unexpected failure in %s", handler_call_details.method)
+            except Exception as failure:  # noqa: BLE001 - a bug must not show its text to clients
+                log_failure(_log, handler_call_details.method, failure)
                 await context.abort(grpc.StatusCode.INTERNAL, "Service internal error: unexpected failure")
 
         return grpc.unary_unary_rpc_method_handler(
