@@ -146,5 +146,5 @@ def test_a_field_that_cannot_answer_is_named_with_mode_and_policy_entry():
     with pytest.raises(InvalidArgument, match=r'collections\[0\]\.payload\.fields\."deep.open"'):
         shield_of().fields.require("deep.open", (), ("searchable",), "this")
     for malformed in ("", "a..b", "a b", '"a', "a["):
-        with pytest.raises(InvalidArgument, match="not a payload path"):
+        with pytest.raises(InvalidArgument, match="Invalid json path"):
             fields_of().require(malformed, (), MODES, "anything")

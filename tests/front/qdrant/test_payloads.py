@@ -104,10 +104,12 @@ def test_ids_have_canonical_bytes():
         assert point_id_bytes(q.PointId(uuid=spelling)) == uuid_id(text)
 
 
-@pytest.mark.parametrize("point_id", [q.PointId(), q.PointId(uuid=""), q.PointId(uuid="x"), q.PointId(uuid="7")])
-def test_what_is_no_id_is_refused(point_id):
-    with pytest.raises(InvalidArgument):
-        point_id_bytes(point_id)
+def test_what_is_no_id_is_refused_in_the_words_of_qdrant():
+    with pytest.raises(InvalidArgument, match="No ID options provided"):
+        point_id_bytes(q.PointId())
+    for text in ("", "x", "7", "936da01f-9abd"):
+        with pytest.raises(InvalidArgument, match=f"Unable to parse UUID: {text}$"):
+            point_id_bytes(q.PointId(uuid=text))
 
 
 # -- there and back ----------------------------------------------------------------------------------------------------

@@ -106,14 +106,14 @@ def test_packed_floats_of_a_view_are_its_own():
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({"multi_dense": rows_of([])}, "multivector must not be empty"),
+        ({"multi_dense": rows_of([])}, "must not be empty"),
         ({"multi_dense": rows_of([[1, 2], [3]])}, "the same dimension"),
         ({"sparse": q.SparseVector(indices=[1, 2], values=[1])}, "the same length"),
         ({"sparse": q.SparseVector(indices=[1, 1], values=[1, 2])}, "must be unique"),
         (deprecated([1, 2, 3], indices=[1]), "the same length"),
-        (deprecated([1, 2, 3], count=2), "vectors_count"),
-        (deprecated([], count=2), "vectors_count"),
-        (deprecated([1, 2], count=0), "vectors_count"),
+        (deprecated([1, 2, 3], count=2), "not divisible"),
+        (deprecated([], count=2), "not divisible"),
+        (deprecated([1, 2], count=0), "not divisible"),
         ({"document": q.Document(text="a secret", model="m")}, r"inference input \(document\)"),
         ({"image": q.Image(model="m")}, r"inference input \(image\)"),
         ({"object": q.InferenceObject(model="m")}, r"inference input \(object\)"),
@@ -171,7 +171,7 @@ def test_query_inputs_may_name_a_point():
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({}, "input is empty"),
+        ({}, "variant is missing"),
         ({"document": q.Document(text="t", model="m")}, r"inference input \(document\)"),
         ({"image": q.Image(model="m")}, r"inference input \(image\)"),
         ({"object": q.InferenceObject(model="m")}, r"inference input \(object\)"),
