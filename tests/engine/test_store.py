@@ -158,6 +158,8 @@ def test_an_interrupted_creation_or_deletion_leaves_nothing(tmp_path: Path) -> N
         home = tmp_path / "collections"
         (home / "0123").mkdir()  # killed before its record was written
         folder = next(path for path in home.iterdir() if (path / "collection.json").exists())
+        shutil.copytree(folder, home / "89ab")
+        (home / "89ab" / "collection.json").unlink()  # killed just before the record, which is written last
         shutil.copytree(folder, home / "4567.deleted")  # killed after the rename of a deletion
         again = opened(tmp_path)
         assert again.names() == ["kept"]
@@ -167,14 +169,23 @@ def test_an_interrupted_creation_or_deletion_leaves_nothing(tmp_path: Path) -> N
     asyncio.run(run())
 
 
-def test_a_damaged_record_is_an_error_and_not_an_empty_collection(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("collection.json", "{"), ("collection.json", '{"format": 2}'), ("CURRENT", "shard-9"), ("CURRENT", "")],
+)
+def test_a_damaged_collection_is_an_error_and_not_an_empty_one(tmp_path: Path, name: str, content: str) -> None:
     async def run() -> None:
         store = opened(tmp_path)
         folder = (await store.create(dense_request("kept", 4))).folder
         await store.close()
-        (folder / "collection.json").write_text("{")
-        with pytest.raises(EngineFailure, match="cannot be read"):
+        sound = (folder / name).read_text()
+        (folder / name).write_text(content)
+        with pytest.raises(EngineFailure, match=name):
             opened(tmp_path)
+        (folder / name).write_text(sound)
+        again = opened(tmp_path)
+        assert again.names() == ["kept"]
+        await again.close()
 
     asyncio.run(run())
 

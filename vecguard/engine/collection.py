@@ -75,8 +75,8 @@ class Collection:
             shard_folder = folder / f"{_SHARD_PREFIX}0"
             shard_folder.mkdir()
             shard = EdgeShard.create(str(shard_folder), edge_config(record.config))
-            record.save(folder)
             write_atomically(folder / CURRENT, shard_folder.name.encode())
+            record.save(folder)  # last: a folder without its record is an interrupted creation
         except BaseException as failure:
             remove_tree(folder)
             raise as_engine_error(failure) from failure
@@ -87,10 +87,10 @@ class Collection:
         """Load the live shard (replaying its write-ahead log) and drop what an interrupted index build left.
 
         Raises:
-            VecGuardError: the folder cannot be read, or another process holds the shard.
+            VecGuardError: the folder cannot be read; nothing in it is removed then.
         """
         record = CollectionRecord.load(folder)
-        current = (folder / CURRENT).read_text().strip()
+        current = _current_shard(folder)
         for leftover in folder.glob(f"{_SHARD_PREFIX}*"):
             if leftover.name != current:
                 remove_tree(leftover)
@@ -148,7 +148,7 @@ class Collection:
     @property
     def shard_folder(self) -> Path:
         """The folder of the live shard."""
-        return self.folder / (self.folder / CURRENT).read_text().strip()
+        return self.folder / _current_shard(self.folder)
 
     async def read(self, fn: Callable[[EdgeShard], T]) -> T:
         """Run `fn` on the live shard. It sees every write that was acknowledged before.
@@ -337,6 +337,16 @@ class Collection:
         record = self._record.with_config(config)
         await asyncio.to_thread(record.save, self.folder)
         self._record = record
+
+
+def _current_shard(folder: Path) -> str:
+    try:
+        name = (folder / CURRENT).read_text().strip()
+    except OSError as failure:
+        raise EngineFailure(f"{folder / CURRENT} cannot be read: {failure}") from failure
+    if not name.startswith(_SHARD_PREFIX) or not (folder / name).is_dir():
+        raise EngineFailure(f"{folder / CURRENT} names no shard")
+    return name
 
 
 def _nothing() -> None:
