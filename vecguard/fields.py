@@ -26,6 +26,18 @@ def pointer(keys: Keys) -> str:
     return "".join("/" + key.replace("~", "~0").replace("/", "~1") for key in keys)
 
 
+def client_keys(path: str) -> Keys:
+    """The keys of a path that a client sent.
+
+    Raises:
+        InvalidArgument: it is no path, in Qdrant's words.
+    """
+    try:
+        return parse(path)
+    except InvalidArgument:
+        raise InvalidArgument(f"Invalid json path: '{path}'") from None
+
+
 class Fields:
     """Modes and sealer of one collection's payload."""
 
@@ -74,7 +86,7 @@ class Fields:
         Raises:
             InvalidArgument: the path is malformed, or the mode cannot answer; names field, mode and policy entry.
         """
-        keys = (*prefix, *parse(path))
+        keys = (*prefix, *client_keys(path))
         mode = self._rule.mode_of(keys)
         if mode in allowed:
             return mode

@@ -49,10 +49,10 @@ def reciprocal_rank_fusion(
     Raises InvalidArgument when k < 1 or the weights do not match the sources.
     """
     if k < 1:
-        raise InvalidArgument(f"Validation error in RRF: k must be at least 1, got {k}")
+        raise InvalidArgument(f"Validation error in body: [k: value {k} invalid, must be 1 or larger]")
     if weights is not None and len(weights) != len(sources):
         raise InvalidArgument(
-            f"Validation failed: RRF weights length ({len(weights)}) "
+            f"Wrong input: Validation failed: RRF weights length ({len(weights)}) "
             f"does not match number of prefetches ({len(sources)})"
         )
     shares = [_rank_scores(len(source), k, 1.0 if weights is None else weights[i]) for i, source in enumerate(sources)]

@@ -136,7 +136,7 @@ class Examples:
         return self._fitted(vector)
 
     def known(self, messages: Iterable[q.VectorInput]) -> list[wire.AnyVector]:
-        """The inputs as exact vectors, without those that name missing points (as Qdrant's recommend does).
+        """The inputs as exact vectors, without points that lack this one (as Qdrant's recommend does).
 
         Raises:
             InvalidArgument: see `exact`.

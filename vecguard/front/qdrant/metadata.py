@@ -46,6 +46,11 @@ def without_vector(name: str) -> dict[str, q.Value]:
     return {_VECTOR + name: q.Value(null_value=q.NullValue.NULL_VALUE)}
 
 
+def has_core(metadata: Mapping[str, q.Value], core: str) -> bool:
+    """Whether a collection's metadata holds this manifest's core, byte for byte."""
+    return CORE in metadata and metadata[CORE].string_value == core
+
+
 def index_metadata(field: str, declared: q.CreateFieldIndexCollection) -> dict[str, q.Value]:
     """Metadata that remembers what index a client declared on a stored field."""
     kept = q.CreateFieldIndexCollection()

@@ -25,6 +25,11 @@ def client_path(path: str) -> str | None:
     return path.removeprefix(f"{PAYLOAD}.") if path.startswith(f"{PAYLOAD}.") else None
 
 
+def client_text(details: str) -> str:
+    """The text of one of the database's errors, with the stored paths in it as the client knows them."""
+    return details.replace(f"`{PAYLOAD}.", "`").replace(f"'{PAYLOAD}.", "'").replace(f'"{PAYLOAD}.', '"')
+
+
 def wants_payload(selector: q.WithPayloadSelector) -> bool:
     """Whether a selector asks for any payload (an empty message asks for none, as in Qdrant)."""
     kind = selector.WhichOneof("selector_options")

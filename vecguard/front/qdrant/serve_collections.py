@@ -7,6 +7,7 @@ from typing import Final
 
 from qdrant_client import grpc as q
 
+from vecguard.catalog import Entry, StaleEntry
 from vecguard.errors import InvalidArgument
 from vecguard.fields import Fields
 from vecguard.front.qdrant import metadata as meta
@@ -163,23 +164,39 @@ async def _update_metadata(collection: str, changes: dict[str, q.Value], session
 async def create_vector_name(ask: q.CreateVectorNameRequest, session: Session) -> q.PointsOperationResponse:
     """`Points/CreateVectorName`: the record comes first, so that no vector can exist without one."""
     entry = await session.open(ask.collection_name, "write")
-    shield = entry.shield
     rpc = "/qdrant.Points/CreateVectorName"
-    if shield is None:
+    if entry.shield is None:
         return await session.call(rpc, ask, q.PointsOperationResponse)
-    name = ask.vector_name
-    if name not in shield.vectors:
-        record = (
-            sparse_record(name, shield.policy)
-            if ask.HasField("sparse_config")
-            else dense_record(name, ask.dense_config, shield.policy)
-        )
-        await _update_metadata(ask.collection_name, meta.vector_metadata(record, shield.manifest, shield.ring), session)
+    if ask.vector_name not in entry.shield.vectors:
+        await _record_vector(ask, entry, entry.shield, session)
     session.written.clear()  # the manifest changes on purpose here
     try:
         return await session.call(rpc, ask, q.PointsOperationResponse)
     finally:
         session.catalog.forget()
+
+
+async def _record_vector(ask: q.CreateVectorNameRequest, entry: Entry, shield: Shield, session: Session) -> None:
+    """Add a vector's record to the manifest; take it back where the collection turns out to be another one.
+
+    Raises:
+        StaleEntry: it does.
+        InvalidArgument, FailedPrecondition: see `declared`.
+    """
+    record = (
+        sparse_record(ask.vector_name, shield.policy)
+        if ask.HasField("sparse_config")
+        else dense_record(ask.vector_name, ask.dense_config, shield.policy)
+    )
+    if not await session.catalog.confirm(entry, session.timeout):
+        raise StaleEntry
+    name = ask.collection_name
+    await _update_metadata(name, meta.vector_metadata(record, shield.manifest, shield.ring), session)
+    look = q.GetCollectionInfoRequest(collection_name=name)
+    answer = await session.call("/qdrant.Collections/Get", look, q.GetCollectionInfoResponse)
+    if entry.stored is None or not meta.has_core(answer.result.config.metadata, entry.stored.core):
+        await _update_metadata(name, meta.without_vector(ask.vector_name), session)
+        raise StaleEntry
 
 
 async def delete_vector_name(ask: q.DeleteVectorNameRequest, session: Session) -> q.PointsOperationResponse:

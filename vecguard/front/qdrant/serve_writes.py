@@ -63,14 +63,21 @@ def _as_operation(ask: OneWrite, rpc: str) -> Operation:
     operation = Operation()
     shard = ask.shard_key_selector if ask.HasField("shard_key_selector") else None
     if isinstance(ask, q.DeletePoints):
-        operation.delete_points.points.CopyFrom(ask.points)
+        operation.delete_points.SetInParent()
+        if ask.HasField("points"):
+            operation.delete_points.points.CopyFrom(ask.points)
     elif isinstance(ask, q.ClearPayloadPoints):
-        operation.clear_payload.points.CopyFrom(ask.points)
+        operation.clear_payload.SetInParent()
+        if ask.HasField("points"):
+            operation.clear_payload.points.CopyFrom(ask.points)
     elif isinstance(ask, q.DeletePayloadPoints):
         operation.delete_payload.keys.extend(ask.keys)
-        operation.delete_payload.points_selector.CopyFrom(ask.points_selector)
+        operation.delete_payload.SetInParent()
+        if ask.HasField("points_selector"):
+            operation.delete_payload.points_selector.CopyFrom(ask.points_selector)
     elif isinstance(ask, q.DeletePointVectors):
-        operation.delete_vectors.points_selector.CopyFrom(ask.points_selector)
+        if ask.HasField("points_selector"):
+            operation.delete_vectors.points_selector.CopyFrom(ask.points_selector)
         operation.delete_vectors.vectors.CopyFrom(ask.vectors)
     elif isinstance(ask, q.UpdatePointVectors):
         operation.update_vectors.points.extend(ask.points)
@@ -89,7 +96,8 @@ def _copy_set_payload(ask: q.SetPayloadPoints, target: Operation.SetPayload | Op
     target.SetInParent()
     for key in ask.payload:
         target.payload[key].CopyFrom(ask.payload[key])
-    target.points_selector.CopyFrom(ask.points_selector)
+    if ask.HasField("points_selector"):
+        target.points_selector.CopyFrom(ask.points_selector)
     if ask.HasField("key"):
         target.key = ask.key
 

@@ -13,8 +13,9 @@ from typing import Any, Final, TypeVar
 from google.protobuf.message import Message
 from qdrant_client import grpc as q
 
-from vecguard.errors import InvalidArgument
+from vecguard.errors import InvalidArgument, UpstreamFailure
 from vecguard.front.qdrant import serve_collections, serve_queries, serve_reads, serve_writes
+from vecguard.front.qdrant.scope import client_text
 from vecguard.model import Action
 from vecguard.pipeline import AnyRoute, Route, Session
 
@@ -26,7 +27,14 @@ Serve = Callable[[Any, Session], Awaitable[Any]]
 def _protected(
     rpc: str, ask: type[Ask], reply: type[Reply], action: Action, serve: Serve, about: str
 ) -> Route[Ask, Reply]:
-    return Route(rpc, ask, reply, "protected", action, about, serve)
+    async def in_clients_words(message: Ask, session: Session) -> Reply:
+        try:
+            answer: Reply = await serve(message, session)
+        except UpstreamFailure as failure:
+            raise UpstreamFailure(failure.status, client_text(str(failure)), failure.trailing) from None
+        return answer
+
+    return Route(rpc, ask, reply, "protected", action, about, in_clients_words)
 
 
 def _passed(rpc: str, ask: type[Ask], reply: type[Reply], action: Action, about: str) -> Route[Ask, Reply]:
@@ -40,7 +48,7 @@ def _passed(rpc: str, ask: type[Ask], reply: type[Reply], action: Action, about:
 def _one_write(name: str, ask: type[Ask], about: str) -> Route[Ask, q.PointsOperationResponse]:
     rpc = f"/qdrant.Points/{name}"
     serve = partial(serve_writes.single, rpc=rpc)
-    return Route(rpc, ask, q.PointsOperationResponse, "protected", "write", about, serve)
+    return _protected(rpc, ask, q.PointsOperationResponse, "write", serve, about)
 
 
 async def _cluster_setup(

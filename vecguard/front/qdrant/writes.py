@@ -14,17 +14,18 @@ import numpy as np
 from qdrant_client import grpc as q
 
 from vecguard.errors import InvalidArgument, LimitExceeded
+from vecguard.fields import client_keys
 from vecguard.front.qdrant import filters, records
 from vecguard.front.qdrant import vectors as wire
 from vecguard.front.qdrant.payloads import levels_of, point_id_bytes, protect_map, wrap
 from vecguard.front.qdrant.scope import PAYLOAD, stored_path
-from vecguard.policy.paths import parse
 from vecguard.shield import DenseShield, Shield, SparseShield
 
 Operation: TypeAlias = q.PointsUpdateOperation
 SetPayloadLike: TypeAlias = Operation.SetPayload | Operation.OverwritePayload
 Entries: TypeAlias = dict[str, bytes]
 
+_NO_SELECTOR = "PointSelector is missing"
 _MIXED = "Wrong input: Conversion between sparse and regular vectors failed"
 
 
@@ -95,6 +96,12 @@ def _check_batch(points: int, shield: Shield) -> None:
         raise LimitExceeded(f"{points} points in one write: the policy allows {shield.limits.max_batch}")
 
 
+def _id_of(point: q.PointStruct | q.PointVectors) -> bytes:
+    if not point.HasField("id"):
+        raise InvalidArgument("Empty ID is not allowed")
+    return point_id_bytes(point.id)
+
+
 def protect_points(shield: Shield, points: Sequence[q.PointStruct]) -> None:
     """Protect whole points in place: vectors, payload, and the record's entry beside them.
 
@@ -103,7 +110,7 @@ def protect_points(shield: Shield, points: Sequence[q.PointStruct]) -> None:
         LimitExceeded: more points than the policy allows in one write.
     """
     _check_batch(len(points), shield)
-    ids = [point_id_bytes(point.id) for point in points]
+    ids = [_id_of(point) for point in points]
     entries = protect_vectors(shield, ids, [point.vectors for point in points])
     manifest = shield.manifest.short_id
     for point, point_id, sealed in zip(points, ids, entries, strict=True):
@@ -144,7 +151,10 @@ def _set_payload(operation: SetPayloadLike, shield: Shield, *, whole: bool) -> l
     operations = []
     for target in targets:
         one = Operation.SetPayload(payload=operation.payload)
-        one.points_selector.CopyFrom(operation.points_selector if target is None else _ids_selector(target))
+        if target is not None:
+            one.points_selector.CopyFrom(_ids_selector(target))
+        elif operation.HasField("points_selector"):
+            one.points_selector.CopyFrom(operation.points_selector)
         if operation.HasField("shard_key_selector"):
             one.shard_key_selector.CopyFrom(operation.shard_key_selector)
         bound = None if target is None else point_id_bytes(target)
@@ -162,7 +172,7 @@ def _update_vectors(operation: Operation.UpdateVectors, shield: Shield) -> list[
     _check_batch(len(operation.points), shield)
     if operation.HasField("update_filter"):
         filters.rewrite(operation.update_filter, shield.fields)
-    ids = [point_id_bytes(point.id) for point in operation.points]
+    ids = [_id_of(point) for point in operation.points]
     entries = protect_vectors(shield, ids, [point.vectors for point in operation.points])
     pending, final = [], []
     for point, sealed in zip(operation.points, entries, strict=True):
@@ -220,7 +230,11 @@ def _delete_payload(operation: Operation.DeletePayload, shield: Shield) -> list[
     return [Operation(delete_payload=operation)]
 
 
-def _clear_payload(selector: q.PointsSelector, shard: q.ShardKeySelector | None, shield: Shield) -> list[Operation]:
+def _clear_payload(
+    selector: q.PointsSelector | None, shard: q.ShardKeySelector | None, shield: Shield
+) -> list[Operation]:
+    if selector is None:
+        raise InvalidArgument(_NO_SELECTOR)
     _rewrite_selector(selector, shield)
     one = Operation.DeletePayload(keys=[PAYLOAD], points_selector=selector)
     if shard is not None:
@@ -255,7 +269,7 @@ def protect_operation(operation: Operation, shield: Shield) -> list[Operation]:
         case "clear_payload":
             clear = operation.clear_payload
             shard = clear.shard_key_selector if clear.HasField("shard_key_selector") else None
-            return _clear_payload(clear.points, shard, shield)
+            return _clear_payload(clear.points if clear.HasField("points") else None, shard, shield)
         case "clear_payload_deprecated":
             return _clear_payload(operation.clear_payload_deprecated, None, shield)
         case "update_vectors":
@@ -267,7 +281,5 @@ def protect_operation(operation: Operation, shield: Shield) -> list[Operation]:
         case "delete_deprecated":
             _rewrite_selector(operation.delete_deprecated, shield)
         case _:
-            raise InvalidArgument(
-                "Wrong input: an operation of the batch is empty, or of a kind that is not known here"
-            )
+            raise InvalidArgument("Operation is missing")
     return [operation]
