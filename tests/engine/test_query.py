@@ -362,19 +362,26 @@ def test_lookup_failures(points: pb.PointsStub, line: str, elsewhere: str) -> No
         INVALID,
         "Wrong input: Not existing vector name error: other",
     )
-    assert refusal(lambda: ask(elsewhere, "there", 2)) == (
-        NOT_FOUND,
-        'Not found: Vector with name "there" for point not found',
-    )
+    assert refusal(lambda: ask(elsewhere, "there", 2)) == (NOT_FOUND, "Not found: No point with id 2 found")
 
 
-def test_recommendation_leaves_missing_examples_out(points: pb.PointsStub, line: str) -> None:
+def test_missing_examples_are_refused_but_in_groups(points: pb.PointsStub, line: str) -> None:
     def recommend(*positive: int) -> pb.Query:
         return pb.Query(recommend=pb.RecommendInput(positive=[like(number) for number in positive]))
 
-    one = points.Query(pb.QueryPoints(collection_name=line, query=recommend(5, 99), limit=2))
-    assert set(found(one)) == {4, 6}
-    status, details = refusal(lambda: points.Query(pb.QueryPoints(collection_name=line, query=recommend(99))))
+    for query in (recommend(5, 99), recommend(99), pb.Query(nearest=like(99))):
+        request = pb.QueryPoints(collection_name=line, query=query, limit=2)
+        assert refusal(lambda request=request: points.Query(request)) == (
+            NOT_FOUND,
+            "Not found: No point with id 99 found",
+        )
+
+    def grouped(query: pb.Query) -> pb.QueryGroupsResponse:
+        request = pb.QueryPointGroups(collection_name=line, query=query, group_by="n", limit=2, group_size=1)
+        return points.QueryGroups(request)
+
+    assert grouped(recommend(5, 99)).result == grouped(recommend(5)).result
+    status, details = refusal(lambda: grouped(recommend(99)))
     assert status is INVALID
     assert "Positive vectors should not be empty" in details
 

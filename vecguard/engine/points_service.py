@@ -342,7 +342,12 @@ class PointsService(pb.PointsServicer):
         for request in queries:
             for lookup, ids in named_ids(request, collection.name).items():
                 wanted.setdefault(lookup, []).extend(ids)
-        compiler = QueryCompiler(collection.name, self._space(collection), await self._references(wanted))
+        references = await self._references(wanted)
+        # As Qdrant's query_batch does, and its grouped queries do not.
+        for lookup, ids in wanted.items():
+            for point_id in ids:
+                references.require_point(lookup, point_id)
+        compiler = QueryCompiler(collection.name, self._space(collection), references)
         return [compiler.query(request) for request in queries]
 
     async def _recommend(self, collection: Collection, request: search.Recommend) -> ShardQuery:

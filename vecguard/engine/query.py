@@ -205,7 +205,7 @@ class VectorResolver:
         return vector
 
     def known_vectors(self, sources: Iterable[pb.VectorInput]) -> list[EdgeVector]:
-        """The inputs as vectors, without those that name missing points (as Qdrant's recommend does)."""
+        """The inputs as vectors, without points that lack this one (as Qdrant's recommend does)."""
         return [vector for source in sources if (vector := self._optional_vector(source)) is not None]
 
     def _mmr(self, source: pb.NearestInputWithMmr, limit: int) -> edge.Mmr | SparseMmr:

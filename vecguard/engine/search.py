@@ -1,6 +1,6 @@
 """The older read RPCs: Search, Recommend and Discover, which current clients send as Query.
 
-They differ from the Query API where Qdrant's do: a missing example is an error, and the result is never a tree
+They differ from the Query API where Qdrant's do: in how they look examples up, and the result is never a tree
 (`lib/collection/src/recommendations.rs`, `discovery.rs`).
 """
 
