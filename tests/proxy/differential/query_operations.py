@@ -421,6 +421,9 @@ def groups(collection: str, by: str) -> dict[str, Call]:
         arguments = {"query": text, "using": "text", "group_by": by, **asked}
         return lambda on: on.client.query_points_groups(on.name(collection), **arguments)
 
+    diversified = grouped(
+        query=models.NearestQuery(nearest=text, mmr=models.Mmr(diversity=0.3, candidates_limit=60)), limit=4
+    )
     return {
         f"groups-{by}": grouped(),
         f"groups-{by}-small": grouped(limit=2, group_size=1, with_payload=False),
@@ -439,9 +442,6 @@ def groups(collection: str, by: str) -> dict[str, Call]:
             ],
             group_size=2,
         ),
-        f"groups-{by}-mmr": grouped(
-            query=models.NearestQuery(nearest=text, mmr=models.Mmr(diversity=0.3, candidates_limit=60)), limit=4
-        ),
         f"groups-{by}-rescored": grouped(
             prefetch=models.Prefetch(query=words, using="words", limit=30), limit=4, group_size=2
         ),
@@ -453,6 +453,8 @@ def groups(collection: str, by: str) -> dict[str, Call]:
         f"groups-{by}-recommend": grouped(
             query=models.RecommendQuery(recommend=models.RecommendInput(positive=[A, B], negative=[C]))
         ),
+        # Groups that share their best point are in no set order, so points of one group only.
+        **({} if "[" in by or "tags" in by else {f"groups-{by}-mmr": diversified}),
     }
 
 

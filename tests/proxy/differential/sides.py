@@ -136,7 +136,10 @@ def plain(value: object) -> Plain:
 
 
 def _plain_message(message: Message) -> Plain:
-    found = {}
+    if isinstance(message, pb.PointId):
+        return getattr(message, message.WhichOneof("point_id_options") or "num")
+    # A score of 0 is not on the wire.
+    found = {"score": message.score} if isinstance(message, pb.ScoredPoint) else {}
     for field, value in message.ListFields():
         if field.name not in _LEFT_OUT:
             found[field.name] = plain(value) if not isinstance(value, Mapping) else plain(dict(value))
