@@ -35,6 +35,7 @@ class Face:
 
     def __init__(self, target: str) -> None:
         options = [("grpc.max_receive_message_length", MESSAGE_BYTES), ("grpc.max_send_message_length", MESSAGE_BYTES)]
+        options.append(("grpc.use_local_subchannel_pool", 1))  # a connection of its own
         self.channel = grpc.insecure_channel(target, options=options)
         self.points = q.PointsStub(self.channel)
         self.collections = q.CollectionsStub(self.channel)
