@@ -49,6 +49,7 @@ EXACT_QUERIES: Final[Mapping[str, str]] = {
     "nearest by vector or id, recommend with average_vector": "exact scores; candidates are read until the noise can "
     "no longer hide a better record (certified), or until max_candidates",
     "prefetch, then RRF, DBSF or an exact re-scoring": "each leaf exact as above; fused or re-scored in the proxy",
+    "MMR, groups, formula, distance matrix": "computed in the proxy on exact scores and opened payloads",
     "scroll, order_by, sample, count, retrieve": "not affected by the protection of vectors",
 }
 APPROXIMATE_QUERIES: Final[Mapping[str, str]] = {
@@ -76,7 +77,7 @@ ADVERSARIES: Final[Mapping[str, str]] = {
 }
 OPERATOR: Final = "sees rotated queries without noise: which ones resemble each other, and what each one finds"
 CREDENTIAL: Final = "may search and read as its owner: only access and limits, below, stand in the way"
-NETWORK: Final = "not a matter of the policy: TLS on both sides is a setting of the server"
+NETWORK: Final = "not a matter of the policy: TLS to the database is a setting of the server; its own listener has none yet"
 ALTERED_VECTORS: Final = (
     "altered or swapped vectors are reported and not served; deleting a record, or putting back an older version, "
     "is not noticed"
