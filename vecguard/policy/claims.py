@@ -39,9 +39,9 @@ MODE_AT_REST: Final[Mapping[FieldMode, str]] = {
 }
 MODE_FILTERS: Final[Mapping[FieldMode, str]] = {
     "plain": "everything Qdrant offers: match, range, full text, geo, datetime, values_count, is_empty, is_null, "
-    "facet, group_by, order_by, values in formulas",
+    "facet, group_by, order_by",
     "searchable": "match value / any / except, is_empty, is_null, values_count, facet, group_by; "
-    "no range, full text, geo, datetime or order_by, and no value in a formula",
+    "no range, full text, geo, datetime or order_by",
     "sealed": "is_empty, is_null, values_count; nothing that would have to read the value",
 }
 
@@ -49,7 +49,8 @@ EXACT_QUERIES: Final[Mapping[str, str]] = {
     "nearest by vector or id, recommend with average_vector": "exact scores; candidates are read until the noise can "
     "no longer hide a better record (certified), or until max_candidates",
     "prefetch, then RRF, DBSF or an exact re-scoring": "each leaf exact as above; fused or re-scored in the proxy",
-    "MMR, groups, formula, distance matrix": "computed in the proxy on exact scores and opened payloads",
+    "MMR, groups, formula, distance matrix": "computed in the proxy on exact scores; formulas "
+    "read opened payloads, whatever a field's mode",
     "scroll, order_by, sample, count, retrieve": "not affected by the protection of vectors",
 }
 APPROXIMATE_QUERIES: Final[Mapping[str, str]] = {
@@ -77,7 +78,9 @@ ADVERSARIES: Final[Mapping[str, str]] = {
 }
 OPERATOR: Final = "sees rotated queries without noise: which ones resemble each other, and what each one finds"
 CREDENTIAL: Final = "may search and read as its owner: only access and limits, below, stand in the way"
-NETWORK: Final = "not a matter of the policy: TLS to the database is a setting of the server; its own listener has none yet"
+NETWORK: Final = (
+    "not a matter of the policy: TLS to the database is a setting of the server; its own listener has none yet"
+)
 ALTERED_VECTORS: Final = (
     "altered or swapped vectors are reported and not served; deleting a record, or putting back an older version, "
     "is not noticed"

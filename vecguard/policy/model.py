@@ -91,7 +91,7 @@ class RerankRule(_Entry):
         default=1000,
         ge=1,
         le=100_000,
-        description="Candidates read at most for one query; reaching it is counted in the metrics.",
+        description="Candidates read at most for one query; the trail says when it was reached.",
     )
 
     @model_validator(mode="after")
