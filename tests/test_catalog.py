@@ -1,0 +1,327 @@
+"""A worker never uses what it knows of a collection for longer than it may, and opens only what fits the policy."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+import pytest
+from shields import record_of
+
+from vecguard.catalog import Catalog, StoredManifest
+from vecguard.errors import Denied, FailedPrecondition, NotFound, Unavailable, Unreadable
+from vecguard.generation import Generation
+from vecguard.keys.key import Key
+from vecguard.keys.wrapping import LocalWrapping
+from vecguard.manifest import Manifest, pack_core, pack_vector
+from vecguard.policy.model import CollectionPolicy, PayloadRule, Policy, RotationSpec, VectorRule
+
+PROVIDER = LocalWrapping(Key(bytes(32)))
+PROTECTED = Policy(version=1, collections=(CollectionPolicy(match="*"),))
+TIMEOUT = 7.0
+
+
+def made(collection, *records, payload=None, provider=PROVIDER):
+    """The stored manifest of a new collection."""
+    manifest, ring = Manifest.new(collection, payload or PayloadRule(), provider)
+    texts = {record.name: pack_vector(record, manifest, ring) for record in records or (record_of(),)}
+    return StoredManifest(pack_core(manifest, ring), texts)
+
+
+@dataclass
+class Backend:
+    """What a vector database keeps of its collections, in memory."""
+
+    manifests: dict[str, StoredManifest | None] = field(default_factory=dict)
+    aliases: dict[str, str] = field(default_factory=dict)
+    reads: int = 0
+    down: bool = False
+
+    async def read(self, name, timeout):
+        assert timeout == TIMEOUT
+        self.reads += 1
+        await asyncio.sleep(0)
+        if self.down:
+            raise Unavailable("the database is away")
+        try:
+            return self.manifests[self.aliases.get(name, name)]
+        except KeyError:
+            raise NotFound(f"Collection `{name}` doesn't exist!") from None
+
+    async def real_name(self, name, timeout):
+        assert timeout == TIMEOUT
+        return self.aliases.get(name, name)
+
+
+@dataclass
+class Rules:
+    """The policy in force."""
+
+    current: Policy = PROTECTED
+
+
+class Shop:
+    """A catalog over a backend in memory."""
+
+    def __init__(self, policy=PROTECTED, max_age=60.0, generation=None, **manifests):
+        self.backend = Backend(dict(manifests))
+        self.rules = Rules(policy)
+        self.generation = generation or Generation(None, 1, 0)
+        self.catalog = Catalog(
+            self.backend.read,
+            self.backend.real_name,
+            PROVIDER,
+            lambda: self.rules.current,
+            self.generation,
+            max_age,
+        )
+
+    def get(self, name="notes"):
+        return asyncio.run(self.catalog.get(name, TIMEOUT))
+
+    def confirm(self, entry):
+        return asyncio.run(self.catalog.confirm(entry, TIMEOUT))
+
+
+def policy_of(*collections):
+    return Policy(version=1, collections=collections)
+
+
+# -- freshness ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_entry_is_compiled_once_and_used_while_it_is_fresh():
+    shop = Shop(notes=made("notes"))
+    entry = shop.get()
+    assert (entry.asked, entry.name, entry.shield.manifest.collection) == ("notes", "notes", "notes")
+    assert set(entry.shield.vectors) == {""}
+    assert entry.policy is PROTECTED.collections[0]
+    assert shop.get() is entry
+    assert shop.backend.reads == 1
+
+
+def test_without_age_every_use_asks_but_compiles_only_what_changed():
+    shop = Shop(max_age=0.0, notes=made("notes"))
+    first, second = shop.get(), shop.get()
+    assert shop.backend.reads == 2
+    assert second.shield is first.shield
+    shop.backend.manifests["notes"] = made("notes")
+    third = shop.get()
+    assert third.shield is not first.shield
+    assert third.shield.manifest.uuid != first.shield.manifest.uuid
+
+
+def test_an_old_entry_is_asked_for_again():
+    shop = Shop(max_age=0.05, notes=made("notes"))
+    first = shop.get()
+    assert shop.get() is first
+    time.sleep(0.06)
+    assert shop.get().shield is first.shield
+    assert shop.backend.reads == 2
+
+
+def test_a_bump_of_any_worker_makes_every_entry_stale(tmp_path):
+    mine, other = (Generation(tmp_path / "generation", 2, worker) for worker in (0, 1))
+    shop = Shop(generation=mine, notes=made("notes"))
+    first = shop.get()
+    shop.backend.manifests["notes"] = made("notes")
+    assert shop.get() is first
+    other.bump()
+    assert shop.get().shield.manifest.uuid != first.shield.manifest.uuid
+
+
+def test_forgetting_drops_entries_here_and_elsewhere(tmp_path):
+    mine, other = (Generation(tmp_path / "generation", 2, worker) for worker in (0, 1))
+    shop, neighbour = Shop(generation=mine, notes=made("notes")), Shop(generation=other, notes=made("notes"))
+    shop.get(), neighbour.get()
+    shop.catalog.forget()
+    shop.get(), neighbour.get()
+    assert (shop.backend.reads, neighbour.backend.reads) == (2, 2)
+
+
+def test_a_collection_that_is_gone_is_not_served_from_memory():
+    shop = Shop(max_age=0.0, notes=made("notes"))
+    shop.get()
+    del shop.backend.manifests["notes"]
+    with pytest.raises(NotFound):
+        shop.get()
+    shop.backend.manifests["notes"] = made("notes")
+    assert shop.get().shield is not None
+
+
+def test_nothing_is_served_while_the_backend_is_away():
+    shop = Shop(max_age=0.0, notes=made("notes"))
+    shop.get()
+    shop.backend.down = True
+    with pytest.raises(Unavailable):
+        shop.get()
+
+
+def test_a_new_policy_is_in_force_at_once():
+    shop = Shop(notes=made("notes"))
+    first = shop.get()
+    shop.rules.current = policy_of(CollectionPolicy(match="notes"))
+    again = shop.get()
+    assert again.policy is shop.rules.current.collections[0]
+    assert again.shield is not first.shield
+    shop.rules.current = policy_of(CollectionPolicy(match="other"))
+    with pytest.raises(Denied):
+        shop.get()
+
+
+def test_calls_at_the_same_time_compile_once():
+    shop = Shop(notes=made("notes"))
+
+    async def many():
+        return await asyncio.gather(*(shop.catalog.get("notes", TIMEOUT) for _ in range(5)))
+
+    entries = asyncio.run(many())
+    assert len({id(entry.shield) for entry in entries}) == 1
+
+
+# -- confirmation ------------------------------------------------------------------------------------------------------
+
+
+def test_what_was_written_under_is_confirmed_or_not():
+    shop = Shop(notes=made("notes"))
+    entry = shop.get()
+    assert shop.confirm(entry)
+    shop.backend.manifests["notes"] = made("notes")
+    assert not shop.confirm(entry)
+    assert shop.confirm(shop.get())
+    shop.backend.manifests["notes"] = None
+    with pytest.raises(FailedPrecondition):
+        shop.confirm(entry)
+    del shop.backend.manifests["notes"]
+    with pytest.raises(NotFound):
+        shop.confirm(entry)
+
+
+def test_a_vector_that_was_added_meanwhile_is_noticed():
+    records = record_of("a"), record_of("b")
+    manifest, ring = Manifest.new("notes", PayloadRule(), PROVIDER)
+    core, texts = pack_core(manifest, ring), {r.name: pack_vector(r, manifest, ring) for r in records}
+    shop = Shop(notes=StoredManifest(core, {"a": texts["a"]}))
+    entry = shop.get()
+    shop.backend.manifests["notes"] = StoredManifest(core, texts)
+    assert not shop.confirm(entry)
+    assert set(shop.get().shield.vectors) == {"a", "b"}
+
+
+def test_confirming_renews_what_is_known():
+    shop = Shop(notes=made("notes"))
+    shop.confirm(shop.get())
+    reads = shop.backend.reads
+    shop.get()
+    assert shop.backend.reads == reads
+
+
+# -- what may be opened ------------------------------------------------------------------------------------------------
+
+
+def test_a_collection_without_an_entry_in_the_policy_is_denied():
+    rules = policy_of(CollectionPolicy(match="other"))
+    for stored in (made("notes"), None):
+        with pytest.raises(Denied, match="no entry of the policy covers collection `notes`"):
+            Shop(rules, notes=stored).get()
+
+
+def test_a_collection_without_a_manifest_passes_only_where_the_policy_says_so():
+    clear = policy_of(CollectionPolicy(match="notes", protect="none"), CollectionPolicy(match="*"))
+    entry = Shop(clear, notes=None).get()
+    assert (entry.shield, entry.stored, entry.policy, entry.name) == (None, None, clear.collections[0], "notes")
+    with pytest.raises(FailedPrecondition, match=r"was not made through this proxy, yet collections\[1\] protects it"):
+        Shop(clear, other=None).get("other")
+
+
+def test_a_protected_collection_is_not_served_under_a_policy_of_none():
+    clear = policy_of(CollectionPolicy(match="*", protect="none"))
+    with pytest.raises(FailedPrecondition, match=r"is protected, yet collections\[0\] says `protect: none`"):
+        Shop(clear, notes=made("notes")).get()
+
+
+def test_a_policy_that_no_longer_fits_is_refused_with_the_difference():
+    rotation_only = VectorRule(transforms=(RotationSpec(),))
+    for policy, said in (
+        (CollectionPolicy(match="*", vectors=(rotation_only,)), "transforms of vector `` are"),
+        (CollectionPolicy(match="*", vectors=(VectorRule(recover="sealed"),)), "recover of vector `` is derived"),
+        (CollectionPolicy(match="*", payload=PayloadRule(default="plain")), "payload is {default: sealed"),
+        (CollectionPolicy(match="*", vectors=(VectorRule(match="other"),)), "no rule in"),
+    ):
+        with pytest.raises(FailedPrecondition, match=said):
+            Shop(policy_of(policy), notes=made("notes")).get()
+
+
+def test_re_ranking_and_limits_may_change_under_an_existing_collection():
+    changed = CollectionPolicy(match="*", vectors=(VectorRule(rerank="off"),))
+    assert Shop(policy_of(changed), notes=made("notes")).get().shield.dense("").rerank is None
+
+
+def test_a_damaged_or_foreign_manifest_is_unreadable_and_not_remembered():
+    stranger = LocalWrapping(Key(bytes(range(32))))
+    good = made("notes")
+    for bad in (
+        made("notes", provider=stranger),
+        StoredManifest("", good.vectors),
+        StoredManifest(good.core[:-1] + "!", good.vectors),
+        StoredManifest(good.core, {"": good.vectors[""] + "A"}),
+        StoredManifest(good.core, {"other": good.vectors[""]}),
+        StoredManifest(good.core, made("notes").vectors),
+    ):
+        shop = Shop(notes=bad)
+        for _ in range(2):
+            with pytest.raises(Unreadable):
+                shop.get()
+        shop.backend.manifests["notes"] = good
+        assert shop.get().shield is not None
+
+
+def test_a_manifest_that_was_carried_to_another_collection_is_unreadable():
+    with pytest.raises(Unreadable):
+        Shop(notes=made("other")).get()
+
+
+# -- aliases -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_alias_opens_the_collection_it_stands_for():
+    shop = Shop(notes=made("notes"))
+    shop.backend.aliases["latest"] = "notes"
+    entry = shop.get("latest")
+    assert (entry.asked, entry.name) == ("latest", "notes")
+    assert shop.confirm(entry)
+    shop.backend.manifests["newer"] = made("newer")
+    shop.backend.aliases["latest"] = "newer"
+    assert not shop.confirm(entry)
+    assert shop.get("latest").name == "newer"
+
+
+def test_an_alias_leads_nowhere_that_its_own_rules_do_not_allow():
+    strict = CollectionPolicy(match="strict*", payload=PayloadRule(default="sealed"))
+    loose = CollectionPolicy(match="loose*", payload=PayloadRule(default="plain"))
+    clear = CollectionPolicy(match="clear*", protect="none")
+    shop = Shop(
+        policy_of(strict, loose, clear),
+        loose=made("loose", payload=PayloadRule(default="plain")),
+        strict=made("strict"),
+        clear=None,
+    )
+    shop.backend.aliases |= {"strict-alias": "loose", "clear-alias": "strict", "strict-clear": "clear", "none": "clear"}
+    with pytest.raises(FailedPrecondition, match="does not fit"):
+        shop.get("strict-alias")
+    with pytest.raises(FailedPrecondition, match="says `protect: none`"):
+        shop.get("clear-alias")
+    with pytest.raises(FailedPrecondition, match="was not made through this proxy"):
+        shop.get("strict-clear")
+    with pytest.raises(Denied):
+        shop.get("none")
+    shop.backend.aliases |= {"strict-good": "strict", "clear-good": "clear"}
+    assert shop.get("strict-good").name == "strict"
+    assert shop.get("clear-good").shield is None
+
+
+def test_an_alias_of_clear_rules_does_not_open_a_collection_that_is_to_be_protected():
+    clear = CollectionPolicy(match="open*", protect="none")
+    shop = Shop(policy_of(clear, CollectionPolicy(match="*")), secret=None)
+    shop.backend.aliases["open-door"] = "secret"
+    with pytest.raises(FailedPrecondition, match="was not made through this proxy"):
+        shop.get("open-door")
