@@ -37,6 +37,8 @@ How to read it: engine, middle process, load generator and whatever else the mac
 per second say little about the middle process; its **CPU per call** does, and the aims are stated in it. It is read
 from /proc in steps of 10 ms and summed over {rounds} rounds. `x` is the ratio to the bare pass-through of the same
 round. Latencies of searches are those of one client at a time.
+
+This run: {points:,} points a collection, {index}, {streams} streams for searches and {upsert_streams} for upserts.
 """
 
 RECALL = """\
@@ -77,7 +79,7 @@ def results_page(folder: Path) -> str:
 
 def _overhead(run: dict[str, Any]) -> str:
     names = {route.key: route.name for route in ROUTES}
-    parts = [OVERHEAD.format(cores=run["machine"]["cores"], rounds=run["plan"]["rounds"]), _machine(run["machine"])]
+    parts = [_opening(run), _machine(run["machine"])]
     for phase in PHASES:
         rate = "points/s" if phase == "upsert" else "per s"
         heads = ("dims", "route", rate, "x", "p50 ms", "p99 ms", "middle CPU µs", "x", "engine CPU µs")
@@ -90,6 +92,11 @@ def _overhead(run: dict[str, Any]) -> str:
     memory = ", ".join(f"{name} {mib:.0f} MiB" for name, mib in run["memory_mib"].items())
     parts.append(f"Resident memory at the end: {memory}.\n")
     return "\n".join(parts)
+
+
+def _opening(run: dict[str, Any]) -> str:
+    index = "HNSW index built" if run["plan"]["index"] else "no HNSW index (every search is a full scan)"
+    return OVERHEAD.format(**{**run["plan"], "index": index, "cores": run["machine"]["cores"]})
 
 
 def _measured(row: dict[str, Any], names: dict[str, str]) -> tuple[str, ...]:
