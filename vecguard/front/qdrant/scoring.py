@@ -77,7 +77,8 @@ def compile_scoring(query: q.Query, examples: Examples) -> Scoring:
         return _with_mmr(query, examples, distance)
     if kind == "recommend":
         return _recommend(query, examples, distance)
-    return Scoring(_protected(query, examples), None, _other_score(query, examples, distance), "dot")
+    score = _other_score(query, examples, distance)  # first: it says what of the query is missing
+    return Scoring(_protected(query, examples), None, score, "dot")
 
 
 def _by_id(query: q.Query, examples: Examples) -> Scoring:
