@@ -7,7 +7,7 @@ asks the policy) and call the database. There is no other way from a client's me
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 
@@ -178,6 +178,11 @@ class Pipeline:
         self._policy = policy
         self._identify = identify
         self._trail = trail
+
+    @property
+    def rpcs(self) -> Iterable[str]:
+        """Full names of the RPCs in the table."""
+        return self._routes.keys()
 
     async def handle(self, rpc: str, body: bytes, metadata: Mapping[str, str], time_left: float | None) -> bytes:
         """Answer one call; `time_left` in seconds.

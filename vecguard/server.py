@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import grpc
@@ -18,12 +18,16 @@ _log = structlog.get_logger("vecguard.server")
 class _EveryMethod(grpc.GenericRpcHandler):  # type: ignore[type-arg] # generic in the stubs only
     """Takes every method, known or not, as unary calls on bytes: what is not known is refused by the pipeline."""
 
-    def __init__(self, behaviour: Callable[..., Any]) -> None:
+    def __init__(self, known: Iterable[str], behaviour: Callable[..., Any]) -> None:
         self._behaviour = behaviour
+        # Made once for the methods that there are; any other name a client may think of is not remembered.
+        self._handlers = {method: self._handler(method) for method in known}
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes]:
         method = handler_call_details.method
+        return self._handlers.get(method) or self._handler(method)
 
+    def _handler(self, method: str) -> grpc.RpcMethodHandler[bytes, bytes]:
         async def unary(body: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
             result: bytes = await self._behaviour(method, body, context)
             return result
@@ -47,7 +51,7 @@ class Server:
             ("grpc.max_send_message_length", -1),
         ]
         self._server = grpc.aio.server(options=options)
-        self._server.add_generic_rpc_handlers((_EveryMethod(self._call),))
+        self._server.add_generic_rpc_handlers((_EveryMethod(pipeline.rpcs, self._call),))
         try:
             self.port = self._server.add_insecure_port(listen)
         except RuntimeError:

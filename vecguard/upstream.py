@@ -41,6 +41,7 @@ class Upstream:
             else grpc.aio.secure_channel(target, credentials, options=options)
         )
         self._metadata = tuple(metadata)
+        self._methods: dict[str, grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]] = {}
 
     async def call(self, rpc: str, request: Message, answer: type[Answer], timeout: float | None) -> Answer:
         """Send `request` to the method `/package.Service/Name`; `timeout` in seconds, None for no deadline.
@@ -49,7 +50,9 @@ class Upstream:
             UpstreamFailure: the database answered with an error, or could not be reached (UNAVAILABLE), or its answer
                 is not a message of the type `answer`.
         """
-        method = self._channel.unary_unary(rpc, request_serializer=None, response_deserializer=None)
+        method = self._methods.get(rpc)
+        if method is None:
+            method = self._methods[rpc] = self._channel.unary_unary(rpc, None, None)
         try:
             body = await method(request.SerializeToString(), timeout=timeout, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
