@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from vecguard.config import Settings, load_settings
 from vecguard.errors import VecGuardError
 from vecguard.policy.model import Policy
+
+_BLAS_THREADS: Final = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 
 
 def serve(
@@ -28,6 +31,10 @@ def serve(
     config: Annotated[Path | None, typer.Option(help="Settings file (YAML); options here win over it.")] = None,
 ) -> None:
     """Serve the proxy until SIGTERM. SIGHUP reloads the policy."""
+    # Spinning threads of a BLAS pool double the CPU of a call; scaling out is by worker processes. It has to be said
+    # before numpy is first imported.
+    for name in _BLAS_THREADS:
+        os.environ.setdefault(name, "1")
     from vecguard import process
 
     given = {
