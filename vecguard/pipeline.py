@@ -109,6 +109,7 @@ class Session:
             LimitExceeded: the message is larger than the policy allows for this collection.
             UpstreamFailure: the database does not know it, or cannot be reached.
         """
+        self.grant(action, name)
         entry = await self.catalog.get(name, self.timeout)
         limit = self.grant(action, entry.name).limits.max_message_mib
         if self._size > limit * _MIB:
@@ -224,6 +225,7 @@ class Pipeline:
 
     async def _run(self, route: AnyRoute, body: bytes, session: Session) -> Message:
         """Serve the call; again, from the client's own bytes, where a collection was made anew under it."""
+        session.grant(route.action, None)  # before anything is looked up: a refused caller learns nothing
         for _ in range(_ATTEMPTS):
             session.opened.clear()
             session.written.clear()

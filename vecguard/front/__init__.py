@@ -1,0 +1,1 @@
+"""Fronts: one wire protocol each."""

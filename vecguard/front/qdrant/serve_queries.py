@@ -96,6 +96,7 @@ async def discover(ask: q.DiscoverPoints, session: Session) -> q.DiscoverRespons
 
 
 async def _batch(asks: Sequence[Old | q.QueryPoints], ask: Batch, session: Session) -> list[q.BatchResult]:
+    session.grant("read", ask.collection_name)
     new = [one if isinstance(one, q.QueryPoints) else as_query(one) for one in asks]
     for one in new:
         if one.collection_name not in ("", ask.collection_name):
