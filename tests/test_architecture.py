@@ -1,0 +1,211 @@
+"""The layout of DESIGN.md §4, held against the code: arrows between layers, names, sizes, and no torch in serve."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+from qdrant_client import QdrantClient, models
+from serving import serving_proxy
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "vecguard"
+
+# What each layer may import of the others, from the ground up: a layer names only layers above it in this table.
+# `process` and `worker` are the processes of `serve`, and end with the engine's; nothing else but the commands
+# reaches it, and fronts are reached by name through the registry only.
+ARROWS: dict[str, set[str]] = {
+    "errors": set(),
+    "model": {"errors"},
+    "registry": {"errors"},
+    "generation": set(),
+    "trail": set(),
+    "metric": {"errors"},
+    "keys": {"errors"},
+    "transform": {"errors", "keys", "registry", "metric"},
+    "seal": {"errors", "keys", "transform", "metric"},
+    "policy": {"errors", "model"},
+    "fields": {"errors", "policy", "seal"},
+    "manifest": {"errors", "keys", "metric", "policy", "seal"},
+    "rerank": {"errors", "metric"},
+    "ranking": {"errors", "metric", "rerank"},
+    "shield": {"errors", "fields", "keys", "manifest", "metric", "policy", "rerank", "seal", "transform"},
+    "catalog": {"errors", "generation", "keys", "manifest", "policy", "shield"},
+    "upstream": {"errors"},
+    "pipeline": {"catalog", "errors", "model", "policy", "upstream"},
+    "server": {"errors", "pipeline"},
+    "front": {
+        *("catalog", "errors", "fields", "keys", "manifest", "metric", "model", "pipeline", "policy", "ranking"),
+        *("rerank", "seal", "shield", "upstream"),
+    },
+    "config": {"errors"},
+    "wiring": {
+        *("catalog", "config", "errors", "generation", "keys", "model", "pipeline", "policy", "registry", "server"),
+        *("trail", "upstream"),
+    },
+    "engine": {"errors"},
+    "worker": {"config", "engine", "errors", "generation", "trail", "wiring"},
+    "process": {"config", "engine", "errors", "generation", "policy", "trail", "wiring"},
+    "demo": {"errors"},
+    "cli": {"config", "demo", "engine", "errors", "policy", "process"},
+    "__main__": {"cli"},
+    "__init__": set(),
+}
+# Layers that know no wire protocol and no server.
+PURE = {
+    *("errors", "model", "registry", "generation", "metric", "keys", "transform", "seal", "policy", "fields"),
+    *("manifest", "rerank", "ranking", "shield", "catalog"),
+}
+WIRE = {"grpc", "google", "qdrant_client", "qdrant_edge"}
+VAGUE = {"utils", "util", "common", "helpers", "helper", "misc", "shared", "tools", "base_utils"}
+LEARNING = ("torch", "onnxruntime", "tokenizers", "matplotlib", "opacus")
+LONGEST_MODULE = 420
+LONGEST_FUNCTION = 42
+
+
+def modules(folder: Path = PACKAGE) -> list[Path]:
+    """All modules of the package."""
+    return sorted(folder.rglob("*.py"))
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def run_time(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those that only the type checker reads."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            for other in child.orelse:
+                yield from run_time(other)
+        else:
+            yield from run_time(child)
+
+
+def imported(path: Path) -> set[str]:
+    """Dotted names of the modules that a module imports, at the top or inside a function."""
+    found: set[str] = set()
+    for node in run_time(tree_of(path)):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return found
+
+
+def layer(path: Path) -> str:
+    """The layer that a module belongs to: its package under vecguard, or itself."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def layers_of(names: set[str]) -> set[str]:
+    """The layers of the package among imported names."""
+    return {parts[1] for parts in (name.split(".") for name in names) if parts[0] == "vecguard" and len(parts) > 1}
+
+
+def test_the_reader_of_imports_sees_what_it_must(tmp_path: Path) -> None:
+    module = tmp_path / "module.py"
+    module.write_text(
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from vecguard.front import x\nelse:\n"
+        "    import vecguard.keys.key\ndef f():\n    from vecguard import engine\n"
+    )
+    assert layers_of(imported(module)) == {"keys", "engine"}
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_arrows(path: Path) -> None:
+    """Every import goes where the table says, and every layer is in the table."""
+    own = layer(path)
+    assert own in ARROWS
+    assert layers_of(imported(path)) - {own} <= ARROWS[own]
+
+
+def test_the_table_has_no_arrow_that_nobody_needs() -> None:
+    used: dict[str, set[str]] = {name: set() for name in ARROWS}
+    for path in modules():
+        used[layer(path)] |= layers_of(imported(path)) - {layer(path)}
+    unused = {name: ARROWS[name] - used[name] - {"errors", "metric"} for name in ARROWS}
+    assert {name: more for name, more in unused.items() if more} == {}
+
+
+def test_arrows_run_one_way() -> None:
+    order = list(ARROWS)
+    for name, targets in ARROWS.items():
+        assert all(order.index(target) < order.index(name) for target in targets), name
+
+
+def test_who_reaches_fronts_and_engine() -> None:
+    assert {name for name, targets in ARROWS.items() if "front" in targets} == set()
+    assert {name for name, targets in ARROWS.items() if "engine" in targets} == {"worker", "process", "cli"}
+    text = (PACKAGE / "registry.py").read_text()
+    assert "vecguard.front.qdrant:FRONT" in text
+    assert "FRONTS.load" in (PACKAGE / "wiring.py").read_text()
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_who_knows_a_wire_protocol(path: Path) -> None:
+    outside = {name.partition(".")[0] for name in imported(path)}
+    if layer(path) in PURE:
+        assert not outside & WIRE
+    if layer(path) == "front":
+        assert "qdrant_edge" not in outside
+    assert "torch" not in outside or layer(path) == "audit"
+
+
+@pytest.mark.parametrize("folder", ["vecguard", "benchmarks", "tests", "examples"])
+def test_no_module_has_a_name_that_says_nothing(folder: str) -> None:
+    named = [path for path in modules(ROOT / folder) if VAGUE & {part.removesuffix(".py") for part in path.parts[-3:]}]
+    assert named == []
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_shape(path: Path) -> None:
+    """A docstring, a size that can be read, and no classes named after patterns."""
+    tree = tree_of(path)
+    assert ast.get_docstring(tree) is not None
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_MODULE
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or 0) - node.lineno + 1
+            assert length <= LONGEST_FUNCTION or layer(path) in {"cli", "demo"}, node.name
+        if isinstance(node, ast.ClassDef):
+            assert not node.name.endswith(("Manager", "Factory", "Helper", "Utils")), node.name
+
+
+class TestServe:
+    """`vecguard serve` runs without what only the audit lab and the demo need."""
+
+    @pytest.fixture
+    def traps(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """Packages of those names that leave a mark when anything imports them; returns the file of marks."""
+        marks = tmp_path / "marks"
+        for name in LEARNING:
+            package = tmp_path / "traps" / name
+            package.mkdir(parents=True)
+            (package / "__init__.py").write_text(
+                f"from pathlib import Path\nwith Path({str(marks)!r}).open('a') as f:\n    f.write('{name} ')\n"
+            )
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path / "traps"))
+        return marks
+
+    @pytest.mark.parametrize("name", LEARNING)
+    def test_the_traps_work(self, traps: Path, name: str) -> None:
+        subprocess.run([sys.executable, "-c", f"import {name}"], check=True)
+        assert traps.read_text() == f"{name} "
+
+    def test_no_part_of_a_running_server_imports_them(self, traps: Path, tmp_path: Path) -> None:
+        with serving_proxy(tmp_path / "proxy") as proxy:
+            client: QdrantClient = proxy.client()
+            client.create_collection("c", vectors_config=models.VectorParams(size=4, distance=models.Distance.COSINE))
+            client.upsert("c", [models.PointStruct(id=1, vector=[1, 2, 3, 4], payload={"a": "b"})])
+            assert len(client.query_points("c", query=[1, 2, 3, 4]).points) == 1
+            client.close()
+        assert not traps.exists()
