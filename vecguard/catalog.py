@@ -104,8 +104,7 @@ class Catalog:
         return (await self._load(entry.asked, timeout)).stored == entry.stored
 
     def forget(self) -> None:
-        """Drop all entries here, and make every worker of the host drop its own."""
-        self._entries.clear()
+        """Trust no entry any more, here and in every worker of the host, before the backend was asked anew."""
         self._generation.bump()
 
     def _usable(self, entry: Entry) -> bool:

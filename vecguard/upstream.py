@@ -13,7 +13,7 @@ from vecguard.errors import UpstreamFailure
 Answer = TypeVar("Answer", bound=Message)
 
 _BACKOFF_MS: Final = 100
-_BACKOFF_CEILING_MS: Final = 2_000
+_BACKOFF_CEILING_MS: Final = 1_000
 
 
 class Upstream:

@@ -64,13 +64,15 @@ def greeting(settings: Settings, rules: Policy, made: bool) -> list[str]:
     protected = [entry for entry in rules.collections if entry.protected]
     clear = [entry.match for entry in rules.collections if not entry.protected]
     named = ", ".join(f"`{entry.match}`" for entry in protected) or "nothing"
-    noise = sorted({rule.noise_ratio for entry in protected for rule in entry.vectors})
-    ratios = ", ".join(f"{ratio:g}" for ratio in noise)
+    rules_by_vector = [rule for entry in protected for rule in entry.vectors]
+    ratios = ", ".join(f"{ratio:g}" for ratio in sorted({rule.noise_ratio for rule in rules_by_vector}))
+    approximate = any(rule.rerank == "off" and rule.noise_ratio for rule in rules_by_vector)
+    scores = "scores exact but where re-ranking is off" if approximate else "scores exact"
     left_clear = f"; IN CLEAR: {', '.join(clear)}" if clear else ""
     return [
         f"VecGuard listens on {settings.listen} (gRPC, {settings.workers} worker(s)) "
         f"before {settings.upstream.kind} {behind}",
         f"Protected: collections {named}: vectors rotated with noise of ratio {ratios}, payload encrypted by field, "
-        f"scores exact{left_clear}",
+        f"{scores}{left_clear}",
         f"Key: {settings.key}{' (new; back it up: without it the data cannot be read)' if made else ''}",
     ]
