@@ -27,6 +27,7 @@ from vecguard.seal.fields import FieldSealer
 from vecguard.seal.rows import RowsSealer
 from vecguard.seal.sparse import SparseSealer
 from vecguard.transform.chain import Chain, compile_chain
+from vecguard.transform.rotation import block_size
 from vecguard.transform.sparse import IndexPermutation
 
 Floats = NDArray[np.float32]
@@ -333,6 +334,16 @@ class Shield:
         if shield is None:
             raise InvalidArgument(f"Wrong input: Not existing vector name error: {name}")
         return shield
+
+
+def require_protectable(record: VectorRecord) -> None:
+    """Refuse what a client may declare but nobody could compile, before it is made. Costs nothing.
+
+    Raises:
+        InvalidArgument: a number of dimensions that the record's transforms cannot work on.
+    """
+    if any(spec.kind == "rotation" for spec in record.transforms):
+        block_size(record.dims)
 
 
 def _compile(record: VectorRecord, ring: KeyRing, identity: bytes, policy: CollectionPolicy) -> VectorShield:

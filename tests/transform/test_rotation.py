@@ -13,7 +13,7 @@ from vecguard.transform.rotation import (
     ButterflyRotation,
     HaarRotation,
     Rotation,
-    _block_size,
+    block_size,
     haar_matrix,
     keyed_permutation,
 )
@@ -119,7 +119,7 @@ def test_a_butterfly_that_mixes_slowly_gets_more_layers() -> None:
     ("dims", "block"), [(1536, 64), (3072, 64), (1280, 64), (1056, 66), (2500, 50), (1038, None), (1031, None)]
 )
 def test_blocks_divide_the_dims(dims: int, block: int | None) -> None:
-    assert _block_size(dims) == block
+    assert block_size(dims) == block
 
 
 @pytest.mark.parametrize(

@@ -115,12 +115,7 @@ class Rotation:
             InvalidArgument: more than 4096 dimensions without a factor in 16..96.
         """
         self.dims_in = self.dims_out = dims
-        block = None if dims <= MAX_HAAR_DIMS else _block_size(dims)
-        if block is None and dims > MAX_UNFACTORED_DIMS:
-            raise InvalidArgument(
-                f"vectors of {dims} dimensions cannot be rotated: above {MAX_UNFACTORED_DIMS} the number of dimensions"
-                f" needs a factor between {MIN_BLOCK} and {MAX_BLOCK}"
-            )
+        block = block_size(dims)
         self._form = HaarRotation(key, dims) if block is None else ButterflyRotation(key, dims, block)
 
     def apply(self, x: Floats) -> Floats:
@@ -177,8 +172,20 @@ def _nonces(layer: int, block: int, rows: int) -> npt.NDArray[np.uint8]:
     return triples.view(np.uint8)
 
 
-def _block_size(dims: int) -> int | None:
+def block_size(dims: int) -> int | None:
+    """Size of a butterfly's blocks for so many dimensions, None where one Haar matrix does it all. Costs nothing.
+
+    Raises:
+        InvalidArgument: more than 4096 dimensions without a factor in 16..96, which cannot be rotated.
+    """
+    if dims <= MAX_HAAR_DIMS:
+        return None
     factors = [b for b in range(MIN_BLOCK, MAX_BLOCK + 1) if dims % b == 0]
+    if not factors and dims > MAX_UNFACTORED_DIMS:
+        raise InvalidArgument(
+            f"vectors of {dims} dimensions cannot be rotated: above {MAX_UNFACTORED_DIMS} the number of dimensions"
+            f" needs a factor between {MIN_BLOCK} and {MAX_BLOCK}"
+        )
     return min(factors, key=lambda b: (abs(b - PREFERRED_BLOCK), b), default=None)
 
 

@@ -10,6 +10,7 @@ from vecguard.errors import InvalidArgument
 from vecguard.manifest import VectorRecord
 from vecguard.metric import Distance
 from vecguard.policy.model import CollectionPolicy
+from vecguard.shield import require_protectable
 
 _DISTANCES: Final[dict[int, Distance]] = {
     q.Distance.Cosine: "cosine",
@@ -48,11 +49,11 @@ def dense_record(
     """The record of a dense vector or multivector.
 
     Raises:
-        InvalidArgument: a distance or datatype that cannot be protected.
+        InvalidArgument: a distance, datatype or number of dimensions that cannot be protected.
         FailedPrecondition: no rule of the policy matches the name.
     """
     rule = policy.vector(name)
-    return VectorRecord(
+    record = VectorRecord(
         name=name,
         kind="multi" if params.HasField("multivector_config") else "dense",
         dims=params.size,
@@ -61,6 +62,8 @@ def dense_record(
         recover=rule.recover,
         half=_is_half(name, params.datatype if params.HasField("datatype") else q.Datatype.Default),
     )
+    require_protectable(record)
+    return record
 
 
 def sparse_record(name: str, policy: CollectionPolicy) -> VectorRecord:
