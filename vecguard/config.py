@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import urlsplit
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -19,11 +19,17 @@ DEFAULT_UPSTREAM: Final = "embedded:vecguard-data"
 DEFAULT_KEY: Final = "file:vecguard.key"
 UPSTREAM_API_KEY: Final = "VECGUARD_UPSTREAM_API_KEY"
 
+_LAST_PORT: Final = 65_535
+# A name, an IPv4 address, or an IPv6 address in brackets; no account and no path, which gRPC has no use for.
+_QDRANT: Final = re.compile(
+    r"qdrant://(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})(?P<query>\?tls)?"
+)
+
 
 class EmbeddedUpstream(BaseModel):
     """The engine process of ours, on a data folder."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
     kind: Literal["embedded"] = "embedded"
     data: Path
 
@@ -31,7 +37,7 @@ class EmbeddedUpstream(BaseModel):
 class QdrantUpstream(BaseModel):
     """A Qdrant server's gRPC port."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
     kind: Literal["qdrant"] = "qdrant"
     target: str
     tls: bool = False
@@ -48,11 +54,11 @@ def parse_upstream(text: str) -> EmbeddedUpstream | QdrantUpstream:
     """
     if text.startswith("embedded:") and len(text) > len("embedded:"):
         return EmbeddedUpstream(data=Path(text.removeprefix("embedded:")))
-    parts = urlsplit(text)
-    well_formed = parts.scheme == "qdrant" and parts.hostname and parts.port and not parts.path and not parts.fragment
-    if not well_formed or parts.query not in ("", "tls"):
-        raise ValueError(f"`{text}` is not an upstream: write embedded:PATH or qdrant://HOST:PORT[?tls]")
-    return QdrantUpstream(target=parts.netloc, tls=parts.query == "tls")
+    address = _QDRANT.fullmatch(text)
+    if address is None or not 0 < int(address["port"]) <= _LAST_PORT:
+        # The text may hold a password, so it is not repeated.
+        raise ValueError("not an upstream: write embedded:PATH or qdrant://HOST:PORT[?tls]")
+    return QdrantUpstream(target=f"{address['host']}:{address['port']}", tls=address["query"] is not None)
 
 
 def host_and_port(listen: str) -> tuple[str, int]:
@@ -62,7 +68,7 @@ def host_and_port(listen: str) -> tuple[str, int]:
         ValueError: it is not that.
     """
     host, separator, port = listen.rpartition(":")
-    if not separator or not host or not port.isdigit() or int(port) > 65_535:
+    if not separator or not host or not port.isdecimal() or int(port) > _LAST_PORT:
         raise ValueError(f"`{listen}` is not an address to listen on: write HOST:PORT")
     return host.strip("[]"), int(port)
 
@@ -133,7 +139,7 @@ def load_settings(file: Path | None, overrides: Mapping[str, Any]) -> Settings:
         given.update(loaded or {})
     given.update({name: value for name, value in overrides.items() if value is not None})
     try:
-        return Settings(**given)
+        return Settings.model_validate(given)
     except ValidationError as fault:
         texts = [f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}" for error in fault.errors()]
         raise ConfigError("; ".join(texts)) from None

@@ -1,0 +1,172 @@
+"""Settings say what is wrong with them, and never open the proxy to the network unasked."""
+
+from pathlib import Path
+
+import pytest
+
+from vecguard.config import (
+    EmbeddedUpstream,
+    QdrantUpstream,
+    Settings,
+    host_and_port,
+    is_loopback,
+    load_settings,
+    parse_upstream,
+    upstream_api_key,
+)
+from vecguard.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("text", "upstream"),
+    [
+        ("embedded:data", EmbeddedUpstream(data=Path("data"))),
+        ("embedded:/a/b c", EmbeddedUpstream(data=Path("/a/b c"))),
+        ("qdrant://db:6334", QdrantUpstream(target="db:6334")),
+        ("qdrant://db.example.org:1?tls", QdrantUpstream(target="db.example.org:1", tls=True)),
+        ("qdrant://10.0.0.1:65535", QdrantUpstream(target="10.0.0.1:65535")),
+        ("qdrant://[::1]:6334", QdrantUpstream(target="[::1]:6334")),
+    ],
+)
+def test_upstreams(text, upstream):
+    assert parse_upstream(text) == upstream
+    assert Settings(upstream=text).upstream == upstream
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "embedded:", "data", "qdrant://", "qdrant://db", "qdrant://:6334", "qdrant://db:", "qdrant://db:0"),
+        *("qdrant://db:65536", "qdrant://db:123456", "qdrant://db:x", "qdrant://db:6334/path", "qdrant://db:6334#x"),
+        *("qdrant://db:6334?tls=1", "qdrant://db:6334?ssl", "http://db:6334", "qdrant://me:secret@db:6334"),
+        *("qdrant://::1:6334", "qdrant://db:6334\n", "qdrant://d b:6334", "QDRANT://db:6334"),
+    ],
+)
+def test_what_is_no_upstream_is_refused_without_repeating_it(text):
+    with pytest.raises(ValueError, match="not an upstream") as refusal:
+        parse_upstream(text)
+    assert "secret" not in str(refusal.value)
+    with pytest.raises(ConfigError, match=r"upstream: .*not an upstream"):
+        load_settings(None, {"upstream": text})
+
+
+@pytest.mark.parametrize(
+    ("listen", "parts"),
+    [
+        ("127.0.0.1:6334", ("127.0.0.1", 6334)),
+        ("[::1]:0", ("::1", 0)),
+        ("localhost:65535", ("localhost", 65535)),
+    ],
+)
+def test_addresses(listen, parts):
+    assert host_and_port(listen) == parts
+
+
+@pytest.mark.parametrize("listen", ["", "6334", ":6334", "host:", "host:x", "host:65536", "host:-1", "host:²"])
+def test_what_is_no_address_is_refused(listen):
+    with pytest.raises(ValueError, match="is not an address to listen on"):
+        host_and_port(listen)
+    with pytest.raises(ConfigError, match=r"listen: .*is not an address"):
+        load_settings(None, {"listen": listen})
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.8.8", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("10.0.0.1", False),
+        ("localhost.example.org", False),
+        ("", False),
+    ],
+)
+def test_loopback(host, loopback):
+    assert is_loopback(host) == loopback
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:6334", "[::]:6334", "10.1.2.3:6334", "db.example.org:6334"])
+def test_the_network_is_not_listened_on_unless_that_is_said(listen):
+    with pytest.raises(ConfigError, match="in clear and from anybody"):
+        load_settings(None, {"listen": listen})
+    assert Settings(listen=listen, allow_clear_network=True).listen == listen
+
+
+def test_the_defaults_need_nothing():
+    settings = load_settings(None, {})
+    assert settings == Settings()
+    assert is_loopback(host_and_port(settings.listen)[0])
+    assert settings.upstream == EmbeddedUpstream(data=Path("vecguard-data"))
+    assert (settings.workers, settings.policy, settings.key) == (1, None, "file:vecguard.key")
+
+
+def test_the_command_line_wins_over_the_file(tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text("listen: 127.0.0.1:1\nworkers: 3\nupstream: qdrant://db:1\npolicy: p.yaml\n")
+    settings = load_settings(file, {"listen": "127.0.0.1:2", "workers": None, "policy": Path("q.yaml")})
+    assert (settings.listen, settings.workers, settings.policy) == ("127.0.0.1:2", 3, Path("q.yaml"))
+    assert settings.upstream == QdrantUpstream(target="db:1")
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "{}\n"])
+def test_an_empty_file_changes_nothing(tmp_path, text):
+    file = tmp_path / "config.yaml"
+    file.write_text(text)
+    assert load_settings(file, {}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("workers: 0\n", "workers: "),
+        ("workers: many\n", "workers: "),
+        ("max_message_mib: 5000\n", "max_message_mib: "),
+        ("worker: 2\n", "worker: Extra inputs"),
+        ("1: 2\n", "1.*: .*string"),
+        ("upstream: {kind: embedded, data: d, typo: 1}\n", "typo: Extra inputs"),
+        ("upstream: {kind: qdrant, target: 'db:1', tsl: true}\n", "tsl: Extra inputs"),
+        ("upstream: {kind: redis}\n", "upstream"),
+        ("- listen\n", "must hold a mapping"),
+        ("text\n", "must hold a mapping"),
+        ("a: [\n", "not valid YAML"),
+        ("workers: 0\nlisten: x\n", "listen: .*; workers: |workers: .*; listen: "),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_said(tmp_path, text, said):
+    file = tmp_path / "config.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=said):
+        load_settings(file, {})
+
+
+def test_a_file_that_cannot_be_read_is_said(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+        load_settings(tmp_path / "gone.yaml", {})
+    file = tmp_path / "config.yaml"
+    file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        load_settings(file, {})
+
+
+def test_settings_reach_a_worker_whole(tmp_path):
+    for settings in (
+        Settings(policy=tmp_path / "p", workers=2),
+        Settings(upstream="qdrant://db:1?tls", listen="[::1]:7", key="environment:X"),
+    ):
+        assert Settings.model_validate_json(settings.model_dump_json()) == settings
+
+
+def test_settings_cannot_be_changed():
+    with pytest.raises(ValueError, match="frozen"):
+        Settings().workers = 2
+
+
+@pytest.mark.parametrize(("value", "key"), [("k", "k"), ("", None), (None, None)])
+def test_the_api_key_for_the_database_comes_from_the_environment(monkeypatch, value, key):
+    monkeypatch.delenv("VECGUARD_UPSTREAM_API_KEY", raising=False)
+    if value is not None:
+        monkeypatch.setenv("VECGUARD_UPSTREAM_API_KEY", value)
+    assert upstream_api_key() == key
