@@ -6,6 +6,7 @@ asks the policy) and call the database. There is no other way from a client's me
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -201,10 +202,16 @@ class Pipeline:
                 principal, self._policy(), self._catalog, self._upstream, deadline=deadline, size=len(body)
             )
             answer = await self._run(route, body, session)
+            # A newer database's answer may hold what nobody here knows how to open or to hide.
+            answer.DiscardUnknownFields()
+            sent = answer.SerializeToString()
             status = "OK"
-            return answer.SerializeToString()
+            return sent
         except VecGuardError as error:
             status = error.status
+            raise
+        except asyncio.CancelledError:
+            status = "CANCELLED"
             raise
         finally:
             self._trail(
@@ -231,6 +238,9 @@ class Pipeline:
             session.written.clear()
             try:
                 answer: Message = await route.serve(parse(route, body), session)
+            except DecodeError:
+                # Parts of a message are copied in wire form, and wrapping them may take them past protobuf's depth.
+                raise InvalidArgument("the request is nested too deeply") from None
             except StaleEntry:
                 self._catalog.forget()
                 continue

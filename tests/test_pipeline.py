@@ -1,0 +1,414 @@
+"""A call is routed, understood whole, granted, served, confirmed and written down; what is not goes no further."""
+
+import asyncio
+import time
+
+import pytest
+from google.protobuf.internal.encoder import _VarintBytes
+from qdrant_client import grpc as q
+from shields import record_of
+
+from vecguard.catalog import Catalog, StaleEntry, StoredManifest
+from vecguard.errors import (
+    Denied,
+    FailedPrecondition,
+    InvalidArgument,
+    LimitExceeded,
+    NotFound,
+    Refused,
+    UnknownField,
+    Unreadable,
+    UpstreamFailure,
+)
+from vecguard.generation import Generation
+from vecguard.keys.key import Key
+from vecguard.keys.wrapping import LocalWrapping
+from vecguard.manifest import Manifest, pack_core, pack_vector
+from vecguard.model import ANONYMOUS, Principal
+from vecguard.pipeline import Pipeline, Route, parse
+from vecguard.policy.model import Access, CollectionPolicy, Limits, PayloadRule, Policy
+
+COUNT = "/qdrant.Points/Count"
+PROVIDER = LocalWrapping(Key(bytes(32)))
+ASK = q.CountPoints(collection_name="notes", exact=True)
+FILTERED = q.CountPoints(collection_name="notes", filter=q.Filter(must=[q.Condition(filter=q.Filter())]))
+
+
+def made(collection="notes"):
+    manifest, ring = Manifest.new(collection, PayloadRule(), PROVIDER)
+    return StoredManifest(pack_core(manifest, ring), {"": pack_vector(record_of(), manifest, ring)})
+
+
+class Events(list):
+    """The trail of calls, in memory."""
+
+    def __call__(self, event, **fields):
+        self.append({"event": event, **fields})
+
+
+class House:
+    """A pipeline with one route, over collections in memory."""
+
+    def __init__(self, serve, action="read", policy=None, upstream=None):
+        self.manifests = {"notes": made()}
+        self.policy = policy or Policy(version=1, collections=(CollectionPolicy(match="*"),))
+        self.trail = Events()
+        self.principal = ANONYMOUS
+        self.reads = 0
+        self.catalog = Catalog(self.read, self.real_name, PROVIDER, lambda: self.policy, Generation(None, 1, 0))
+        route = Route(COUNT, q.CountPoints, q.CountResponse, "protected", action, "counted", serve)
+        self.pipeline = Pipeline({COUNT: route}, self.catalog, upstream, lambda: self.policy, self.identify, self.trail)
+
+    def identify(self, metadata):
+        if metadata.get("who") == "stranger":
+            raise Denied("no such credential")
+        return self.principal
+
+    async def read(self, name, timeout):
+        self.reads += 1
+        if name not in self.manifests:
+            raise NotFound(f"Collection `{name}` doesn't exist!")
+        return self.manifests[name]
+
+    async def real_name(self, name, timeout):
+        return name
+
+    def call(self, ask=ASK, rpc=COUNT, metadata=None, time_left=None):
+        body = ask if isinstance(ask, bytes) else ask.SerializeToString()
+        answer = asyncio.run(self.pipeline.handle(rpc, body, metadata or {}, time_left))
+        return q.CountResponse.FromString(answer)
+
+
+def counted(number=7):
+    async def serve(ask, session):
+        await session.open(ask.collection_name, "read")
+        return q.CountResponse(result=q.CountResult(count=number))
+
+    return serve
+
+
+# -- routing and parsing -----------------------------------------------------------------------------------------------
+
+
+def test_a_call_is_answered_and_written_down():
+    house = House(counted())
+    assert house.call().result.count == 7
+    (event,) = house.trail
+    assert event.pop("ms") >= 0
+    assert event == {
+        "event": "call",
+        "rpc": COUNT,
+        "principal": "<anonymous>",
+        "collections": ["notes"],
+        "status": "OK",
+    }
+
+
+def test_an_unknown_rpc_is_refused_by_name():
+    house = House(counted())
+    for rpc in ("/qdrant.Points/New", "/qdrant.points/Count", "", "Count"):
+        with pytest.raises(Refused, match="is not known to VecGuard"):
+            house.call(rpc=rpc)
+    assert [event["status"] for event in house.trail] == ["UNIMPLEMENTED"] * 4
+    assert house.reads == 0
+
+
+@pytest.mark.parametrize("body", [b"\xff", b"\x0a\x05abc", b"\x0a"])
+def test_what_is_no_message_is_refused(body):
+    with pytest.raises(InvalidArgument, match=r"not a valid qdrant\.CountPoints message"):
+        House(counted()).call(body)
+
+
+def with_unknown(message, place):
+    """The message with an unknown field (number 9999) at a place inside it."""
+    field = _VarintBytes(9999 << 3 | 2) + b"\x06secret"
+    copy = type(message)()
+    copy.CopyFrom(message)
+    place(copy).MergeFromString(field)
+    return copy.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    "place",
+    [lambda ask: ask, lambda ask: ask.filter, lambda ask: ask.filter.must[0], lambda ask: ask.filter.must[0].filter],
+)
+def test_an_unknown_field_is_refused_at_every_depth(place):
+    served = []
+
+    async def serve(ask, session):
+        served.append(ask)
+        return q.CountResponse()
+
+    house = House(serve)
+    with pytest.raises(UnknownField, match="does not know"):
+        house.call(with_unknown(FILTERED, place))
+    assert not served
+    house.call(FILTERED)
+    assert served == [FILTERED]
+
+
+def test_a_message_may_be_encoded_in_any_way_that_protobuf_allows():
+    """Fields twice, in another order, and default values written out are no unknown fields."""
+    route = House(counted()).pipeline._routes[COUNT]
+    body = q.CountPoints(collection_name="first").SerializeToString() + ASK.SerializeToString()
+    assert parse(route, body) == ASK
+    assert parse(route, b"\x0a\x00").collection_name == ""
+
+
+def test_what_only_a_newer_database_says_does_not_reach_the_client():
+    async def serve(ask, session):
+        answer = q.CountResponse(result=q.CountResult(count=1))
+        answer.result.MergeFromString(_VarintBytes(9999 << 3 | 2) + b"\x06secret")
+        return answer
+
+    house = House(serve)
+    body = asyncio.run(house.pipeline.handle(COUNT, ASK.SerializeToString(), {}, None))
+    assert b"secret" not in body
+    assert q.CountResponse.FromString(body).result.count == 1
+
+
+def test_a_request_that_grows_too_deep_is_the_clients_fault():
+    async def serve(ask, session):
+        message = ask.filter
+        for _ in range(200):
+            message = q.Filter(must=[q.Condition(filter=message)])
+        return q.CountResponse()
+
+    with pytest.raises(InvalidArgument, match="nested too deeply"):
+        House(serve).call(FILTERED)
+
+
+# -- who may -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_stranger_is_denied_before_anything_is_read():
+    house = House(counted())
+    with pytest.raises(Denied, match="no such credential"):
+        house.call(b"\xff", metadata={"who": "stranger"})
+    assert (house.trail[0]["status"], house.trail[0]["principal"]) == ("PERMISSION_DENIED", None)
+    assert house.reads == 0
+
+
+def test_an_action_that_is_not_granted_is_denied_before_the_collection_is_looked_up():
+    house = House(
+        counted(), policy=Policy(version=1, access=Access(anonymous=()), collections=(CollectionPolicy(match="*"),))
+    )
+    for name in ("notes", "gone"):
+        with pytest.raises(Denied, match="may not read"):
+            house.call(q.CountPoints(collection_name=name))
+    assert house.reads == 0
+    house.principal = Principal("ada", frozenset({"read"}))
+    assert house.call().result.count == 7
+    assert house.trail[-1]["principal"] == "ada"
+
+
+def test_a_route_may_not_do_more_than_it_was_granted():
+    async def writes(ask, session):
+        await session.open(ask.collection_name, "write")
+        return q.CountResponse()
+
+    house = House(writes)
+    house.principal = Principal("reader", frozenset({"read"}))
+    with pytest.raises(Denied, match="`reader` may not write"):
+        house.call()
+    assert house.reads == 0
+
+
+def test_a_collection_that_the_policy_does_not_cover_is_denied():
+    house = House(counted(), policy=Policy(version=1, collections=(CollectionPolicy(match="other"),)))
+    with pytest.raises(Denied, match="no entry for the collection `notes`"):
+        house.call()
+
+
+def test_a_large_message_is_refused_where_the_policy_says_so():
+    limits = Limits(max_message_mib=1)
+    house = House(counted(), policy=Policy(version=1, collections=(CollectionPolicy(match="*", limits=limits),)))
+    condition = q.Condition(is_null=q.IsNullCondition(key="k" * 2**20))
+    with pytest.raises(LimitExceeded, match="the policy allows 1 MiB"):
+        house.call(q.CountPoints(collection_name="notes", filter=q.Filter(must=[condition])))
+    assert house.call().result.count == 7
+
+
+# -- stale manifests ---------------------------------------------------------------------------------------------------
+
+
+def remake(house):
+    house.manifests["notes"] = made()
+
+
+def test_a_read_that_met_a_newer_record_is_run_again_on_the_new_manifest():
+    seen = []
+
+    async def serve(ask, session):
+        entry = await session.open(ask.collection_name, "read")
+        seen.append((entry.shield.manifest.uuid, ask.exact))
+        if len(seen) == 1:
+            remake(house)
+            ask.exact = False  # each attempt starts from the client's own bytes
+            raise StaleEntry
+        return q.CountResponse(result=q.CountResult(count=9))
+
+    house = House(serve)
+    assert house.call().result.count == 9
+    assert seen[0][0] != seen[1][0]
+    assert [exact for _, exact in seen] == [True, True]
+
+
+def test_a_record_that_always_names_another_manifest_is_unreadable():
+    attempts = []
+
+    async def serve(ask, session):
+        await session.open(ask.collection_name, "read")
+        attempts.append(ask)
+        raise StaleEntry
+
+    house = House(serve)
+    with pytest.raises(Unreadable):
+        house.call()
+    assert len(attempts) == 3
+    assert house.trail[-1]["status"] == "DATA_LOSS"
+
+
+def test_what_cannot_be_opened_is_tried_again_only_if_the_manifest_changed():
+    attempts = []
+
+    async def serve(ask, session):
+        await session.open(ask.collection_name, "read")
+        attempts.append(ask)
+        if len(attempts) == 1:
+            remake(house)
+        if len(attempts) <= failures:
+            raise Unreadable
+        return q.CountResponse(result=q.CountResult(count=len(attempts)))
+
+    failures = 1
+    house = House(serve)
+    assert house.call().result.count == 2
+    attempts.clear()
+    failures = 9
+    with pytest.raises(Unreadable):
+        house.call()
+    assert len(attempts) == 2
+
+
+def test_a_manifest_that_cannot_be_opened_is_not_tried_again():
+    house = House(counted())
+    house.manifests["notes"] = StoredManifest("damaged", {})
+    with pytest.raises(Unreadable):
+        house.call()
+    assert house.reads == 1
+
+
+def test_a_write_under_an_old_manifest_is_done_again_under_the_new():
+    written = []
+
+    async def serve(ask, session):
+        entry = await session.open(ask.collection_name, "write")
+        if not written:
+            remake(house)
+        written.append(entry.shield.manifest.uuid)
+        return q.CountResponse(result=q.CountResult(count=len(written)))
+
+    house = House(serve, action="write")
+    assert house.call().result.count == 2
+    assert written[0] != written[1]
+    assert house.call().result.count == 3
+
+
+def test_a_write_that_never_settles_is_not_acknowledged():
+    attempts = []
+
+    async def serve(ask, session):
+        await session.open(ask.collection_name, "write")
+        remake(house)
+        attempts.append(ask)
+        return q.CountResponse()
+
+    house = House(serve, action="write")
+    with pytest.raises(FailedPrecondition, match="kept being made anew"):
+        house.call()
+    assert len(attempts) == 3
+
+
+def test_a_write_into_a_collection_that_went_away_is_not_acknowledged():
+    async def serve(ask, session):
+        await session.open(ask.collection_name, "write")
+        del house.manifests["notes"]
+        return q.CountResponse()
+
+    house = House(serve, action="write")
+    with pytest.raises(NotFound):
+        house.call()
+
+
+def test_a_read_needs_no_confirmation():
+    house = House(counted())
+    house.call()
+    house.call()
+    assert house.reads == 1
+
+
+# -- time, failures, the trail -----------------------------------------------------------------------------------------
+
+
+def test_the_deadline_of_the_client_goes_on_to_the_database():
+    class Database:
+        async def call(self, rpc, message, answer, timeout):
+            timeouts.append(timeout)
+            return answer()
+
+    async def serve(ask, session):
+        await asyncio.sleep(0.02)
+        return await session.call(COUNT, ask, q.CountResponse)
+
+    timeouts = []
+    house = House(serve, upstream=Database())
+    house.call(time_left=5.0)
+    assert 4.0 < timeouts[0] <= 4.98
+    house.call(time_left=0.01)
+    assert timeouts[1] == 0.0
+    house.call()
+    assert timeouts[2] is None
+
+
+@pytest.mark.parametrize(
+    ("failure", "status"),
+    [
+        (UpstreamFailure("RESOURCE_EXHAUSTED", "slow down"), "RESOURCE_EXHAUSTED"),
+        (NotFound("gone"), "NOT_FOUND"),
+        (RuntimeError("a bug with a secret"), "INTERNAL"),
+        (asyncio.CancelledError(), "CANCELLED"),
+    ],
+)
+def test_every_end_of_a_call_is_written_down(failure, status):
+    async def serve(ask, session):
+        session.grant("read", "notes")
+        raise failure
+
+    house = House(serve)
+    with pytest.raises(type(failure)):
+        house.call()
+    (event,) = house.trail
+    assert (event["status"], event["collections"]) == (status, ["notes"])
+    assert "secret" not in str(event)
+
+
+def test_the_trail_counts_what_re_ranking_read():
+    async def serve(ask, session):
+        session.candidates += 120
+        session.uncertified += 1
+        return q.CountResponse()
+
+    house = House(serve)
+    house.call()
+    assert (house.trail[0]["candidates"], house.trail[0]["uncertified"]) == (120, 1)
+
+
+def test_a_new_policy_holds_from_the_next_call_on():
+    house = House(counted())
+    house.call()
+    house.policy = Policy(version=1, collections=(CollectionPolicy(match="other"),))
+    started = time.monotonic()
+    with pytest.raises(Denied):
+        house.call()
+    assert time.monotonic() - started < 1.0
