@@ -8,14 +8,14 @@ from typing import Final
 from qdrant_client import grpc as q
 
 from vecguard.catalog import Entry, StaleEntry
-from vecguard.errors import InvalidArgument
-from vecguard.fields import Fields
+from vecguard.errors import InvalidArgument, NotFound, UpstreamFailure
+from vecguard.fields import Fields, client_keys
 from vecguard.front.qdrant import metadata as meta
 from vecguard.front.qdrant.declared import dense_record, records, sparse_record
 from vecguard.front.qdrant.scope import client_path, stored_path
 from vecguard.manifest import Manifest
 from vecguard.pipeline import Session
-from vecguard.policy.paths import parse, render
+from vecguard.policy.paths import render
 from vecguard.seal.fields import FieldSealer
 from vecguard.shield import Shield
 
@@ -126,7 +126,7 @@ def _check_indexable(ask: q.CreateFieldIndexCollection) -> None:
     if typed is not None and told != typed:
         raise InvalidArgument("field_type and field_index_params do not match")
     if told is not None and told not in _INDEXABLE:
-        path = render(parse(client_path(ask.field_name) or ask.field_name))
+        path = render(client_keys(client_path(ask.field_name) or ask.field_name))
         raise InvalidArgument(
             f"a {told} index cannot work on field `{path}`: its mode is searchable, which keeps equality only; "
             "it needs mode plain"
@@ -150,7 +150,7 @@ async def delete_index(ask: q.DeleteFieldIndexCollection, session: Session) -> q
     """`Points/DeleteFieldIndex`."""
     entry = await session.open(ask.collection_name, "write")
     if entry.shield is not None:
-        parse(ask.field_name)
+        client_keys(ask.field_name)
         ask.field_name = stored_path(ask.field_name)
         await _update_metadata(ask.collection_name, meta.without_index(ask.field_name), session)
     return await session.call("/qdrant.Points/DeleteFieldIndex", ask, q.PointsOperationResponse)
@@ -211,19 +211,50 @@ async def delete_vector_name(ask: q.DeleteVectorNameRequest, session: Session) -
 
 
 async def update_aliases(ask: q.ChangeAliases, session: Session) -> q.CollectionOperationResponse:
-    """`Collections/UpdateAliases`: an alias is granted like the collection that it names."""
-    for action in ask.actions:
-        kind = action.WhichOneof("action")
-        if kind == "create_alias":
-            session.grant("write", action.create_alias.collection_name)
-        elif kind == "rename_alias":
-            await session.open(action.rename_alias.old_alias_name, "write")
-        elif kind == "delete_alias":
-            await session.open(action.delete_alias.alias_name, "write")
-        else:
-            raise InvalidArgument("Wrong input: an alias action is empty, or of a kind that is not known here")
+    """`Collections/UpdateAliases`: an alias is granted like the collection that it names.
+
+    Deleting an alias that does not exist is no error, so it is left out: nobody could be asked whether it is allowed.
+    """
+    made: set[str] = set()
+    kept = [action for action in ask.actions if await _alias_change(action, made, session)]
+    left_out = len(ask.actions) - len(kept)
+    del ask.actions[:]
+    ask.actions.extend(kept)
+    if left_out and not kept:
+        return q.CollectionOperationResponse(result=True)
     try:
         return await session.call("/qdrant.Collections/UpdateAliases", ask, q.CollectionOperationResponse)
     finally:
         session.written.clear()  # aliases, not records, were written
         session.catalog.forget()
+
+
+async def _alias_change(action: q.AliasOperations, made: set[str], session: Session) -> bool:
+    """Grant one change; False if there is nothing to change. `made`: aliases that the request itself makes."""
+    kind = action.WhichOneof("action")
+    if kind == "create_alias":
+        session.grant("write", action.create_alias.collection_name)
+        made.add(action.create_alias.alias_name)
+        return True
+    if kind == "rename_alias":
+        rename = action.rename_alias
+        if not await _grant_alias(rename.old_alias_name, made, session):
+            raise NotFound(f"Not found: Alias {rename.old_alias_name} does not exists!")
+        made.add(rename.new_alias_name)
+        return True
+    if kind == "delete_alias":
+        return await _grant_alias(action.delete_alias.alias_name, made, session)
+    raise InvalidArgument("Malformed AliasOperation type")
+
+
+async def _grant_alias(name: str, made: set[str], session: Session) -> bool:
+    """Whether the alias exists; what it names is granted then."""
+    if name in made:
+        return True
+    try:
+        await session.open(name, "write")
+    except UpstreamFailure as failure:
+        if failure.status == "NOT_FOUND":
+            return False
+        raise
+    return True
