@@ -54,6 +54,7 @@ collections:
         s_active: searchable
         s_items: searchable
         s_maybe: searchable
+        s_uuid: searchable
   - match: "noisy-*"
     vectors:
       - {match: "*", rerank: {first_page: 100}}

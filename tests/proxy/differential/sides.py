@@ -30,6 +30,7 @@ _LEFT_OUT = frozenset(
         "usage",
         "version",
         "operation_id",
+        "created_at",
         "segments_count",
         "indexed_vectors_count",
         "optimizer_status",
