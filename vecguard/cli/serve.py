@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from vecguard.config import Settings, load_settings
+from vecguard.config import EmbeddedUpstream, Settings, load_settings
 from vecguard.errors import VecGuardError
 from vecguard.policy.model import Policy
 
@@ -59,20 +59,33 @@ def _greet(settings: Settings, rules: Policy, made: bool) -> None:
 
 
 def greeting(settings: Settings, rules: Policy, made: bool) -> list[str]:
-    """The three lines."""
-    behind = getattr(settings.upstream, "data", None) or getattr(settings.upstream, "target", "")
-    protected = [entry for entry in rules.collections if entry.protected]
-    clear = [entry.match for entry in rules.collections if not entry.protected]
-    named = ", ".join(f"`{entry.match}`" for entry in protected) or "nothing"
-    rules_by_vector = [rule for entry in protected for rule in entry.vectors]
-    ratios = ", ".join(f"{ratio:g}" for ratio in sorted({rule.noise_ratio for rule in rules_by_vector}))
-    approximate = any(rule.rerank == "off" and rule.noise_ratio for rule in rules_by_vector)
-    scores = "scores exact but where re-ranking is off" if approximate else "scores exact"
-    left_clear = f"; IN CLEAR: {', '.join(clear)}" if clear else ""
+    """The three lines: where it listens and before what, what is protected and what is not, which key."""
+    behind = settings.upstream.data if isinstance(settings.upstream, EmbeddedUpstream) else settings.upstream.target
     return [
         f"VecGuard listens on {settings.listen} (gRPC, {settings.workers} worker(s)) "
         f"before {settings.upstream.kind} {behind}",
-        f"Protected: collections {named}: vectors rotated with noise of ratio {ratios}, payload encrypted by field, "
-        f"{scores}{left_clear}",
+        f"Protected: {_protected(rules)}{_clear(rules)}",
         f"Key: {settings.key}{' (new; back it up: without it the data cannot be read)' if made else ''}",
     ]
+
+
+def _protected(rules: Policy) -> str:
+    entries = [entry for entry in rules.collections if entry.protected]
+    if not entries:
+        return "NOTHING"
+    vectors = [rule for entry in entries for rule in entry.vectors]
+    ratios = ", ".join(f"{ratio:g}" for ratio in sorted({rule.noise_ratio for rule in vectors}))
+    noise = "without noise" if ratios == "0" else f"with noise of ratio {ratios}"
+    payloads = [entry.payload for entry in entries]
+    plain = any(payload.default == "plain" or "plain" in payload.fields.values() for payload in payloads)
+    approximate = any(rule.rerank == "off" and rule.noise_ratio for rule in vectors)
+    return (
+        f"collections {', '.join(f'`{entry.match}`' for entry in entries)}: vectors rotated {noise}, "
+        f"payload encrypted by field{' but for the plain ones' if plain else ''}, "
+        f"scores exact{' but where re-ranking is off' if approximate else ''}"
+    )
+
+
+def _clear(rules: Policy) -> str:
+    clear = [f"`{entry.match}`" for entry in rules.collections if not entry.protected]
+    return f"; IN CLEAR: {', '.join(clear)}" if clear else ""
