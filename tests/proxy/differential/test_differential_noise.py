@@ -1,0 +1,53 @@
+"""Noise changes no answer: opened candidates are scored exactly, and enough of them are read.
+
+`noisy` and `copied` (recovery derived and sealed, ratio 1) read all points of these small collections, so every answer
+must be the engine's. `paged` starts with 7 candidates and must read on until its certificate (5 standard deviations)
+holds, so what it certifies must be the engine's too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from .query_operations import queries
+from .sides import Call, Pair, cases
+
+Pairs = Callable[[str, str], Pair]
+SLOW = pytest.mark.slow
+
+# The first page of a recommendation by another strategy than the average, and of discovery, is not certified.
+_CERTIFIED = ("nearest", "average_vector", "rrf", "dbsf", "rescore", "mmr", "matrix", "no-query", "order-by", "fused")
+_UNCERTIFIED = ("best_score", "sum_scores", "discover", "context", "feedback", "best-score")
+
+
+def certified() -> dict[str, Call]:
+    """Queries whose answer is exact by certificate, whatever the size of the collection."""
+    names = [name for name in queries("") if any(kind in name for kind in _CERTIFIED)]
+    return {name: queries("")[name] for name in names if not any(kind in name for kind in _UNCERTIFIED)}
+
+
+@pytest.mark.parametrize(
+    ("protection", "distance"),
+    [
+        ("noisy", "cosine"),
+        pytest.param("noisy", "dot", marks=SLOW),
+        pytest.param("noisy", "euclid", marks=SLOW),
+        pytest.param("copied", "cosine", marks=SLOW),
+        pytest.param("copied", "dot", marks=SLOW),
+        pytest.param("copied", "euclid", marks=SLOW),
+    ],
+)
+@cases(queries(""))
+def test_noise(call: Call, request: pytest.FixtureRequest, protection: str, distance: str, pairs: Pairs) -> None:
+    name = request.node.callspec.id.removesuffix(f"-{protection}-{distance}")
+    assert "answer" in pairs(protection, distance).same(queries(distance)[name])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("distance", ["cosine", "dot", "euclid"])
+@cases(certified())
+def test_pages(call: Call, request: pytest.FixtureRequest, distance: str, pairs: Pairs) -> None:
+    name = request.node.callspec.id.removesuffix(f"-{distance}")
+    assert "answer" in pairs("paged", distance).same(queries(distance)[name])
