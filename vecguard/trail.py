@@ -12,10 +12,11 @@ import structlog
 
 def _only_where(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Replace an exception by its type and place: its text and locals may hold a client's data."""
-    if event.pop("exc_info", None):
-        kind, _value, trace = sys.exc_info()
-        frames = traceback.extract_tb(trace)
-        event["error"] = kind.__name__ if kind else None
+    given = event.pop("exc_info", None)
+    if given:
+        error = given if isinstance(given, BaseException) else sys.exc_info()[1]
+        frames = traceback.extract_tb(error.__traceback__) if error else []
+        event["error"] = type(error).__name__
         event["at"] = [f"{frame.filename}:{frame.lineno}:{frame.name}" for frame in frames]
     return event
 
