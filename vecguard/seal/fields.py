@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from functools import lru_cache
-from typing import Final
+from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
+from typing import Final, Generic, TypeVar
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
@@ -19,10 +20,130 @@ UNBOUND: Final = 0x01
 """Head flag: the point id was not known when the value was sealed (say, set_payload by filter)."""
 
 _GCM_NONCE_BYTES: Final = 12
+_NONCES_DRAWN: Final = 32
 _SIV_KEY_BYTES: Final = 64
 _BODY: Final = HEAD_BYTES + _GCM_NONCE_BYTES
-# Paths come from clients, so the cipher objects kept per path and epoch must be bounded.
-_CACHED_CIPHERS: Final = 2048
+# Paths come from clients, so the fields that are kept with their ciphers must be bounded.
+_CACHED_FIELDS: Final = 2048
+
+Cipher = TypeVar("Cipher")
+
+
+def bound_to(point_id: bytes | None) -> bytes:
+    """The part of a sealed field's AAD that binds it to a point; empty, which no id gives, where none is known."""
+    return b"" if point_id is None else length_prefixed(point_id)
+
+
+def fresh_nonces() -> Iterator[bytes]:
+    """Random 96-bit nonces without end, each given out once, for the values of one write.
+
+    They are drawn some at a time, as a system call costs more than a nonce. So an iterator must not outlive its write:
+    a copy of it in a forked process would give out the same ones.
+    """
+    while True:
+        drawn = secrets.token_bytes(_NONCES_DRAWN * _GCM_NONCE_BYTES)
+        for start in range(0, len(drawn), _GCM_NONCE_BYTES):
+            yield drawn[start : start + _GCM_NONCE_BYTES]
+
+
+class _ByHead(dict[bytes, tuple[Cipher, bytes]], Generic[Cipher]):
+    """Cipher and leading AAD of one path by head, made when first asked for.
+
+    A head that is not of the kind, or of no live epoch, raises and is not kept: there are two an epoch at most.
+    """
+
+    def __init__(self, make: Callable[[bytes], tuple[Cipher, bytes]]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, head: bytes) -> tuple[Cipher, bytes]:
+        made = self[head] = self._make(head)
+        return made
+
+
+class SealedField:
+    """One path whose values are only read back: AES-256-GCM under the path's subkey, see `FieldSealer.seal`."""
+
+    __slots__ = ("_bound_head", "_ciphers", "_unbound_head")
+
+    def __init__(self, epoch: int, make: Callable[[bytes], tuple[AESGCM, bytes]]) -> None:
+        self._bound_head = Head(SealKind.SEALED_FIELD, epoch).encode()
+        self._unbound_head = Head(SealKind.SEALED_FIELD, epoch, UNBOUND).encode()
+        self._ciphers = _ByHead(make)
+
+    def protect(self, value: Leaf, bound: bytes, nonces: Iterator[bytes]) -> str:
+        """The stored form; `bound` from `bound_to`, and the next of `nonces` (`fresh_nonces`) is used up.
+
+        Raises:
+            InvalidArgument: the value cannot be encoded.
+        """
+        head = self._bound_head if bound else self._unbound_head
+        gcm, aad = self._ciphers[head]
+        nonce = next(nonces)
+        return to_text(head + nonce + gcm.encrypt(nonce, encode_leaf(value), aad + bound))
+
+    def reveal(self, text: object, bound: bytes) -> Leaf:
+        """What `protect` took, for the same `bound` (or any, when it was sealed unbound).
+
+        Raises:
+            Unreadable: anything else, whatever the cause.
+        """
+        data = from_text(text)
+        head = data[:HEAD_BYTES]
+        gcm, aad = self._ciphers[head]
+        # A head that has a cipher is whole and of this kind, so its flags are its third byte.
+        if not head[2] & UNBOUND:
+            aad += bound
+        try:
+            leaf = gcm.decrypt(data[HEAD_BYTES:_BODY], data[_BODY:], aad)
+        except (InvalidTag, ValueError):
+            raise Unreadable from None
+        return decode_leaf(leaf)
+
+
+class SearchableField:
+    """One path whose equal values have equal stored forms: AES-SIV under the path's subkey, see `FieldSealer.token`."""
+
+    __slots__ = ("_ciphers", "_heads")
+
+    def __init__(self, epochs: tuple[int, ...], make: Callable[[bytes], tuple[AESSIV, bytes]]) -> None:
+        """`epochs`: the live ones, the current one first."""
+        self._heads = [Head(SealKind.SEARCHABLE_FIELD, epoch).encode() for epoch in epochs]
+        self._ciphers = _ByHead(make)
+
+    def protect(self, value: Leaf, bound: bytes = b"", nonces: Iterator[bytes] | None = None) -> str:
+        """The stored form under the current epoch. It is bound to no point and takes no nonce.
+
+        Raises:
+            InvalidArgument: the value cannot be encoded.
+        """
+        return self._token(self._heads[0], value)
+
+    def tokens(self, value: Leaf) -> list[str]:
+        """The stored form under every live epoch, the current one first.
+
+        Raises:
+            InvalidArgument: the value cannot be encoded.
+        """
+        return [self._token(head, value) for head in self._heads]
+
+    def reveal(self, text: object, bound: bytes = b"") -> Leaf:
+        """What `protect` took, under whichever live epoch.
+
+        Raises:
+            Unreadable: anything else, whatever the cause.
+        """
+        data = from_text(text)
+        siv, aad = self._ciphers[data[:HEAD_BYTES]]
+        try:
+            leaf = siv.decrypt(data[HEAD_BYTES:], [aad])
+        except (InvalidTag, ValueError):
+            raise Unreadable from None
+        return decode_leaf(leaf)
+
+    def _token(self, head: bytes, value: Leaf) -> str:
+        siv, aad = self._ciphers[head]
+        return to_text(head + siv.encrypt(encode_leaf(value), [aad]))
 
 
 class FieldSealer:
@@ -34,12 +155,16 @@ class FieldSealer:
     def __init__(self, ring: KeyRing, collection_uuid: bytes) -> None:
         self._ring = ring
         self._uuid = collection_uuid
-        # Cipher and leading AAD for a head and a path; a head that is not of the kind raises and is not cached.
-        self._sealing = lru_cache(maxsize=_CACHED_CIPHERS)(self._make_sealing)
-        self._searching = lru_cache(maxsize=_CACHED_CIPHERS)(self._make_searching)
-        self._bound_head = Head(SealKind.SEALED_FIELD, ring.current).encode()
-        self._token_heads = {epoch: Head(SealKind.SEARCHABLE_FIELD, epoch).encode() for epoch in ring.epochs}
-        self._unbound_head = Head(SealKind.SEALED_FIELD, ring.current, UNBOUND).encode()
+        self._sealing = lru_cache(maxsize=_CACHED_FIELDS)(self._make_sealed)
+        self._searching = lru_cache(maxsize=_CACHED_FIELDS)(self._make_searchable)
+
+    def sealed(self, path: str) -> SealedField:
+        """The field at `path` with its ciphers, for many values."""
+        return self._sealing(path)
+
+    def searchable(self, path: str) -> SearchableField:
+        """The searchable field at `path` with its ciphers, for many values."""
+        return self._searching(path)
 
     def seal(self, path: str, value: Leaf, point_id: bytes | None) -> str:
         """Encrypt for reading back only; the same value never gives the same text twice.
@@ -51,10 +176,7 @@ class FieldSealer:
         Raises:
             InvalidArgument: the value cannot be encoded (see `encode_leaf`).
         """
-        head = self._unbound_head if point_id is None else self._bound_head
-        gcm, aad = self._sealing(head, path)
-        nonce = secrets.token_bytes(_GCM_NONCE_BYTES)
-        return to_text(head + nonce + gcm.encrypt(nonce, encode_leaf(value), _bound(aad, point_id)))
+        return self.sealed(path).protect(value, bound_to(point_id), fresh_nonces())
 
     def open(self, path: str, text: object, point_id: bytes) -> Leaf:
         """Read back what `seal` wrote for this path and point (or for the path alone, when unbound).
@@ -62,16 +184,7 @@ class FieldSealer:
         Raises:
             Unreadable: anything else, whatever the cause.
         """
-        data = from_text(text)
-        head = data[:HEAD_BYTES]
-        gcm, aad = self._sealing(head, path)
-        # The cached head is whole and of this kind, so its flags are its third byte.
-        bound = _bound(aad, None if head[2] & UNBOUND else point_id)
-        try:
-            leaf = gcm.decrypt(data[HEAD_BYTES:_BODY], data[_BODY:], bound)
-        except (InvalidTag, ValueError):
-            raise Unreadable from None
-        return decode_leaf(leaf)
+        return self.sealed(path).reveal(text, bound_to(point_id))
 
     def token(self, path: str, value: Leaf) -> str:
         """The searchable form under the current epoch: equal values of a path give equal texts.
@@ -82,7 +195,7 @@ class FieldSealer:
         Raises:
             InvalidArgument: the value cannot be encoded (see `encode_leaf`).
         """
-        return self._token(self._ring.current, path, value)
+        return self.searchable(path).protect(value)
 
     def tokens_for_filter(self, path: str, value: Leaf) -> list[str]:
         """The searchable form under every live epoch, the current one first: match any of them.
@@ -90,7 +203,7 @@ class FieldSealer:
         Raises:
             InvalidArgument: the value cannot be encoded.
         """
-        return [self._token(epoch, path, value) for epoch in self._ring.epochs]
+        return self.searchable(path).tokens(value)
 
     def open_token(self, path: str, text: object) -> Leaf:
         """Read back what `token` wrote for this path.
@@ -98,35 +211,25 @@ class FieldSealer:
         Raises:
             Unreadable: anything else, whatever the cause.
         """
-        data = from_text(text)
-        siv, aad = self._searching(data[:HEAD_BYTES], path)
-        try:
-            leaf = siv.decrypt(data[HEAD_BYTES:], [aad])
-        except (InvalidTag, ValueError):
-            raise Unreadable from None
-        return decode_leaf(leaf)
+        return self.searchable(path).reveal(text)
 
     @staticmethod
     def is_sealed(text: object) -> bool:
         """Whether a stored value has the head of a sealed or searchable field (see `stored_kind`)."""
         return stored_kind(text) is not None
 
-    def _token(self, epoch: int, path: str, value: Leaf) -> str:
-        head = self._token_heads[epoch]
-        siv, aad = self._searching(head, path)
-        return to_text(head + siv.encrypt(encode_leaf(value), [aad]))
+    def _make_sealed(self, path: str) -> SealedField:
+        return SealedField(self._ring.current, partial(self._gcm, path))
 
-    def _make_sealing(self, head: bytes, path: str) -> tuple[AESGCM, bytes]:
+    def _make_searchable(self, path: str) -> SearchableField:
+        return SearchableField(self._ring.epochs, partial(self._siv, path))
+
+    def _gcm(self, path: str, head: bytes) -> tuple[AESGCM, bytes]:
         epoch = read_head(head, SealKind.SEALED_FIELD, UNBOUND).epoch
         key = self._ring.subkey(epoch, "field.sealed", path)
         return AESGCM(key.expose()), length_prefixed(head, self._uuid, path.encode())
 
-    def _make_searching(self, head: bytes, path: str) -> tuple[AESSIV, bytes]:
+    def _siv(self, path: str, head: bytes) -> tuple[AESSIV, bytes]:
         epoch = read_head(head, SealKind.SEARCHABLE_FIELD, 0).epoch
         key = self._ring.subkey(epoch, "field.searchable", path)
         return AESSIV(key.derive_bytes(_SIV_KEY_BYTES, "aes-siv")), length_prefixed(head, self._uuid, path.encode())
-
-
-def _bound(aad: bytes, point_id: bytes | None) -> bytes:
-    # One more length-prefixed part.
-    return aad if point_id is None else aad + len(point_id).to_bytes(4, "big") + point_id

@@ -10,6 +10,9 @@ from vecguard.errors import InvalidArgument, Unreadable
 Leaf: TypeAlias = bool | int | float | str
 
 _HEAD: Final = struct.Struct(">BI")
+_BOOL_LEAF: Final = struct.Struct(">BI?")
+_INT64_LEAF: Final = struct.Struct(">BIq")
+_DOUBLE_LEAF: Final = struct.Struct(">BId")
 _BOOL: Final = 1
 _INT64: Final = 2
 _DOUBLE: Final = 3
@@ -25,8 +28,7 @@ def encode_leaf(value: Leaf) -> bytes:
     Raises:
         InvalidArgument: an integer beyond 64 bits, text with lone surrogates, or another type.
     """
-    tag, body = _tagged(value)
-    content = _HEAD.pack(tag, len(body)) + body
+    content = _content(value)
     return content.ljust(padded_length(len(content)), b"\x00")
 
 
@@ -40,7 +42,7 @@ def decode_leaf(data: bytes) -> Leaf:
         raise Unreadable
     tag, length = _HEAD.unpack_from(data)
     end = _HEAD.size + length
-    if len(data) != padded_length(end) or data[end:].strip(b"\x00"):
+    if len(data) != padded_length(end) or data.count(0, end) != len(data) - end:
         raise Unreadable
     return _untagged(tag, data[_HEAD.size : end])
 
@@ -51,25 +53,32 @@ def padded_length(length: int) -> int:
     Lengths keep as many leading bits as their exponent has, so at most O(log log n) bits of the length leak and padding
     adds at most 12 %.
     """
-    if length <= _MIN_PADDED:
-        return _MIN_PADDED
+    return _SHORT_PADDED[length] if length < len(_SHORT_PADDED) else _padme(length)
+
+
+def _padme(length: int) -> int:
     exponent = length.bit_length() - 1
     free_bits = exponent - exponent.bit_length()
     mask = (1 << free_bits) - 1
     return (length + mask) & ~mask
 
 
-def _tagged(value: Leaf) -> tuple[int, bytes]:
+# Nearly every leaf is this short, and its length is padded twice on each way.
+_SHORT_PADDED: Final = tuple(_MIN_PADDED if n <= _MIN_PADDED else _padme(n) for n in range(1024))
+
+
+def _content(value: Leaf) -> bytes:
     if isinstance(value, str):
-        return _STRING, _utf8(value)
+        body = _utf8(value)
+        return _HEAD.pack(_STRING, len(body)) + body
     if isinstance(value, bool):  # before int, which it is a subclass of
-        return _BOOL, b"\x01" if value else b"\x00"
+        return _BOOL_LEAF.pack(_BOOL, 1, value)
     if isinstance(value, int):
         if not -(2**63) <= value < 2**63:
             raise InvalidArgument("an integer in a payload has 64 bits")
-        return _INT64, struct.pack(">q", value)
+        return _INT64_LEAF.pack(_INT64, 8, value)
     if isinstance(value, float):
-        return _DOUBLE, struct.pack(">d", value)
+        return _DOUBLE_LEAF.pack(_DOUBLE, 8, value)
     raise InvalidArgument("only booleans, integers, doubles and strings can be sealed")
 
 
