@@ -6,21 +6,22 @@ which is unambiguous for any key text.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import TypeAlias
+from typing import Final, Protocol, TypeAlias
 
-from vecguard.errors import InvalidArgument, Unreadable
+from vecguard.errors import InvalidArgument
 from vecguard.policy.model import FieldMode, PayloadRule
 from vecguard.policy.paths import parse, render
-from vecguard.seal.fields import FieldSealer
+from vecguard.seal.fields import FieldSealer, bound_to, fresh_nonces
 
 Leaf: TypeAlias = bool | int | float | str
 Keys: TypeAlias = tuple[str, ...]
 
-
 # Keys come from clients' payloads, so what is remembered of them is bounded.
-@lru_cache(maxsize=8192)
+_REMEMBERED: Final = 2048
+
+
 def pointer(keys: Keys) -> str:
     """JSON Pointer (RFC 6901, section 3) of a field's keys."""
     return "".join("/" + key.replace("~", "~0").replace("/", "~1") for key in keys)
@@ -38,27 +39,55 @@ def client_keys(path: str) -> Keys:
         raise InvalidArgument(f"Invalid json path: '{path}'") from None
 
 
+class Field(Protocol):
+    """One field, ready for many leaves: `bound` (`bound_to`) and `nonces` (`fresh_nonces`) are those of a write."""
+
+    def protect(self, value: Leaf, bound: bytes, nonces: Iterator[bytes]) -> Leaf:
+        """The leaf as it is stored."""
+
+    def reveal(self, stored: Leaf, bound: bytes) -> Leaf:
+        """The leaf as the client wrote it."""
+
+
+class _PlainField:
+    """A field that is stored as it came."""
+
+    def protect(self, value: Leaf, bound: bytes, nonces: Iterator[bytes]) -> Leaf:
+        return value
+
+    def reveal(self, stored: Leaf, bound: bytes) -> Leaf:
+        return stored
+
+
+_PLAIN: Final = _PlainField()
+
+
 class Fields:
-    """Modes and sealer of one collection's payload."""
+    """Modes and sealer of one collection's payload. `at(keys)` is the field with these keys."""
 
     def __init__(self, rule: PayloadRule, sealer: FieldSealer, named: Callable[[str], str]) -> None:
         self._rule = rule
         self._sealer = sealer
         self._named = named
+        self.at: Callable[[Keys], Field] = lru_cache(maxsize=_REMEMBERED)(self._field)
+
+    def _field(self, keys: Keys) -> Field:
+        mode = self._rule.mode_of(keys)
+        if mode == "plain":
+            return _PLAIN
+        return self._sealer.searchable(pointer(keys)) if mode == "searchable" else self._sealer.sealed(pointer(keys))
 
     def mode(self, keys: Keys) -> FieldMode:
         """Mode of the field with these keys."""
         return self._rule.mode_of(keys)
 
     def protect(self, keys: Keys, value: Leaf, point_id: bytes | None) -> Leaf:
-        """The leaf as it is stored. `point_id` is None where a write does not name its points."""
-        mode = self._rule.mode_of(keys)
-        if mode == "plain":
-            return value
-        path = pointer(keys)
-        if mode == "searchable":
-            return self._sealer.token(path, value)
-        return self._sealer.seal(path, value, point_id)
+        """The leaf as it is stored. `point_id` is None where a write does not name its points.
+
+        Raises:
+            InvalidArgument: it cannot be encoded.
+        """
+        return self.at(keys).protect(value, bound_to(point_id), fresh_nonces())
 
     def reveal(self, keys: Keys, stored: Leaf, point_id: bytes) -> Leaf:
         """The leaf as the client wrote it.
@@ -66,15 +95,7 @@ class Fields:
         Raises:
             Unreadable: it does not authenticate, or was never sealed although its mode says so.
         """
-        mode = self._rule.mode_of(keys)
-        if mode == "plain":
-            return stored
-        if not isinstance(stored, str):
-            raise Unreadable
-        path = pointer(keys)
-        if mode == "searchable":
-            return self._sealer.open_token(path, stored)
-        return self._sealer.open(path, stored, point_id)
+        return self.at(keys).reveal(stored, bound_to(point_id))
 
     def tokens(self, keys: Keys, value: Leaf) -> list[str]:
         """What equals `value` at rest in a searchable field: one token per live key epoch."""

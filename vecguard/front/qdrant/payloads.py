@@ -1,23 +1,27 @@
 """A client's payload in Qdrant's `Value` messages: protecting and revealing it leaf by leaf, in place.
 
 Maps and lists keep their shape, so partial updates, `is_empty`, `is_null` and `values_count` work upstream in every
-mode; null carries no content and stays.
+mode; null carries no content and stays. Each value is made anew beside the old one, so nothing of a message goes on but
+what is put there.
 """
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from typing import Final, NamedTuple, TypeAlias
 
 from qdrant_client import grpc as q
 
 from vecguard.errors import InvalidArgument, Unreadable
-from vecguard.fields import Fields, Keys, Leaf
+from vecguard.fields import Field, Fields, Keys, Leaf
 from vecguard.front.qdrant.scope import PAYLOAD
 from vecguard.policy.paths import parse
+from vecguard.seal.fields import bound_to, fresh_nonces
 from vecguard.seal.ids import num_id, uuid_id
 
-_LEAVES: Final = ("string_value", "integer_value", "double_value", "bool_value")
+Values: TypeAlias = MutableMapping[str, q.Value]
+
+_LEAVES: Final = frozenset({"string_value", "integer_value", "double_value", "bool_value"})
 # Decoders of protobuf (upb here, prost in Qdrant) give up at 100 nested messages, of which a map costs three (value,
 # struct, map entry) and a list two. What is written must be readable in every answer, of which a group's look-up is the
 # deepest, and it is stored one map deeper than it came.
@@ -44,44 +48,63 @@ def point_id_bytes(point_id: q.PointId) -> bytes:
 
 
 def _set_leaf(value: q.Value, leaf: Leaf) -> None:
-    if isinstance(leaf, bool):
-        value.bool_value = leaf
-    elif isinstance(leaf, str):
+    if isinstance(leaf, str):
         value.string_value = leaf
+    elif isinstance(leaf, bool):  # before int, which it is a subclass of
+        value.bool_value = leaf
     elif isinstance(leaf, int):
         value.integer_value = leaf
     else:
         value.double_value = leaf
 
 
-def _protect_value(value: q.Value, keys: Keys, fields: Fields, point_id: bytes | None, level: int) -> None:
-    if level > _DEEPEST:
-        raise InvalidArgument("Wrong input: payload is nested too deeply")
-    kind = value.WhichOneof("kind")
-    if kind in _LEAVES:
-        leaf: Leaf = getattr(value, kind)
-        stored = fields.protect(keys, leaf, point_id)
-        if stored is not leaf:
-            _set_leaf(value, stored)
-    elif kind == "struct_value":
-        protect_map(value.struct_value.fields, keys, fields, point_id, level)
-    elif kind == "list_value":
-        for item in value.list_value.values:
-            _protect_value(item, keys, fields, point_id, level + _LIST_LEVELS)
+def _taken(payload: Values) -> dict[str, q.Value]:
+    """The values of a map, which is empty afterwards. Messages outlive the map that held them: none is copied."""
+    values = {key: payload[key] for key in payload}
+    payload.clear()
+    return values
 
 
-def protect_map(
-    payload: MutableMapping[str, q.Value], keys: Keys, fields: Fields, point_id: bytes | None, level: int = 0
-) -> None:
+class _Protection(NamedTuple):
+    """What protecting one point's leaves takes."""
+
+    at: Callable[[Keys], Field]
+    bound: bytes
+    nonces: Iterator[bytes]
+
+    def fill(self, stored: Values, client: Mapping[str, q.Value], keys: Keys, level: int) -> None:
+        """Put the protected form of each value of `client` into `stored`; `keys` name the place of both."""
+        for key in client:
+            self._value(stored[key], client[key], (*keys, key), level + _MAP_LEVELS)
+
+    def _value(self, stored: q.Value, client: q.Value, keys: Keys, level: int) -> None:
+        if level > _DEEPEST:
+            raise InvalidArgument("Wrong input: payload is nested too deeply")
+        kind = client.WhichOneof("kind")
+        if kind in _LEAVES:
+            leaf: Leaf = getattr(client, kind)
+            _set_leaf(stored, self.at(keys).protect(leaf, self.bound, self.nonces))
+        elif kind == "struct_value":
+            stored.struct_value.SetInParent()
+            self.fill(stored.struct_value.fields, client.struct_value.fields, keys, level)
+        elif kind == "list_value":
+            stored.list_value.SetInParent()
+            for item in client.list_value.values:
+                self._value(stored.list_value.values.add(), item, keys, level + _LIST_LEVELS)
+        elif kind is not None:
+            stored.null_value = q.NullValue.NULL_VALUE
+
+
+def protect_map(payload: Values, keys: Keys, fields: Fields, point_id: bytes | None, level: int = 0) -> None:
     """Protect every leaf of a payload map in place; `keys` name the map's own place in the payload.
 
     `level` says how many messages deep that place lies (see `levels_of`).
 
     Raises:
-        InvalidArgument: nested too deeply.
+        InvalidArgument: nested too deeply, or a leaf cannot be encoded.
     """
-    for key in payload:
-        _protect_value(payload[key], (*keys, key), fields, point_id, level + _MAP_LEVELS)
+    protection = _Protection(fields.at, bound_to(point_id), fresh_nonces())
+    protection.fill(payload, _taken(payload), keys, level)
 
 
 def levels_of(path: str) -> int:
@@ -89,60 +112,68 @@ def levels_of(path: str) -> int:
     return _MAP_LEVELS * len(parse(path)) + _LIST_LEVELS * path.count("[")
 
 
-def _reveal_value(value: q.Value, keys: Keys, fields: Fields, point_id: bytes) -> None:
-    kind = value.WhichOneof("kind")
-    if kind in _LEAVES:
-        stored: Leaf = getattr(value, kind)
-        leaf = fields.reveal(keys, stored, point_id)
-        if leaf is not stored:
-            _set_leaf(value, leaf)
-    elif kind == "struct_value":
-        reveal_map(value.struct_value.fields, keys, fields, point_id)
-    elif kind == "list_value":
-        for item in value.list_value.values:
-            _reveal_value(item, keys, fields, point_id)
+class _Revealing(NamedTuple):
+    """What revealing one point's leaves takes."""
+
+    at: Callable[[Keys], Field]
+    bound: bytes
+
+    def fill(self, client: Values, stored: Mapping[str, q.Value], keys: Keys) -> None:
+        """Put the opened form of each value of `stored` into `client`; `keys` name the place of both."""
+        for key in stored:
+            self._value(client[key], stored[key], (*keys, key))
+
+    def _value(self, client: q.Value, stored: q.Value, keys: Keys) -> None:
+        kind = stored.WhichOneof("kind")
+        if kind in _LEAVES:
+            leaf: Leaf = getattr(stored, kind)
+            _set_leaf(client, self.at(keys).reveal(leaf, self.bound))
+        elif kind == "struct_value":
+            client.struct_value.SetInParent()
+            self.fill(client.struct_value.fields, stored.struct_value.fields, keys)
+        elif kind == "list_value":
+            client.list_value.SetInParent()
+            for item in stored.list_value.values:
+                self._value(client.list_value.values.add(), item, keys)
+        elif kind is not None:
+            client.null_value = q.NullValue.NULL_VALUE
 
 
-def reveal_map(payload: MutableMapping[str, q.Value], keys: Keys, fields: Fields, point_id: bytes) -> None:
+def reveal_map(payload: Values, keys: Keys, fields: Fields, point_id: bytes) -> None:
     """Open every leaf of a stored payload map in place.
 
     Raises:
         Unreadable: a leaf does not authenticate.
     """
-    for key in payload:
-        _reveal_value(payload[key], (*keys, key), fields, point_id)
+    _Revealing(fields.at, bound_to(point_id)).fill(payload, _taken(payload), keys)
 
 
-def wrap(payload: MutableMapping[str, q.Value], fields: Fields, point_id: bytes | None) -> None:
+def wrap(payload: Values, fields: Fields, point_id: bytes | None, nonces: Iterator[bytes] | None = None) -> None:
     """Replace a client's payload by the stored one: protected, and under `_p`.
 
+    Points of one write share `nonces` (`fresh_nonces`).
+
     Raises:
-        InvalidArgument: nested too deeply.
+        InvalidArgument: nested too deeply, or a leaf cannot be encoded.
     """
-    protect_map(payload, (), fields, point_id)
-    kept = q.Struct()
-    for key in payload:
-        kept.fields[key].CopyFrom(payload[key])
-    payload.clear()
-    payload[PAYLOAD].struct_value.CopyFrom(kept)
+    client = _taken(payload)
+    kept = payload[PAYLOAD].struct_value
+    kept.SetInParent()
+    _Protection(fields.at, bound_to(point_id), nonces or fresh_nonces()).fill(kept.fields, client, (), 0)
 
 
-def unwrap(payload: MutableMapping[str, q.Value], fields: Fields, point_id: bytes) -> None:
+def unwrap(payload: Values, fields: Fields, point_id: bytes) -> None:
     """Replace a stored payload by the client's: open what lies under `_p`, drop everything else.
 
     Raises:
         Unreadable: a leaf does not authenticate, or `_p` is not a map.
     """
-    stored = payload.get(PAYLOAD)
-    kept = q.Struct()
-    if stored is not None:
-        if stored.WhichOneof("kind") != "struct_value":
-            raise Unreadable
-        kept.CopyFrom(stored.struct_value)
-    payload.clear()
-    reveal_map(kept.fields, (), fields, point_id)
-    for key in kept.fields:
-        payload[key].CopyFrom(kept.fields[key])
+    kept = _taken(payload).get(PAYLOAD)
+    if kept is None:
+        return
+    if kept.WhichOneof("kind") != "struct_value":
+        raise Unreadable
+    _Revealing(fields.at, bound_to(point_id)).fill(payload, kept.struct_value.fields, ())
 
 
 def python_value(value: q.Value) -> object:
