@@ -19,7 +19,7 @@ from vecguard.engine.json_path import values_at, without_wildcard_suffix
 from vecguard.engine.recommend import average_vector
 from vecguard.engine.sparse_mmr import SparseMmr, diverse
 from vecguard.engine.values_convert import fill_payload, id_order, json_object
-from vecguard.engine.vectors_convert import dense_floats, floats
+from vecguard.engine.vectors_convert import fill_vectors, floats
 from vecguard.errors import InvalidArgument
 
 FLOATS = st.lists(st.floats(width=32), max_size=300)
@@ -37,15 +37,15 @@ JSON = st.recursive(
 @given(FLOATS)
 def test_packed_floats_are_read_bit_by_bit(numbers: list[float]) -> None:
     expected = array("f", numbers)
-    assert dense_floats(pb.DenseVector(data=numbers)).tobytes() == expected.tobytes()
+    assert floats(pb.DenseVector(data=numbers)).tobytes() == expected.tobytes()
     deprecated = pb.Vector(data=numbers, indices=pb.SparseIndices(data=[1]), vectors_count=3)
-    assert floats(deprecated, len(numbers)).tobytes() == expected.tobytes()
+    assert floats(deprecated).tobytes() == expected.tobytes()
 
 
 def test_packed_floats_ignore_what_follows_them() -> None:
     vector = pb.DenseVector(data=[1.0, 2.0])
     vector.MergeFromString(b"\xfa\x01\x03abc")  # a field of number 31, which the message does not know
-    assert dense_floats(vector).tolist() == [1.0, 2.0]
+    assert floats(vector).tolist() == [1.0, 2.0]
 
 
 @given(st.dictionaries(st.text(), JSON, max_size=4))

@@ -51,6 +51,7 @@ class Collection:
         self.folder = folder
         self._record = record
         self._shard = shard
+        self._live_folder = self.shard_folder
         self._next_operation = next_operation
         self._writes = asyncio.Lock()
         self.builds = asyncio.Lock()
@@ -143,11 +144,12 @@ class Collection:
 
     def sizes(self) -> ShardSizes:
         """Bytes that wait for an index, that have one, and of the write-ahead log."""
-        return shard_sizes(self.shard_folder)
+        return shard_sizes(self._live_folder)
 
     @property
     def shard_folder(self) -> Path:
-        """The folder of the live shard."""
+        """The folder that holds the shard after a restart, as the disk has it: that of the live shard, unless replacing
+        it failed half-way."""
         return self.folder / _current_shard(self.folder)
 
     async def read(self, fn: Callable[[EdgeShard], T]) -> T:
@@ -276,7 +278,7 @@ class Collection:
 
     async def _switch(self, folder: Path, shard: EdgeShard) -> None:
         await asyncio.to_thread(write_atomically, self.folder / CURRENT, folder.name.encode())
-        self._shard = shard
+        self._shard, self._live_folder = shard, folder
         self.stop_journal()
 
     async def _change_vectors(self, config: qdrant.CollectionConfig, operation: UpdateOperation) -> int:

@@ -11,6 +11,7 @@ from qdrant_client import grpc as qdrant
 
 from vecguard.engine.collection import Collection
 from vecguard.engine.config_validate import check_timeout
+from vecguard.engine.payload_schema import payload_schema_of
 from vecguard.engine.store import Store
 from vecguard.errors import InvalidArgument
 
@@ -136,7 +137,7 @@ class CollectionsService(qdrant.CollectionsServicer):
             optimizer_status=qdrant.OptimizerStatus(ok=not collection.build_error, error=collection.build_error),
             segments_count=counts.segments_count,
             config=collection.config,
-            payload_schema=collection.payload_schema,
+            payload_schema=payload_schema_of(counts.payload_schema),
             points_count=counts.points_count,
             indexed_vectors_count=counts.indexed_vectors_count,
             update_queue=qdrant.UpdateQueueInfo(length=0),

@@ -53,7 +53,7 @@ def _point(source: pb.PointStruct, space: VectorSpace) -> Point:
         raise InvalidArgument("Expected some vectors")
     vectors: Any = stored_vectors(source.vectors, space)
     point_id: Any = edge_id(source.id)
-    return Point(point_id, vectors, json_object(source.payload) if source.payload else None)
+    return Point(point_id, vectors, json_object(source.payload) or None)
 
 
 def update_vectors(request: Any, space: VectorSpace) -> UpdateOperation:

@@ -27,29 +27,38 @@ class ShardSizes:
 def shard_sizes(shard: Path) -> ShardSizes:
     """Measure a shard; a segment that is just being made or removed counts as empty."""
     unindexed = finished = 0
-    for segment in (shard / "segments").glob("*"):
-        for storage, growing in _dense_storages(segment):
+    for segment in _entries(f"{shard}/segments"):
+        for storage, growing in _dense_storages(segment.path):
             if growing:
-                unindexed += _allocated(storage / "vectors")
+                unindexed += _allocated(f"{storage}/vectors")
             else:
                 finished += _allocated(storage)
-    return ShardSizes(unindexed, finished, _allocated(shard / "wal"))
+    return ShardSizes(unindexed, finished, _allocated(f"{shard}/wal"))
 
 
-def _dense_storages(segment: Path) -> list[tuple[Path, bool]]:
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    # This runs whenever a collection's status is asked for: pathlib would cost more than the system calls.
     try:
-        vectors = json.loads((segment / "segment.json").read_bytes())["config"]["vector_data"]
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError:
+        return []
+
+
+def _dense_storages(segment: str) -> list[tuple[str, bool]]:
+    try:
+        with open(f"{segment}/segment.json", "rb") as file:
+            vectors = json.loads(file.read())["config"]["vector_data"]
         return [
-            (segment / ("vector_storage" + (f"-{name}" if name else "")), _GROWING_STORAGE in vector["storage_type"])
+            (f"{segment}/vector_storage" + (f"-{name}" if name else ""), _GROWING_STORAGE in vector["storage_type"])
             for name, vector in vectors.items()
         ]
     except (OSError, ValueError, KeyError, TypeError):
         return []
 
 
-def _allocated(folder: Path) -> int:
+def _allocated(folder: str) -> int:
     try:
-        with os.scandir(folder) as entries:
-            return sum(entry.stat(follow_symlinks=False).st_blocks for entry in entries) * _BLOCK_BYTES
+        return sum(entry.stat(follow_symlinks=False).st_blocks for entry in _entries(folder)) * _BLOCK_BYTES
     except OSError:
         return 0

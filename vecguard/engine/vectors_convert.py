@@ -4,8 +4,10 @@ Edge applies a batch point by point and panics on a ragged multivector, so every
 first: a batch is either applied whole or not at all. Texts are those of qdrant's `OperationError` and of the
 validators in `lib/api/src/grpc/validate.rs`.
 
-Speed: Python floats are the cost. A packed `repeated float` serialises by memcpy, and Edge reads an `array('f')`
-about three times as fast as it reads a list of floats.
+Speed: Python floats are the cost. A packed `repeated float` serialises and parses by memcpy, Edge reads an
+`array('f')` about three times as fast as it reads a list of floats, and `struct` packs the list that Edge returns at
+half the cost of appending it to a repeated field. The wire format of packed fields is that of
+https://protobuf.dev/programming-guides/encoding/#packed.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ from __future__ import annotations
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from struct import Struct
 from typing import Any
 
 import qdrant_edge
@@ -24,6 +28,7 @@ DEFAULT_VECTOR = ""
 SPARSE_MISMATCH = "Wrong input: Conversion between sparse and regular vectors failed"
 MULTI_MISMATCH = "Wrong input: Conversion between multi and regular vectors failed"
 INFERENCE = ("document", "image", "object")
+_FIELD_1 = 0x0A  # a tag: field number 1, length-delimited
 
 Floats = Sequence[float]
 EdgeVector = Any  # array('f'), list[array('f')] or qdrant_edge.SparseVector
@@ -81,27 +86,21 @@ def _check_dimension(expected: int, received: int) -> None:
         raise InvalidArgument(f"Wrong input: Vector dimension error: expected dim: {expected}, got {received}")
 
 
-def floats(message: pb.DenseVector | pb.Vector, count: int) -> array[float]:
+def floats(message: pb.DenseVector | pb.Vector) -> array[float]:
     """The packed floats of a message whose field 1 is `repeated float`, without a Python float per number.
 
     Args:
         message: `DenseVector`, or `Vector` with the deprecated `data`.
-        count: the length of that field.
     """
-    numbers = array("f")
-    if count:
-        # Wire format: tag (1 byte), length (varint), little-endian floats; further fields follow by number.
-        raw = memoryview(message.SerializeToString())
-        start = 1
-        while raw[start] & 0x80:
-            start += 1
-        numbers.frombytes(raw[start + 1 : start + 1 + 4 * count])
-    return numbers
-
-
-def dense_floats(dense: pb.DenseVector) -> array[float]:
-    """The numbers of a dense vector, float32."""
-    return floats(dense, len(dense.data))
+    raw = message.SerializeToString()
+    if not raw or raw[0] != _FIELD_1:  # fields are written by rising number, and an empty one is not
+        return array("f")
+    length, start, shift = raw[1] & 0x7F, 2, 7
+    while raw[start - 1] & 0x80:
+        length |= (raw[start] & 0x7F) << shift
+        start += 1
+        shift += 7
+    return array("f", raw[start : start + length])
 
 
 def multi_rows(multi: pb.MultiDenseVector) -> list[array[float]]:
@@ -110,7 +109,7 @@ def multi_rows(multi: pb.MultiDenseVector) -> list[array[float]]:
     Raises:
         InvalidArgument: no rows, an empty row, or rows of different lengths.
     """
-    rows = [dense_floats(row) for row in multi.vectors]
+    rows = [floats(row) for row in multi.vectors]
     if not rows:
         raise InvalidArgument("Validation error in body: [data: multi vector must not be empty]")
     width = len(rows[0])
@@ -146,7 +145,7 @@ def edge_vector(vector: pb.Vector) -> EdgeVector:
     """
     kind = vector.WhichOneof("vector")
     if kind == "dense":
-        return dense_floats(vector.dense)
+        return floats(vector.dense)
     if kind == "sparse":
         return sparse_vector(vector.sparse.values, vector.sparse.indices)
     if kind == "multi_dense":
@@ -163,7 +162,7 @@ def _deprecated_vector(vector: pb.Vector) -> EdgeVector:
                 "Validation error in body: [indices: `indices` and `vectors_count` cannot be both specified]"
             )
         return sparse_vector(vector.data, vector.indices.data)
-    numbers = floats(vector, len(vector.data))
+    numbers = floats(vector)
     if not vector.HasField("vectors_count"):
         return numbers
     count = vector.vectors_count
@@ -210,7 +209,7 @@ def query_vector(source: pb.VectorInput) -> EdgeVector | None:
     """
     kind = source.WhichOneof("variant")
     if kind == "dense":
-        return dense_floats(source.dense)
+        return floats(source.dense)
     if kind == "id":
         return None
     if kind == "sparse":
@@ -246,7 +245,24 @@ def _fill_vector(target: pb.VectorOutput, vector: Any) -> None:
         target.sparse.values.extend(vector.values)
     elif vector and isinstance(vector[0], list):
         for row in vector:
-            target.multi_dense.vectors.add().data.extend(row)
+            target.multi_dense.vectors.add().MergeFromString(_packed(row))
     else:
-        target.dense.SetInParent()
-        target.dense.data.extend(vector)
+        target.dense.MergeFromString(_packed(vector))
+
+
+def _packed(numbers: list[float]) -> bytes:
+    """The wire form of a message whose field 1 is `repeated float`."""
+    header, layout = _packing(len(numbers))
+    return header + layout.pack(*numbers)
+
+
+@lru_cache(maxsize=256)
+def _packing(count: int) -> tuple[bytes, Struct]:
+    """Tag and length of a packed field of `count` float32, and how its numbers are laid out (little-endian)."""
+    layout = Struct(f"<{count}f")
+    header, size = bytearray([_FIELD_1]), layout.size
+    while size > 0x7F:
+        header.append(size & 0x7F | 0x80)
+        size >>= 7
+    header.append(size)
+    return bytes(header), layout
