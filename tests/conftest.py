@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from serving import Proxy, Server, bare_engine, serving_proxy
+
+# `benchmarks` is a package beside `vecguard`, found from the repository's root.
+ROOT = str(Path(__file__).resolve().parents[1])
+if ROOT not in sys.path:
+    sys.path.append(ROOT)
 
 
 @pytest.fixture(scope="session")
