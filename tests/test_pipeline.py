@@ -1,7 +1,6 @@
 """A call is routed, understood whole, granted, served, confirmed and written down; what is not goes no further."""
 
 import asyncio
-import time
 
 import pytest
 from google.protobuf.internal.encoder import _VarintBytes
@@ -408,7 +407,5 @@ def test_a_new_policy_holds_from_the_next_call_on():
     house = House(counted())
     house.call()
     house.policy = Policy(version=1, collections=(CollectionPolicy(match="other"),))
-    started = time.monotonic()
     with pytest.raises(Denied):
         house.call()
-    assert time.monotonic() - started < 1.0

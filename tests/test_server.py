@@ -60,7 +60,7 @@ def test_bytes_go_to_the_pipeline_and_back(tmp_path):
     ((rpc, body, metadata, time_left),) = pipeline.calls
     assert (rpc, body, metadata["who"]) == (METHOD, b"\x00\xffabc", "ada")
     assert all(isinstance(value, str) for value in metadata.values())
-    assert 0 < time_left <= 30
+    assert 0 < time_left < 31  # gRPC rounds a deadline up
 
 
 def test_a_call_without_a_deadline_has_none(tmp_path):

@@ -15,7 +15,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from vecguard.errors import ConfigError
 
 DEFAULT_LISTEN: Final = "127.0.0.1:6334"
-DEFAULT_UPSTREAM: Final = "embedded:vecguard-data"
 DEFAULT_KEY: Final = "file:vecguard.key"
 UPSTREAM_API_KEY: Final = "VECGUARD_UPSTREAM_API_KEY"
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from vecguard.errors import InvalidArgument
 
@@ -28,11 +28,6 @@ NORM_SQUARED_SLACK: Final = 1e-6
 # Between these a sum of squares loses nothing to float32's range.
 _SMALLEST_SQUARE: Final = 1e-30
 _LARGEST_SQUARE: Final = 1e38
-
-
-def as_float32(vectors: ArrayLike) -> FloatArray:
-    """`vectors` as a float32 array, without a copy where it is one already."""
-    return np.asarray(vectors, dtype=np.float32)
 
 
 def normalize(vectors: FloatArray) -> FloatArray:
