@@ -27,6 +27,7 @@ from vecguard.seal.fields import FieldSealer
 from vecguard.seal.rows import RowsSealer
 from vecguard.seal.sparse import SparseSealer
 from vecguard.transform.chain import Chain, compile_chain
+from vecguard.transform.frame import Frame, exact_frame, scoring_frame
 from vecguard.transform.rotation import block_size
 from vecguard.transform.sparse import IndexPermutation
 
@@ -63,6 +64,10 @@ class DenseShield:
         self._chain = chain
         self._sealer = sealer
         self._rows = rows
+        sketch = rows.sketch_matrix() if record.kind == "multi" else sealer.sketch_matrix()
+        self._scoring = scoring_frame(chain, sketch)
+        # A sealed vector is not computed from the stored one, which is only checked: in whichever frame is cheaper.
+        self._opening = self._scoring if record.recover == "sealed" else exact_frame(chain, sketch)
         tolerance = _FLOAT16_TOLERANCE if record.half else _FLOAT32_TOLERANCE
         self._tolerance = tolerance * (1.0 + chain.noise_ratio)
         coarse = _FLOAT16_FLOOR * math.sqrt(self.stored_dims) * self.fixed_scale
@@ -88,6 +93,11 @@ class DenseShield:
     def recoverable(self) -> bool:
         """Whether exact vectors can be had back."""
         return self.record.recover != "none"
+
+    @property
+    def scores_rotated(self) -> bool:
+        """Whether records are opened for scoring in the coordinates of `query`; otherwise they are exact then, too."""
+        return self._chain.isometric and self.record.recover == "derived"
 
     @property
     def stored_dims(self) -> int:
@@ -176,29 +186,49 @@ class DenseShield:
             Unreadable: a record's vector fits none of its entries.
             InvalidArgument: the vector is protected so that nobody can recover it.
         """
+        return self._open(self._opening, ids, stored, entries)
+
+    def open_for_scoring(self, ids: Sequence[bytes], stored: Floats, entries: Sequence[Sequence[bytes]]) -> Floats:
+        """As `open`, but in the coordinates that are the cheapest to compare in (see `scores_rotated`).
+
+        Returns:
+            `(n, d')` float32, to be compared with each other, and with exact vectors, or what `query` makes of them.
+
+        Raises:
+            Unreadable, InvalidArgument: see `open`.
+        """
+        return self._open(self._scoring, ids, stored, entries).x
+
+    def _open(self, frame: Frame, ids: Sequence[bytes], stored: Floats, entries: Sequence[Sequence[bytes]]) -> Opened:
         self._require_recoverable()
-        x, scale, ok = self._open_round(ids, stored, [candidates[0] if candidates else None for candidates in entries])
+        first = [candidates[0] if candidates else None for candidates in entries]
+        x, scale, ok = self._open_round(frame, ids, stored, first)
         for i in np.flatnonzero(~ok).tolist():
-            x[i], scale[i] = self._open_any(ids[i], stored[i], entries[i][1:])
+            x[i], scale[i] = self._open_any(frame, ids[i], stored[i], entries[i][1:])
         return Opened(x, scale)
 
     def _open_round(
-        self, ids: Sequence[bytes], stored: Floats, entries: Sequence[bytes | None]
+        self, frame: Frame, ids: Sequence[bytes], stored: Floats, entries: Sequence[bytes | None]
     ) -> tuple[Floats, Floats, NDArray[np.bool_]]:
         box = self._sealer.open_many(ids, entries)
-        x = self._chain.inverse(stored * box.stored_scale[:, np.newaxis], box.noise_scale, box.nonces)
-        ok = box.ok & self._sealer.verify_sketch(x, box.sketches, self._tolerance, floor=self._floor)
-        return self._best(x, box.exact), box.stored_scale, ok
+        x = frame.reach(stored * box.stored_scale[:, np.newaxis], box.noise_scale, box.nonces)
+        ok = box.ok & self._sealer.verify_sketch(
+            x, box.sketches, self._tolerance, floor=self._floor, matrix=frame.sketch
+        )
+        if self.record.recover == "sealed":
+            exact = np.zeros((len(ids), self.record.dims), np.float32) if box.exact is None else box.exact
+            return exact, box.stored_scale, ok & box.has_exact
+        return self._as_kept(x), box.stored_scale, ok
 
-    def _best(self, inverted: Floats, exact: Floats | None) -> Floats:
-        """The sealed exact vectors where the policy keeps them, else those that the inversion gave."""
-        if self.record.recover == "sealed" and exact is not None:
-            return exact.copy()
-        return normalize(inverted) if self.distance == "cosine" else inverted
+    def _as_kept(self, x: Floats) -> Floats:
+        """Recovered vectors as the backend would have kept the exact ones; rounding has changed their lengths a bit."""
+        return normalize(x) if self.distance == "cosine" else x
 
-    def _open_any(self, point_id: bytes, stored: Floats, entries: Sequence[bytes]) -> tuple[Floats, np.float32]:
+    def _open_any(
+        self, frame: Frame, point_id: bytes, stored: Floats, entries: Sequence[bytes]
+    ) -> tuple[Floats, np.float32]:
         for entry in entries:
-            x, scale, ok = self._open_round([point_id], stored[np.newaxis], [entry])
+            x, scale, ok = self._open_round(frame, [point_id], stored[np.newaxis], [entry])
             if ok[0]:
                 return x[0], scale[0]
         raise Unreadable
@@ -209,6 +239,17 @@ class DenseShield:
         Raises:
             Unreadable: the rows fit none of the record's entries.
         """
+        return self._open_rows(self._opening, point_id, stored, entries)
+
+    def open_rows_for_scoring(self, point_id: bytes, stored: Floats, entries: Sequence[bytes]) -> Floats:
+        """`open_for_scoring` for one multivector `(rows, d')`.
+
+        Raises:
+            Unreadable: the rows fit none of the record's entries.
+        """
+        return self._open_rows(self._scoring, point_id, stored, entries).x
+
+    def _open_rows(self, frame: Frame, point_id: bytes, stored: Floats, entries: Sequence[bytes]) -> Opened:
         self._require_recoverable()
         for entry in entries:
             try:
@@ -217,9 +258,13 @@ class DenseShield:
                 continue
             if len(box.stored_scale) != len(stored):
                 continue
-            x = self._chain.inverse(stored * box.stored_scale[:, np.newaxis], box.noise_scale, box.nonces)
-            if self._rows.verify_sketch(x, box, self._tolerance, floor=self._floor):
-                return Opened(self._best(x, box.exact), box.stored_scale)
+            x = frame.reach(stored * box.stored_scale[:, np.newaxis], box.noise_scale, box.nonces)
+            if not self._rows.verify_sketch(x, box, self._tolerance, floor=self._floor, matrix=frame.sketch):
+                continue
+            if self.record.recover == "derived":
+                return Opened(self._as_kept(x), box.stored_scale)
+            if box.exact is not None:
+                return Opened(box.exact.copy(), box.stored_scale)
         raise Unreadable
 
     def _require_recoverable(self) -> None:

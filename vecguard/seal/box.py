@@ -151,15 +151,13 @@ class EntryBox:
             raise Unreadable
         return OpenedBox(context.epoch, context.exact, nonce, plaintext)
 
-    def sketch_matches(
-        self, x: Floats, sketches: Floats, tolerance: float, floor: float, epoch: int
-    ) -> npt.NDArray[np.bool_]:
-        """Rows of x (n, dims) whose sketch is within tolerance · max(‖x‖, floor) of `sketches` (n, 8) throughout."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            error = np.abs(x @ self._keys(epoch).sketch - sketches).max(axis=1)
-        # An infinite norm, of a huge forged vector, would let every error pass.
-        lengths = norms(x)
-        return np.asarray((error <= tolerance * np.maximum(lengths, np.float32(floor))) & np.isfinite(lengths))
+    def sketch_matrix(self, epoch: int) -> Floats:
+        """What a vector is multiplied with for its sketch: (dims, 8) float32, secret.
+
+        Raises:
+            Unreadable: the epoch is not live.
+        """
+        return self._keys(epoch).sketch
 
     def _make_context(self, encoded: bytes) -> _HeadContext:
         head = read_head(encoded, self._kind, EXACT)
@@ -183,6 +181,17 @@ class EntryBox:
             nonce_mac=mac,
             sketch=wide_normals(key.derive("sketch"), rows, SKETCH_DIMS).astype(np.float32),
         )
+
+
+def sketch_matches(
+    x: Floats, sketches: Floats, matrix: Floats, tolerance: float, floor: float
+) -> npt.NDArray[np.bool_]:
+    """Rows of x (n, d) for which x · matrix (d, 8) is within tolerance · max(‖x‖, floor) of `sketches` (n, 8)."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        error = np.abs(x @ matrix - sketches).max(axis=1)
+    # An infinite norm, of a huge forged vector, would let every error pass.
+    lengths = norms(x)
+    return np.asarray((error <= tolerance * np.maximum(lengths, np.float32(floor))) & np.isfinite(lengths))
 
 
 def _record_aad(aad: bytes, point_id: bytes, nonce: bytes) -> bytes:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from vecguard.errors import InvalidArgument, Unreadable
 from vecguard.keys.ring import KeyRing
-from vecguard.seal.box import PREFIX_COLUMNS, EntryBox, OpenedBox, record_bytes, slices
+from vecguard.seal.box import PREFIX_COLUMNS, EntryBox, OpenedBox, record_bytes, sketch_matches, slices
 from vecguard.seal.envelope import SealKind
 from vecguard.transform.keystream import NONCE_BYTES
 
@@ -153,6 +153,10 @@ class EntrySealer:
             exact=exact,
         )
 
+    def sketch_matrix(self) -> Floats:
+        """What a vector is multiplied with for its sketch in the current epoch: (dims, 8) float32, secret."""
+        return self._box.sketch_matrix(self._box.epoch)
+
     def verify_sketch(
         self,
         x: Floats,
@@ -161,6 +165,7 @@ class EntrySealer:
         epochs: npt.NDArray[np.int64] | None = None,
         *,
         floor: float = 0.0,
+        matrix: Floats | None = None,
     ) -> npt.NDArray[np.bool_]:
         """Whether recovered vectors are those that were sealed.
 
@@ -174,6 +179,8 @@ class EntrySealer:
             epochs: (n,) of the entries; the current epoch when left out.
             floor: norm below which the storage's smallest numbers, not its precision, bound the error: shorter vectors
                 are held to the tolerance of this norm.
+            matrix: `sketch_matrix()` mapped like x, (d, 8), where x are given in other coordinates (n, d) that keep dot
+                products; `epochs` does not count then.
 
         Returns:
             (n,) bool; False for NaN.
@@ -181,12 +188,13 @@ class EntrySealer:
         Raises:
             Unreadable: an epoch is not live.
         """
-        if epochs is None:
-            return self._box.sketch_matches(x, sketches, tolerance, floor, self._box.epoch)
+        if matrix is not None or epochs is None:
+            return sketch_matches(x, sketches, self.sketch_matrix() if matrix is None else matrix, tolerance, floor)
         matches = np.zeros(len(x), bool)
         for epoch in np.unique(epochs):
             rows = epochs == epoch
-            matches[rows] = self._box.sketch_matches(x[rows], sketches[rows], tolerance, floor, int(epoch))
+            of_epoch = self._box.sketch_matrix(int(epoch))
+            matches[rows] = sketch_matches(x[rows], sketches[rows], of_epoch, tolerance, floor)
         return matches
 
     def _open_box(self, point_id: bytes, entry: bytes) -> OpenedBox:

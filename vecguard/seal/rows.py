@@ -10,7 +10,7 @@ import numpy.typing as npt
 from vecguard.errors import InvalidArgument
 from vecguard.keys.key import Key
 from vecguard.keys.ring import KeyRing
-from vecguard.seal.box import PREFIX_COLUMNS, EntryBox, record_bytes
+from vecguard.seal.box import PREFIX_COLUMNS, EntryBox, record_bytes, sketch_matches
 from vecguard.seal.envelope import SealKind
 from vecguard.transform.keystream import NONCE_BYTES, encrypt_blocks
 
@@ -99,11 +99,18 @@ class RowsSealer:
             exact=rows[:, PREFIX_COLUMNS:] if box.exact else None,
         )
 
-    def verify_sketch(self, x: Floats, opened: OpenedRows, tolerance: float, *, floor: float = 0.0) -> bool:
+    def sketch_matrix(self) -> Floats:
+        """What a row is multiplied with for its sketch in the current epoch: (dims, 8) float32, secret."""
+        return self._box.sketch_matrix(self._box.epoch)
+
+    def verify_sketch(
+        self, x: Floats, opened: OpenedRows, tolerance: float, *, floor: float = 0.0, matrix: Floats | None = None
+    ) -> bool:
         """Whether x (k, dims), row by row, is what was sealed; see `EntrySealer.verify_sketch`."""
-        if x.shape != (len(opened.sketches), self.dims):
+        matrix = self._box.sketch_matrix(opened.epoch) if matrix is None else matrix
+        if x.shape != (len(opened.sketches), len(matrix)):
             return False
-        return bool(self._box.sketch_matches(x, opened.sketches, tolerance, floor, opened.epoch).all())
+        return bool(sketch_matches(x, opened.sketches, matrix, tolerance, floor).all())
 
     def _row_key(self, epoch: int) -> Key:
         return self._ring.subkey(epoch, "entry.rows", self._name)

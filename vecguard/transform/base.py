@@ -31,6 +31,8 @@ class VectorMap(Protocol):
     dims_in: int
     dims_out: int
     invertible: bool
+    isometric: bool
+    """Whether `apply` and `query` are one linear map that keeps every dot product, so lengths and distances too."""
 
     def apply(self, x: Floats) -> Floats:
         """Map stored vectors, (n, dims_in) to (n, dims_out)."""

@@ -33,6 +33,11 @@ class Chain:
         """Whether `inverse` gives the vector back."""
         return all(step.invertible for step in self._mappings)
 
+    @property
+    def isometric(self) -> bool:
+        """Whether `denoise` and `query` give vectors that score against each other as the clear ones do."""
+        return all(step.isometric for step in self._mappings)
+
     def forward(self, x: Floats, scale: npt.NDArray[np.float32], nonces: Nonces) -> Floats:
         """Protect stored vectors.
 
@@ -65,13 +70,24 @@ class Chain:
             FailedPrecondition: the chain is not invertible.
             InvalidArgument: shapes disagree.
         """
-        _check_rows(y, self.dims_out, scale, nonces)
         if not self.invertible:
             raise FailedPrecondition("the stored form of this vector cannot be turned back")
-        clear = y - self._scaled_noise(scale, nonces) if self.noise_ratio else np.array(y, np.float32)
+        clear = self.denoise(y, scale, nonces)
         for step in reversed(self._mappings):
             clear = step.invert(clear)
         return clear
+
+    def denoise(self, y: Floats, scale: npt.NDArray[np.float32], nonces: Nonces) -> Floats:
+        """Take off the noise of `forward` for the same scale and nonces, and nothing else.
+
+        Returns:
+            (n, dims_out) float32, a new array: the clear vectors, mapped.
+
+        Raises:
+            InvalidArgument: shapes disagree.
+        """
+        _check_rows(y, self.dims_out, scale, nonces)
+        return y - self._scaled_noise(scale, nonces) if self.noise_ratio else np.array(y, np.float32)
 
     def query(self, q: Floats) -> Floats:
         """Map queries, without noise: (n, dims_in) float32 to (n, dims_out) float32.

@@ -7,12 +7,13 @@ from shields import record_of, shield_of
 
 from vecguard.errors import InvalidArgument, NotFound
 from vecguard.front.qdrant import vectors as wire
+from vecguard.front.qdrant.candidates import Candidates
 from vecguard.front.qdrant.examples import Examples
-from vecguard.front.qdrant.reveal import Exact
-from vecguard.front.qdrant.scoring import VECTOR_KINDS, compile_scoring, similarity
+from vecguard.front.qdrant.scoring import VECTOR_KINDS, compile_scoring
 from vecguard.front.qdrant.stages import Stage, vector_inputs
 from vecguard.metric import max_sim, scores, similarities
 from vecguard.ranking import discover, feedback, recommend
+from vecguard.seal.ids import num_id
 
 RNG = np.random.default_rng(11)
 X = RNG.normal(size=(6, 16)).astype(np.float32)
@@ -37,13 +38,17 @@ def by_id(number):
     return q.VectorInput(id=q.PointId(num=number))
 
 
-def exact_of(vectors):
-    """Opened candidates, as `reveal.open_vectors` gives them."""
-    matrix = np.stack([v.data for v in vectors]) if isinstance(vectors[0], wire.Dense) else None
-    return Exact(np.arange(len(vectors)), vectors, matrix)
+def opened(shield, found=FOUND):
+    """Candidates with these exact vectors, protected and opened for scoring: rotated still, unlike the exact ones."""
+    guard = shield.dense("v")
+    if isinstance(found, list):
+        sealed = [guard.protect_rows(num_id(i), rows) for i, rows in enumerate(found)]
+        return Candidates([guard.open_rows_for_scoring(num_id(i), y, [e]) for i, (y, e) in enumerate(sealed)])
+    ids = [num_id(i) for i in range(len(found))]
+    stored, entries = guard.protect(ids, found)
+    return Candidates(guard.open_for_scoring(ids, stored, [[entry] for entry in entries]))
 
 
-CANDIDATES = exact_of([wire.Dense(row) for row in FOUND])
 SHIELDS = {distance: shield_of(record_of("v", 16, distance)) for distance in ("cosine", "dot", "euclid")}
 MULTI = shield_of(record_of("v", 16, kind="multi"))
 SPARSE = shield_of(record_of("v", kind="sparse"))
@@ -87,7 +92,7 @@ def test_nearest(distance):
     scoring = compiled(q.Query(nearest=dense(X[0])), SHIELDS[distance])
     np.testing.assert_array_equal(scoring.target.data, X[0])
     np.testing.assert_allclose(sent(scoring), [rotated(SHIELDS[distance], X[0])])
-    np.testing.assert_allclose(scoring.score(CANDIDATES), scores(X[0], FOUND, distance), rtol=1e-5)
+    np.testing.assert_allclose(scoring.score(opened(SHIELDS[distance])), scores(X[0], FOUND, distance), rtol=1e-5)
     assert scoring.distance == distance
 
 
@@ -98,7 +103,7 @@ def test_nearest_with_mmr_is_scored_as_nearest(distance):
     np.testing.assert_array_equal(scoring.target.data, X[0])
     np.testing.assert_allclose(sent(scoring), [rotated(SHIELDS[distance], X[0])])
     assert scoring.upstream.nearest_with_mmr.mmr == mmr.mmr
-    np.testing.assert_allclose(scoring.score(CANDIDATES), scores(X[0], FOUND, distance), rtol=1e-5)
+    np.testing.assert_allclose(scoring.score(opened(SHIELDS[distance])), scores(X[0], FOUND, distance), rtol=1e-5)
 
 
 @pytest.mark.parametrize("distance", SHIELDS)
@@ -109,7 +114,9 @@ def test_recommend_by_average_is_nearest_to_the_average(distance, strategy):
     np.testing.assert_allclose(scoring.target.data, average, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(sent(scoring), [rotated(SHIELDS[distance], average)], atol=1e-5)
     assert scoring.upstream.WhichOneof("variant") == "nearest"
-    np.testing.assert_allclose(scoring.score(CANDIDATES), scores(average, FOUND, distance), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        scoring.score(opened(SHIELDS[distance])), scores(average, FOUND, distance), rtol=1e-4, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("distance", SHIELDS)
@@ -117,13 +124,14 @@ def test_recommend_by_average_is_nearest_to_the_average(distance, strategy):
     ("strategy", "formula"), [(STRATEGY.BestScore, recommend.best_score), (STRATEGY.SumScores, recommend.sum_scores)]
 )
 def test_recommend_by_scores(distance, strategy, formula):
-    scoring = compiled(recommended(strategy), SHIELDS[distance])
+    shield = SHIELDS[distance]
+    scoring = compiled(recommended(strategy), shield)
     assert scoring.target is None
     assert scoring.distance == "dot"
     assert scoring.upstream.recommend.strategy == strategy
     np.testing.assert_allclose(sent(scoring), [rotated(SHIELDS[distance], X[i]) for i in range(3)])
     likes, dislikes = similarities(X[:2], FOUND, distance), similarities(X[2:3], FOUND, distance)
-    np.testing.assert_allclose(scoring.score(CANDIDATES), formula(likes, dislikes), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(scoring.score(opened(shield)), formula(likes, dislikes), rtol=1e-4, atol=1e-6)
 
 
 def test_recommend_by_scores_needs_examples_of_one_side_only():
@@ -131,7 +139,7 @@ def test_recommend_by_scores_needs_examples_of_one_side_only():
     for strategy in (STRATEGY.BestScore, STRATEGY.SumScores):
         for positive, negative in (((0,), ()), ((), (0,))):
             scoring = compiled(recommended(strategy, positive, negative), shield)
-            assert scoring.score(CANDIDATES).shape == (9,)
+            assert scoring.score(opened(shield)).shape == (9,)
     with pytest.raises(InvalidArgument, match="Positive vectors should not be empty"):
         compiled(recommended(None, (), (0,)), shield)
 
@@ -143,14 +151,14 @@ def test_discover_and_context(distance):
     better, worse = similarities(X[1:2], FOUND, distance), similarities(X[2:3], FOUND, distance)
     scoring = compiled(q.Query(discover=q.DiscoverInput(target=dense(X[0]), context=PAIRS)), shield)
     np.testing.assert_allclose(sent(scoring), [rotated(shield, X[i]) for i in range(3)])
-    np.testing.assert_allclose(scoring.score(CANDIDATES), discover.discover(target, better, worse), rtol=1e-4)
+    np.testing.assert_allclose(scoring.score(opened(shield)), discover.discover(target, better, worse), rtol=1e-4)
     scoring = compiled(q.Query(context=PAIRS), shield)
     np.testing.assert_allclose(sent(scoring), [rotated(shield, X[i]) for i in (1, 2)])
     expected = discover.context(better, worse)
-    np.testing.assert_allclose(scoring.score(CANDIDATES), expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(scoring.score(opened(shield)), expected, rtol=1e-4, atol=1e-6)
     alone = compiled(q.Query(discover=q.DiscoverInput(target=dense(X[0]))), shield)
     nobody = np.zeros((0, 9), np.float32)
-    np.testing.assert_allclose(alone.score(CANDIDATES), discover.discover(target, nobody, nobody), rtol=1e-4)
+    np.testing.assert_allclose(alone.score(opened(shield)), discover.discover(target, nobody, nobody), rtol=1e-4)
 
 
 @pytest.mark.parametrize("distance", SHIELDS)
@@ -167,7 +175,7 @@ def test_relevance_feedback(distance):
         b=0.5,
         c=0.25,
     )
-    np.testing.assert_allclose(scoring.score(CANDIDATES), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(scoring.score(opened(SHIELDS[distance])), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_clients_query_is_left_as_it_was():
@@ -246,7 +254,7 @@ def test_ids_of_vectors_that_nobody_recovers_are_sent_as_ids():
 
 def test_multivectors():
     documents = [RNG.normal(size=(rows, 16)).astype(np.float32) for rows in (1, 3, 2)]
-    candidates = exact_of([wire.Multi(rows) for rows in documents])
+    candidates = opened(MULTI, documents)
     scoring = compiled(q.Query(nearest=multi(X[:2])), MULTI)
     np.testing.assert_allclose(scoring.score(candidates), max_sim(X[:2], documents, "cosine"), rtol=1e-5)
     stored = wire.read_input(scoring.upstream.nearest).rows
@@ -269,12 +277,6 @@ def test_sparse_vectors_go_with_permuted_indices():
     positive = q.RecommendInput(positive=[sparse(i1=1.0, i2=1.0)], negative=[sparse(i2=1.0)])
     average = compiled(q.Query(recommend=positive), SPARSE)
     assert dict(zip(average.target.indices.tolist(), average.target.values.tolist(), strict=True)) == {1: 2.0, 2: 1.0}
-
-
-def test_similarity_is_the_inner_one():
-    np.testing.assert_allclose(
-        similarity(wire.Dense(X[0]), CANDIDATES, "euclid"), -np.square(scores(X[0], FOUND, "euclid")), rtol=1e-5
-    )
 
 
 def test_every_kind_of_query_that_compares_vectors_is_known():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -13,9 +14,10 @@ from vecguard.front.qdrant import reveal
 from vecguard.front.qdrant import vectors as wire
 from vecguard.front.qdrant.scope import RECORD
 from vecguard.front.qdrant.stages import Stage, id_message, key_of, vector_inputs
+from vecguard.metric import FloatArray
 from vecguard.pipeline import Session
 from vecguard.rerank import PointId
-from vecguard.shield import DenseShield, Shield, SparseShield
+from vecguard.shield import DenseShield, Shield, SparseShield, VectorShield
 
 Place: TypeAlias = tuple[str, str]
 Opened: TypeAlias = Mapping[Place, Mapping[PointId, wire.AnyVector | None]]
@@ -96,8 +98,39 @@ async def _fetch(
     return found
 
 
+class Example:
+    """One vector that a query compares with. Its stored form is made once, when it is first needed."""
+
+    def __init__(self, exact: wire.AnyVector, guard: VectorShield) -> None:
+        self.exact = exact
+        self._guard = guard
+
+    @cached_property
+    def _mapped(self) -> wire.AnyVector:
+        if isinstance(self.exact, wire.Sparse):
+            assert isinstance(self._guard, SparseShield)  # noqa: S101 - `Examples` saw to it
+            return wire.Sparse(self._guard.query(self.exact.indices), self.exact.values)
+        assert isinstance(self._guard, DenseShield)  # noqa: S101 - likewise
+        if isinstance(self.exact, wire.Multi):
+            return wire.Multi(self._guard.query(self.exact.rows))
+        return wire.Dense(self._guard.query(self.exact.data[np.newaxis])[0])
+
+    @property
+    def protected(self) -> q.VectorInput:
+        """The input that stands for it at rest."""
+        return wire.to_input(self._mapped)
+
+    @property
+    def framed(self) -> FloatArray:
+        """It in the coordinates of opened `Candidates`: `(d,)`, or for a multivector `(rows, d)` float32."""
+        # Sparse scores are exact upstream: there are no candidates to open.
+        assert isinstance(self._guard, DenseShield)  # noqa: S101
+        vector = self._mapped if self._guard.scores_rotated else self.exact
+        return vector.rows if isinstance(vector, wire.Multi) else vector.data  # type: ignore[union-attr]
+
+
 class Examples:
-    """Inputs of one stage's query, as exact vectors that fit the searched vector name."""
+    """Inputs of one stage's query, as vectors that fit the searched vector name."""
 
     def __init__(self, stage: Stage, shield: Shield, collection: str, opened: Opened) -> None:
         self.guard = shield.vector(stage.using)
@@ -124,8 +157,8 @@ class Examples:
             )
         return False
 
-    def exact(self, message: q.VectorInput) -> wire.AnyVector:
-        """One input as an exact vector of the searched kind and dimension.
+    def example(self, message: q.VectorInput) -> Example:
+        """One input as a vector of the searched kind and dimension.
 
         Raises:
             InvalidArgument: malformed, not finite, or of another kind or dimension.
@@ -133,21 +166,21 @@ class Examples:
         """
         given = wire.read_input(message)
         vector = self._of_point(key_of(given)) if isinstance(given, q.PointId) else given
-        return self._fitted(vector)
+        return Example(self._fitted(vector), self.guard)
 
-    def known(self, messages: Iterable[q.VectorInput]) -> list[wire.AnyVector]:
-        """The inputs as exact vectors, without points that lack this one (as Qdrant's recommend does).
+    def known(self, messages: Iterable[q.VectorInput]) -> list[Example]:
+        """The inputs as vectors, without points that lack this one (as Qdrant's recommend does).
 
         Raises:
-            InvalidArgument: see `exact`.
+            InvalidArgument: see `example`.
         """
-        vectors = []
+        examples = []
         for message in messages:
             try:
-                vectors.append(self.exact(message))
+                examples.append(self.example(message))
             except NotFound:
                 continue
-        return vectors
+        return examples
 
     def _of_point(self, key: PointId) -> wire.AnyVector:
         found = self._opened.get(self._place, {})
@@ -167,13 +200,3 @@ class Examples:
             raise InvalidArgument("Wrong input: Conversion between multi and regular vectors failed")
         self.guard.check_dims(vector.data if isinstance(vector, wire.Dense) else vector.rows)
         return vector
-
-    def protected(self, vector: wire.AnyVector) -> q.VectorInput:
-        """The input that stands for an exact vector at rest."""
-        if isinstance(vector, wire.Sparse):
-            assert isinstance(self.guard, SparseShield)  # noqa: S101 - `_fitted` saw to it
-            return wire.to_input(wire.Sparse(self.guard.query(vector.indices), vector.values))
-        assert isinstance(self.guard, DenseShield)  # noqa: S101 - `_fitted` saw to it
-        if isinstance(vector, wire.Multi):
-            return wire.to_input(wire.Multi(self.guard.query(vector.rows)))
-        return wire.to_input(wire.Dense(self.guard.query(vector.data[np.newaxis])[0]))

@@ -15,16 +15,17 @@ from typing import Final, TypeAlias
 import numpy as np
 from qdrant_client import grpc as q
 
-from vecguard.errors import InvalidArgument, Refused, Unreadable
-from vecguard.front.qdrant import filters, reveal
+from vecguard.errors import InvalidArgument, Refused
+from vecguard.front.qdrant import filters
 from vecguard.front.qdrant import vectors as wire
+from vecguard.front.qdrant.candidates import Candidates, open_candidates
 from vecguard.front.qdrant.examples import Examples, Opened
 from vecguard.front.qdrant.formulas import evaluate_formula
 from vecguard.front.qdrant.scope import stored_path, stored_selector, vectors_selector, wants_payload
 from vecguard.front.qdrant.scoring import VECTOR_KINDS, Scoring, compile_scoring
 from vecguard.front.qdrant.serve_reads import rewrite_order
 from vecguard.front.qdrant.stages import Stage, id_message, key_of
-from vecguard.metric import Distance, FloatArray, bigger_is_better, max_sim_similarities, reported, similarities
+from vecguard.metric import Distance, FloatArray, bigger_is_better
 from vecguard.pipeline import Session
 from vecguard.ranking.fusion import (
     DEFAULT_RRF_K,
@@ -161,7 +162,7 @@ class Executor:
         fetched = 0
         while (target := next_page(fetched, rule.first_page, rule.max_candidates, wanted)) > fetched:
             page = await self._page(stage, scoring.upstream, want, fetched, target - fetched)
-            batch.add(page, self._opened(page, stage.using))
+            batch.add(page, open_candidates(self.shield, page, stage.using))
             exhausted = len(page) < target - fetched
             fetched = target
             if exhausted or batch.settled(certificate, wanted, stage.threshold):
@@ -179,7 +180,7 @@ class Executor:
         size = max(wanted, min(max(rule.first_page, _UNCERTIFIED_FACTOR * wanted), rule.max_candidates))
         batch = _Batch(scoring, scoring.distance)
         page = await self._page(stage, scoring.upstream, want, 0, size)
-        batch.add(page, self._opened(page, stage.using))
+        batch.add(page, open_candidates(self.shield, page, stage.using))
         self.session.candidates += len(page)
         return batch.answer(stage)
 
@@ -196,9 +197,9 @@ class Executor:
         found = await self._certified(pool, plain, guard, everything)
         if not found:
             return []
-        exact = self._opened(found, stage.using)
+        alike = open_candidates(self.shield, found, stage.using).pairwise(guard.distance)
         relevance = _inner(np.array([point.score for point in found], np.float32), guard.distance)
-        picks = maximal_marginal_relevance(relevance, _pairwise(exact, guard.distance), diversity, wanted)
+        picks = maximal_marginal_relevance(relevance, alike, diversity, wanted)
         return [found[i] for i in picks[stage.offset :]]
 
     async def _page(self, stage: Stage, query: q.Query, want: Want, offset: int, limit: int) -> Points:
@@ -206,12 +207,6 @@ class Executor:
         ask = self._ask(stage, query, replace(want, vectors=names), record=True)
         ask.offset, ask.limit = offset, limit
         return list((await self.session.call(_QUERY, ask, q.QueryResponse)).result)
-
-    def _opened(self, points: Sequence[q.ScoredPoint], name: str) -> reveal.Exact:
-        exact = reveal.open_vectors(self.shield, points, name)
-        if len(exact.vectors) != len(points):
-            raise Unreadable
-        return exact
 
     async def _merge(self, stage: Stage, want: Want) -> Points:
         if stage.query is None:
@@ -274,7 +269,7 @@ class _Batch:
         self._worst: float | None = None
         self._largest_norm = 0.0
 
-    def add(self, page: Sequence[q.ScoredPoint], exact: reveal.Exact) -> None:
+    def add(self, page: Sequence[q.ScoredPoint], opened: Candidates) -> None:
         """Take a page in the database's order; a point seen before (pages of an index may overlap) counts once."""
         if not page or self._score is None:
             return
@@ -284,9 +279,9 @@ class _Batch:
         if not fresh:
             return
         if len(fresh) < len(keys):
-            exact = exact.take(fresh)
-        self._exact.extend(self._score(exact).tolist())
-        self._largest_norm = max(self._largest_norm, exact.largest_norm())
+            opened = opened.take(fresh)
+        self._exact.extend(self._score(opened).tolist())
+        self._largest_norm = max(self._largest_norm, opened.largest_norm())
         self._points.update((keys[i], page[i]) for i in fresh)
 
     def settled(self, certificate: Certificate, wanted: int, threshold: float | None) -> bool:
@@ -316,19 +311,6 @@ def _query_rows(target: wire.AnyVector) -> FloatArray:
 def _inner(score: FloatArray, distance: Distance) -> FloatArray:
     """Reported scores as inner similarities (`metric.reported` turned back)."""
     return score if bigger_is_better(distance) else -np.square(score)
-
-
-def _pairwise(exact: reveal.Exact, distance: Distance) -> FloatArray:
-    """Inner similarity of every exact vector as the query to every other, `(n, n)` float32."""
-    if exact.matrix is not None:
-        return similarities(exact.matrix, exact.matrix, distance)
-    documents = [v.rows for v in exact.vectors if isinstance(v, wire.Multi)]
-    return np.stack([max_sim_similarities(rows, documents, distance) for rows in documents])
-
-
-def pairwise_scores(exact: reveal.Exact, distance: Distance) -> FloatArray:
-    """Reported scores of every exact vector as the query against every other, `(n, n)` float32."""
-    return reported(_pairwise(exact, distance), distance)
 
 
 def _with_order_values(points: Points, sources: Sequence[Points]) -> Points:

@@ -28,7 +28,8 @@ def holders(point: StoredPoint) -> Iterator[tuple[str, q.VectorOutput]]:
         yield from point.vectors.vectors.vectors.items()
 
 
-def _holder(point: StoredPoint, name: str) -> q.VectorOutput | None:
+def holder(point: StoredPoint, name: str) -> q.VectorOutput | None:
+    """The vector called `name` that an answer carries for a point, if it does."""
     kind = point.vectors.WhichOneof("vectors_options")
     if kind == "vector":
         return point.vectors.vector if name == "" else None
@@ -41,23 +42,41 @@ def _holder(point: StoredPoint, name: str) -> q.VectorOutput | None:
 class Exact:
     """Exact vectors of `n` points under one name.
 
-    `positions` `(n,)` are their indices in the list of points asked about (a point may lack the vector); `matrix` is
-    all of `vectors` as `(n, d)` float32 where they are dense, None for multivectors and sparse vectors.
+    `positions` `(n,)` are their indices in the list of points asked about (a point may lack the vector).
     """
 
-    positions: NDArray[np.intp]
+    positions: Sequence[int]
     vectors: Sequence[wire.AnyVector]
-    matrix: NDArray[np.float32] | None = None
 
-    def take(self, kept: Sequence[int]) -> Exact:
-        """Only the vectors at these indices."""
-        matrix = None if self.matrix is None else self.matrix[list(kept)]
-        return Exact(self.positions[list(kept)], [self.vectors[i] for i in kept], matrix)
 
-    def largest_norm(self) -> float:
-        """The largest Euclidean norm of a dense vector or of a multivector's row; 0 without any."""
-        rows = [self.matrix] if self.matrix is not None else [v.rows for v in self.vectors if isinstance(v, wire.Multi)]
-        return max((float(np.linalg.norm(block, axis=1).max()) for block in rows if len(block)), default=0.0)
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Vectors called by one name as `n` stored points hold them, and what it takes to open them.
+
+    `positions` as in `Exact`; ids in canonical bytes; `entries` are those that each vector may fit.
+    """
+
+    positions: Sequence[int]
+    ids: Sequence[bytes]
+    messages: Sequence[q.VectorOutput]
+    entries: Sequence[list[bytes]]
+
+
+def read_held(shield: Shield, points: Sequence[StoredPoint], name: str) -> Held:
+    """What the points of an answer hold under `name`.
+
+    Raises:
+        Unreadable: a point's record is missing or malformed.
+        StaleEntry: a record belongs to another manifest.
+    """
+    present = [(i, point, message) for i, point in enumerate(points) if (message := holder(point, name)) is not None]
+    manifest = shield.manifest.short_id
+    return Held(
+        positions=[i for i, _, _ in present],
+        ids=[point_id_bytes(point.id) for _, point, _ in present],
+        messages=[message for _, _, message in present],
+        entries=[Record(point.payload, manifest).entries(name) for _, point, _ in present],
+    )
 
 
 def open_vectors(shield: Shield, points: Sequence[StoredPoint], name: str) -> Exact:
@@ -68,48 +87,51 @@ def open_vectors(shield: Shield, points: Sequence[StoredPoint], name: str) -> Ex
         StaleEntry: a record belongs to another manifest.
         InvalidArgument: they are protected so that nobody can recover them.
     """
-    present = [(i, message) for i, point in enumerate(points) if (message := _holder(point, name)) is not None]
-    positions = np.array([i for i, _ in present], dtype=np.intp)
-    if not present:
-        return Exact(positions, [])
-    manifest = shield.manifest.short_id
-    ids = [point_id_bytes(points[i].id) for i, _ in present]
-    records = [Record(points[i].payload, manifest).entries(name) for i, _ in present]
-    stored = [wire.read(message) for _, message in present]
+    held = read_held(shield, points, name)
+    if not held.messages:
+        return Exact(held.positions, [])
     guard = shield.vector(name)
     if isinstance(guard, SparseShield):
-        return Exact(positions, _open_sparse(guard, ids, stored, records))
+        return Exact(held.positions, _open_sparse(guard, held))
     if guard.record.kind == "multi":
-        return Exact(positions, _open_multi(guard, ids, stored, records))
-    x = guard.open(ids, np.stack([_dense(vector, guard) for vector in stored]), records).x
-    return Exact(positions, [wire.Dense(row) for row in x], x)
+        rows = zip(held.ids, stored_rows(held, guard), held.entries, strict=True)
+        return Exact(held.positions, [wire.Multi(guard.open_rows(*record).x) for record in rows])
+    x = guard.open(held.ids, stored_matrix(held, guard), held.entries).x
+    return Exact(held.positions, [wire.Dense(row) for row in x])
 
 
-def _dense(vector: wire.AnyVector, guard: DenseShield) -> NDArray[np.float32]:
-    if not isinstance(vector, wire.Dense) or vector.data.shape != (guard.stored_dims,):
+def stored_matrix(held: Held, guard: DenseShield) -> NDArray[np.float32]:
+    """Stored dense vectors, `(n, d')` float32.
+
+    Raises:
+        Unreadable: one is of another kind or dimension.
+    """
+    matrix = wire.dense_matrix(held.messages, guard.stored_dims)
+    if matrix is None:
         raise Unreadable
-    return vector.data
+    return matrix
 
 
-def _open_sparse(
-    guard: SparseShield, ids: list[bytes], stored: list[wire.AnyVector], records: list[list[bytes]]
-) -> list[wire.AnyVector]:
+def stored_rows(held: Held, guard: DenseShield) -> list[NDArray[np.float32]]:
+    """Stored multivectors, `(rows, d')` float32 each.
+
+    Raises:
+        Unreadable: one is of another kind or dimension.
+    """
+    stored = [wire.read(message) for message in held.messages]
+    rows = [vector.rows for vector in stored if isinstance(vector, wire.Multi)]
+    if len(rows) != len(stored) or any(matrix.shape[1] != guard.stored_dims for matrix in rows):
+        raise Unreadable
+    return rows
+
+
+def _open_sparse(guard: SparseShield, held: Held) -> list[wire.AnyVector]:
     opened: list[wire.AnyVector] = []
-    for point_id, vector, entries in zip(ids, stored, records, strict=True):
+    for point_id, message, entries in zip(held.ids, held.messages, held.entries, strict=True):
+        vector = wire.read(message)
         if not isinstance(vector, wire.Sparse):
             raise Unreadable
         opened.append(wire.Sparse(*guard.open(point_id, vector.indices, vector.values, entries)))
-    return opened
-
-
-def _open_multi(
-    guard: DenseShield, ids: list[bytes], stored: list[wire.AnyVector], records: list[list[bytes]]
-) -> list[wire.AnyVector]:
-    opened: list[wire.AnyVector] = []
-    for point_id, vector, entries in zip(ids, stored, records, strict=True):
-        if not isinstance(vector, wire.Multi) or vector.rows.shape[1] != guard.stored_dims:
-            raise Unreadable
-        opened.append(wire.Multi(guard.open_rows(point_id, vector.rows, entries).x))
     return opened
 
 
@@ -126,7 +148,7 @@ def points(
     for name in names:
         exact = opened[name] if opened is not None and name in opened else open_vectors(shield, found, name)
         for position, vector in zip(exact.positions, exact.vectors, strict=True):
-            message = _holder(found[position], name)
+            message = holder(found[position], name)
             if message is None:
                 raise Unreadable
             wire.write(message, vector)

@@ -6,7 +6,7 @@ Formulas are those of `vecguard.ranking`; here they are only chosen by the query
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -14,14 +14,14 @@ from qdrant_client import grpc as q
 
 from vecguard.errors import InvalidArgument
 from vecguard.front.qdrant import vectors as wire
-from vecguard.front.qdrant.examples import Examples
-from vecguard.front.qdrant.reveal import Exact
+from vecguard.front.qdrant.candidates import Candidates
+from vecguard.front.qdrant.examples import Example, Examples
 from vecguard.front.qdrant.stages import vector_inputs
-from vecguard.metric import Distance, FloatArray, max_sim_similarities, reported, similarities
+from vecguard.metric import Distance, FloatArray, reported
 from vecguard.ranking import discover, feedback, recommend
 from vecguard.ranking.sparse import SparseVector
 
-Score: TypeAlias = Callable[[Exact], FloatArray]
+Score: TypeAlias = Callable[[Candidates], FloatArray]
 
 VECTOR_KINDS: Final = frozenset(
     {"nearest", "nearest_with_mmr", "recommend", "discover", "context", "relevance_feedback"}
@@ -43,21 +43,10 @@ class Scoring:
     distance: Distance
 
 
-def similarity(example: wire.AnyVector, candidates: Exact, distance: Distance) -> FloatArray:
-    """Qdrant's inner similarity (bigger is better) of an example to each candidate, `(n,)` float32."""
-    if isinstance(example, wire.Multi):
-        documents = [c.rows for c in candidates.vectors if isinstance(c, wire.Multi)]
-        return max_sim_similarities(example.rows, documents, distance)
-    # Sparse scores are exact upstream and never come here.
-    assert isinstance(example, wire.Dense)  # noqa: S101
-    assert candidates.matrix is not None  # noqa: S101
-    return similarities(example.data, candidates.matrix, distance)
-
-
-def _each(examples: Sequence[wire.AnyVector], candidates: Exact, distance: Distance) -> FloatArray:
+def _each(examples: Sequence[Example], found: Candidates, distance: Distance) -> FloatArray:
     if not examples:
-        return np.zeros((0, len(candidates.vectors)), np.float32)
-    return np.stack([similarity(example, candidates, distance) for example in examples])
+        return np.zeros((0, len(found)), np.float32)
+    return np.stack([found.similarity(example.framed, distance) for example in examples])
 
 
 def compile_scoring(query: q.Query, examples: Examples) -> Scoring:
@@ -72,7 +61,7 @@ def compile_scoring(query: q.Query, examples: Examples) -> Scoring:
     kind = query.WhichOneof("variant")
     distance = examples.guard.record.distance
     if kind == "nearest":
-        return _nearest(examples.exact(query.nearest), examples, distance)
+        return _nearest(examples.example(query.nearest), distance)
     if kind == "nearest_with_mmr":
         return _with_mmr(query, examples, distance)
     if kind == "recommend":
@@ -87,7 +76,7 @@ def _by_id(query: q.Query, examples: Examples) -> Scoring:
     protected.CopyFrom(query)
     for message in vector_inputs(protected):
         if not examples.needs_id(message):
-            message.CopyFrom(examples.protected(examples.exact(message)))
+            message.CopyFrom(examples.example(message).protected)
     return Scoring(protected, None, None, examples.guard.record.distance)
 
 
@@ -95,20 +84,27 @@ def _protected(query: q.Query, examples: Examples) -> q.Query:
     protected = q.Query()
     protected.CopyFrom(query)
     for message in vector_inputs(protected):
-        message.CopyFrom(examples.protected(examples.exact(message)))
+        message.CopyFrom(examples.example(message).protected)
     return protected
 
 
-def _nearest(target: wire.AnyVector, examples: Examples, distance: Distance) -> Scoring:
-    query = q.Query(nearest=examples.protected(target))
-    return Scoring(query, target, lambda found: reported(similarity(target, found, distance), distance), distance)
+def _nearest(target: Example, distance: Distance) -> Scoring:
+    return Scoring(
+        q.Query(nearest=target.protected),
+        target.exact,
+        lambda found: reported(found.similarity(target.framed, distance), distance),
+        distance,
+    )
 
 
 def _with_mmr(query: q.Query, examples: Examples, distance: Distance) -> Scoring:
     if not query.nearest_with_mmr.HasField("nearest"):
         raise InvalidArgument("NearestInputWithMmr nearest is missing")
-    plain = _nearest(examples.exact(query.nearest_with_mmr.nearest), examples, distance)
-    return Scoring(_protected(query, examples), plain.target, plain.score, distance)
+    plain = _nearest(examples.example(query.nearest_with_mmr.nearest), distance)
+    protected = q.Query()
+    protected.CopyFrom(query)
+    protected.nearest_with_mmr.nearest.CopyFrom(plain.upstream.nearest)
+    return replace(plain, upstream=protected)
 
 
 def _recommend(query: q.Query, examples: Examples, distance: Distance) -> Scoring:
@@ -116,12 +112,13 @@ def _recommend(query: q.Query, examples: Examples, distance: Distance) -> Scorin
     negative = examples.known(query.recommend.negative)
     strategy = query.recommend.strategy
     if strategy not in (q.RecommendStrategy.BestScore, q.RecommendStrategy.SumScores):
-        return _nearest(_average(positive, negative), examples, distance)
+        average = _average([e.exact for e in positive], [e.exact for e in negative])
+        return _nearest(Example(average, examples.guard), distance)
     combine = recommend.best_score if strategy == q.RecommendStrategy.BestScore else recommend.sum_scores
     protected = q.Query()
     protected.recommend.strategy = strategy
-    protected.recommend.positive.extend(examples.protected(vector) for vector in positive)
-    protected.recommend.negative.extend(examples.protected(vector) for vector in negative)
+    protected.recommend.positive.extend(example.protected for example in positive)
+    protected.recommend.negative.extend(example.protected for example in negative)
     return Scoring(
         protected,
         None,
@@ -156,19 +153,19 @@ def _other_score(query: q.Query, examples: Examples, distance: Distance) -> Scor
     if kind == "discover":
         if not query.discover.HasField("target"):
             raise InvalidArgument("DiscoverInput target is missing")
-        target = examples.exact(query.discover.target)
+        target = examples.example(query.discover.target)
         better, worse = _pairs(query.discover.context, examples)
         return lambda found: discover.discover(
-            similarity(target, found, distance), _each(better, found, distance), _each(worse, found, distance)
+            found.similarity(target.framed, distance), _each(better, found, distance), _each(worse, found, distance)
         )
     if kind == "relevance_feedback":
         return _feedback(query.relevance_feedback, examples, distance)
     raise InvalidArgument(f"Wrong input: query variant {kind} is not known here")
 
 
-def _pairs(context: q.ContextInput, examples: Examples) -> tuple[list[wire.AnyVector], list[wire.AnyVector]]:
-    better = [examples.exact(pair.positive) for pair in context.pairs]
-    worse = [examples.exact(pair.negative) for pair in context.pairs]
+def _pairs(context: q.ContextInput, examples: Examples) -> tuple[list[Example], list[Example]]:
+    better = [examples.example(pair.positive) for pair in context.pairs]
+    worse = [examples.example(pair.negative) for pair in context.pairs]
     return better, worse
 
 
@@ -176,9 +173,9 @@ def _feedback(source: q.RelevanceFeedbackInput, examples: Examples, distance: Di
     if source.strategy.WhichOneof("variant") != "naive":
         raise InvalidArgument("FeedbackStrategy variant is missing")
     naive = source.strategy.naive
-    target = examples.exact(source.target)
-    shown = [examples.exact(item.example) for item in source.feedback]
+    target = examples.example(source.target)
+    shown = [examples.example(item.example) for item in source.feedback]
     given = np.array([item.score for item in source.feedback], np.float32)
     return lambda found: feedback.naive_feedback(
-        similarity(target, found, distance), _each(shown, found, distance), given, a=naive.a, b=naive.b, c=naive.c
+        found.similarity(target.framed, distance), _each(shown, found, distance), given, a=naive.a, b=naive.b, c=naive.c
     )

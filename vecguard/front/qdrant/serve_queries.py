@@ -11,13 +11,15 @@ from qdrant_client import grpc as q
 
 from vecguard.errors import InvalidArgument, NotFound, UpstreamFailure
 from vecguard.front.qdrant import filters, reveal
+from vecguard.front.qdrant.candidates import open_candidates
 from vecguard.front.qdrant.examples import open_examples
-from vecguard.front.qdrant.execute import Executor, Points, Want, pairwise_scores
+from vecguard.front.qdrant.execute import Executor, Points, Want
 from vecguard.front.qdrant.grouping import Grouped, Grouper, Grouping
 from vecguard.front.qdrant.legacy import Old, OldGroups, as_groups, as_query
 from vecguard.front.qdrant.scope import RECORD, wanted_vectors
 from vecguard.front.qdrant.serve_reads import check_limit, get
 from vecguard.front.qdrant.stages import DEFAULT_GROUP_SIZE, Stage, build, id_message, key_of
+from vecguard.metric import reported
 from vecguard.pipeline import Session
 from vecguard.ranking.groups import GroupId
 from vecguard.ranking.matrix import Neighbours, nearest_in_sample
@@ -279,12 +281,12 @@ async def _matrix(ask: q.SearchMatrixPoints, session: Session) -> Neighbours | N
         raise InvalidArgument(f"Validation error in body: [sample: value {sample} invalid, must be 2 or larger]")
     if limit < 1:
         raise InvalidArgument("Validation error in body: [limit: value 0 invalid, must be 1 or larger]")
-    points = await _sampled(ask, using, sample, session)
-    exact = reveal.open_vectors(shield, points, using)
-    keys = [key_of(points[i].id) for i in exact.positions]
-    if not keys:
+    sampled = await _sampled(ask, using, sample, session)
+    points = [point for point in sampled if reveal.holder(point, using) is not None]
+    if not points:
         return nearest_in_sample([], np.zeros((0, 0), np.float32), limit, guard.distance)
-    return nearest_in_sample(keys, pairwise_scores(exact, guard.distance), limit, guard.distance)
+    alike = reported(open_candidates(shield, points, using).pairwise(guard.distance), guard.distance)
+    return nearest_in_sample([key_of(point.id) for point in points], alike, limit, guard.distance)
 
 
 async def _sampled(ask: q.SearchMatrixPoints, using: str, sample: int, session: Session) -> Points:

@@ -8,7 +8,9 @@ repeated fields: https://protobuf.dev/programming-guides/encoding/#packed).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -132,6 +134,30 @@ def read(message: VectorHolder) -> AnyVector:
     else:
         raise InvalidArgument(INFERENCE.format(kind=kind))
     return vector
+
+
+@lru_cache(maxsize=64)
+def _dense_heads(dims: int) -> tuple[bytes, ...]:
+    """What comes before the floats in the wire bytes of an answer's vector of `dims`: in `dense`, or deprecated."""
+    zeros = [0.0] * dims
+    forms = q.VectorOutput(dense=q.DenseVector(data=zeros)), q.VectorOutput(data=zeros)
+    return tuple(form.SerializeToString()[: -4 * dims] for form in forms)
+
+
+def dense_matrix(messages: Sequence[q.VectorOutput], dims: int) -> Floats | None:
+    """Dense vectors of an answer, `(n, dims)` float32; None where one is of another kind or dimension.
+
+    Their wire bytes end in little-endian floats, which together make the matrix: a third of the cost of reading each.
+    """
+    encoded = [message.SerializeToString() for message in messages]
+    head = next((head for head in _dense_heads(dims) if encoded and encoded[0].startswith(head)), b"")
+    size = len(head) + 4 * dims
+    if head and all(len(one) == size and one.startswith(head) for one in encoded):
+        table = np.frombuffer(b"".join(encoded), np.uint8).reshape(len(encoded), size)
+        return np.ascontiguousarray(table[:, len(head) :]).view("<f4")
+    vectors = [read(message) for message in messages]
+    rows = [vector.data for vector in vectors if isinstance(vector, Dense) and vector.data.shape == (dims,)]
+    return np.stack(rows) if len(rows) == len(vectors) > 0 else None
 
 
 def read_input(message: q.VectorInput) -> AnyVector | q.PointId:
