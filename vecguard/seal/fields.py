@@ -31,7 +31,8 @@ Cipher = TypeVar("Cipher")
 
 def bound_to(point_id: bytes | None) -> bytes:
     """The part of a sealed field's AAD that binds it to a point; empty, which no id gives, where none is known."""
-    return b"" if point_id is None else length_prefixed(point_id)
+    # `length_prefixed` of one part.
+    return b"" if point_id is None else len(point_id).to_bytes(4, "big") + point_id
 
 
 def fresh_nonces() -> Iterator[bytes]:

@@ -28,7 +28,19 @@ def encode_leaf(value: Leaf) -> bytes:
     Raises:
         InvalidArgument: an integer beyond 64 bits, text with lone surrogates, or another type.
     """
-    content = _content(value)
+    if isinstance(value, str):
+        body = _utf8(value)
+        content = _HEAD.pack(_STRING, len(body)) + body
+    elif isinstance(value, bool):  # before int, which it is a subclass of
+        content = _BOOL_LEAF.pack(_BOOL, 1, value)
+    elif isinstance(value, int):
+        if not -(2**63) <= value < 2**63:
+            raise InvalidArgument("an integer in a payload has 64 bits")
+        content = _INT64_LEAF.pack(_INT64, 8, value)
+    elif isinstance(value, float):
+        content = _DOUBLE_LEAF.pack(_DOUBLE, 8, value)
+    else:
+        raise InvalidArgument("only booleans, integers, doubles and strings can be sealed")
     return content.ljust(padded_length(len(content)), b"\x00")
 
 
@@ -67,21 +79,6 @@ def _padme(length: int) -> int:
 _SHORT_PADDED: Final = tuple(_MIN_PADDED if n <= _MIN_PADDED else _padme(n) for n in range(1024))
 
 
-def _content(value: Leaf) -> bytes:
-    if isinstance(value, str):
-        body = _utf8(value)
-        return _HEAD.pack(_STRING, len(body)) + body
-    if isinstance(value, bool):  # before int, which it is a subclass of
-        return _BOOL_LEAF.pack(_BOOL, 1, value)
-    if isinstance(value, int):
-        if not -(2**63) <= value < 2**63:
-            raise InvalidArgument("an integer in a payload has 64 bits")
-        return _INT64_LEAF.pack(_INT64, 8, value)
-    if isinstance(value, float):
-        return _DOUBLE_LEAF.pack(_DOUBLE, 8, value)
-    raise InvalidArgument("only booleans, integers, doubles and strings can be sealed")
-
-
 def _utf8(text: str) -> bytes:
     try:
         return text.encode()
@@ -91,7 +88,10 @@ def _utf8(text: str) -> bytes:
 
 def _untagged(tag: int, body: bytes) -> Leaf:
     if tag == _STRING:
-        return _text(body)
+        try:
+            return body.decode()
+        except UnicodeDecodeError:
+            raise Unreadable from None
     if tag == _INT64 and len(body) == 8:
         return int.from_bytes(body, "big", signed=True)
     if tag == _DOUBLE and len(body) == 8:
@@ -99,10 +99,3 @@ def _untagged(tag: int, body: bytes) -> Leaf:
     if tag == _BOOL and body in (b"\x00", b"\x01"):
         return body == b"\x01"
     raise Unreadable
-
-
-def _text(body: bytes) -> str:
-    try:
-        return body.decode()
-    except UnicodeDecodeError:
-        raise Unreadable from None

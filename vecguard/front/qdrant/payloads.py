@@ -8,7 +8,7 @@ what is put there.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
 from qdrant_client import grpc as q
 
@@ -65,12 +65,15 @@ def _taken(payload: Values) -> dict[str, q.Value]:
     return values
 
 
-class _Protection(NamedTuple):
-    """What protecting one point's leaves takes."""
+class _Protection:
+    """Protecting the leaves of one point."""
 
-    at: Callable[[Keys], Field]
-    bound: bytes
-    nonces: Iterator[bytes]
+    __slots__ = ("at", "bound", "nonces")
+
+    def __init__(self, at: Callable[[Keys], Field], point_id: bytes | None, nonces: Iterator[bytes]) -> None:
+        self.at = at
+        self.bound = bound_to(point_id)
+        self.nonces = nonces
 
     def fill(self, stored: Values, client: Mapping[str, q.Value], keys: Keys, level: int) -> None:
         """Put the protected form of each value of `client` into `stored`; `keys` name the place of both."""
@@ -103,8 +106,7 @@ def protect_map(payload: Values, keys: Keys, fields: Fields, point_id: bytes | N
     Raises:
         InvalidArgument: nested too deeply, or a leaf cannot be encoded.
     """
-    protection = _Protection(fields.at, bound_to(point_id), fresh_nonces())
-    protection.fill(payload, _taken(payload), keys, level)
+    _Protection(fields.at, point_id, fresh_nonces()).fill(payload, _taken(payload), keys, level)
 
 
 def levels_of(path: str) -> int:
@@ -112,11 +114,14 @@ def levels_of(path: str) -> int:
     return _MAP_LEVELS * len(parse(path)) + _LIST_LEVELS * path.count("[")
 
 
-class _Revealing(NamedTuple):
-    """What revealing one point's leaves takes."""
+class _Revealing:
+    """Opening the leaves of one point."""
 
-    at: Callable[[Keys], Field]
-    bound: bytes
+    __slots__ = ("at", "bound")
+
+    def __init__(self, at: Callable[[Keys], Field], point_id: bytes) -> None:
+        self.at = at
+        self.bound = bound_to(point_id)
 
     def fill(self, client: Values, stored: Mapping[str, q.Value], keys: Keys) -> None:
         """Put the opened form of each value of `stored` into `client`; `keys` name the place of both."""
@@ -145,7 +150,7 @@ def reveal_map(payload: Values, keys: Keys, fields: Fields, point_id: bytes) -> 
     Raises:
         Unreadable: a leaf does not authenticate.
     """
-    _Revealing(fields.at, bound_to(point_id)).fill(payload, _taken(payload), keys)
+    _Revealing(fields.at, point_id).fill(payload, _taken(payload), keys)
 
 
 def wrap(payload: Values, fields: Fields, point_id: bytes | None, nonces: Iterator[bytes] | None = None) -> None:
@@ -159,7 +164,7 @@ def wrap(payload: Values, fields: Fields, point_id: bytes | None, nonces: Iterat
     client = _taken(payload)
     kept = payload[PAYLOAD].struct_value
     kept.SetInParent()
-    _Protection(fields.at, bound_to(point_id), nonces or fresh_nonces()).fill(kept.fields, client, (), 0)
+    _Protection(fields.at, point_id, nonces or fresh_nonces()).fill(kept.fields, client, (), 0)
 
 
 def unwrap(payload: Values, fields: Fields, point_id: bytes) -> None:
@@ -168,12 +173,13 @@ def unwrap(payload: Values, fields: Fields, point_id: bytes) -> None:
     Raises:
         Unreadable: a leaf does not authenticate, or `_p` is not a map.
     """
-    kept = _taken(payload).get(PAYLOAD)
+    kept = payload.get(PAYLOAD)
+    payload.clear()  # `kept` outlives it, as in `_taken`
     if kept is None:
         return
-    if kept.WhichOneof("kind") != "struct_value":
+    if not kept.HasField("struct_value"):
         raise Unreadable
-    _Revealing(fields.at, bound_to(point_id)).fill(payload, kept.struct_value.fields, ())
+    _Revealing(fields.at, point_id).fill(payload, kept.struct_value.fields, ())
 
 
 def python_value(value: q.Value) -> object:

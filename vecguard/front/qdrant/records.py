@@ -36,7 +36,7 @@ def attach(payload: MutableMapping[str, q.Value], manifest: str, entries: Mappin
     final = fields["v"].struct_value
     final.SetInParent()
     for name, entry in entries.items():
-        final.fields[name].CopyFrom(encode(entry))
+        final.fields[name].string_value = base64url.encode(entry)
 
 
 def pending_key(name: str, entry: bytes) -> str:

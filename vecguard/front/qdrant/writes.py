@@ -19,6 +19,7 @@ from vecguard.front.qdrant import filters, records
 from vecguard.front.qdrant import vectors as wire
 from vecguard.front.qdrant.payloads import levels_of, point_id_bytes, protect_map, wrap
 from vecguard.front.qdrant.scope import PAYLOAD, stored_path
+from vecguard.seal.fields import fresh_nonces
 from vecguard.shield import DenseShield, Shield, SparseShield
 
 Operation: TypeAlias = q.PointsUpdateOperation
@@ -112,11 +113,11 @@ def protect_points(shield: Shield, points: Sequence[q.PointStruct]) -> None:
     _check_batch(len(points), shield)
     ids = [_id_of(point) for point in points]
     entries = protect_vectors(shield, ids, [point.vectors for point in points])
-    manifest = shield.manifest.short_id
+    manifest, fields, nonces = shield.manifest.short_id, shield.fields, fresh_nonces()
     for point, point_id, sealed in zip(points, ids, entries, strict=True):
         payload = point.payload
         if payload:
-            wrap(payload, shield.fields, point_id)
+            wrap(payload, fields, point_id, nonces)
         records.attach(payload, manifest, sealed)
 
 
