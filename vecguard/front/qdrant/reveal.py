@@ -152,17 +152,20 @@ def points(
             if message is None:
                 raise Unreadable
             wire.write(message, vector)
+    fields = shield.fields
     for point in found:
         _keep_vectors(point, names)
-        if point.payload:
-            unwrap(point.payload, shield.fields, point_id_bytes(point.id))
+        payload = point.payload
+        if payload:
+            unwrap(payload, fields, point_id_bytes(point.id))
 
 
 def _keep_vectors(point: StoredPoint, names: Sequence[str]) -> None:
+    if not names:
+        point.ClearField("vectors")
+        return
     for name in [held for held, _ in holders(point) if held not in names]:
         if name == "":
             point.ClearField("vectors")
             return
         del point.vectors.vectors.vectors[name]
-    if not names:
-        point.ClearField("vectors")

@@ -57,6 +57,25 @@ def _floats(values: object) -> Floats:
     return np.array(values, dtype=np.float32)
 
 
+def _dense(message: q.DenseVector) -> Dense:
+    """Its floats straight from its wire bytes, which takes a third of the time of reading them one by one."""
+    encoded = message.SerializeToString()
+    head = _packed_head(len(encoded))
+    if head and encoded.startswith(head):
+        return Dense(np.frombuffer(encoded, "<f4", offset=len(head)))
+    return Dense(_floats(message.data))
+
+
+@lru_cache(maxsize=256)
+def _packed_head(size: int) -> bytes:
+    """What comes before the floats in `size` wire bytes of nothing but packed floats in field 1; empty if none can."""
+    for length in range(2, min(size, 7)):
+        head = _packed_tag(size - length)
+        if len(head) == length and (size - length) % 4 == 0:
+            return head
+    return b""
+
+
 def _stack(rows: list[Floats]) -> Floats:
     if len({row.shape[0] for row in rows}) > 1:
         odd = next(row.shape[0] for row in rows if row.shape[0] != rows[0].shape[0])
@@ -124,7 +143,7 @@ def read(message: VectorHolder) -> AnyVector:
     """
     kind = message.WhichOneof("vector")
     if kind == "dense":
-        vector: AnyVector = Dense(_floats(message.dense.data))
+        vector: AnyVector = _dense(message.dense)
     elif kind is None:
         vector = _deprecated(message)
     elif kind == "sparse":
@@ -171,7 +190,7 @@ def read_input(message: q.VectorInput) -> AnyVector | q.PointId:
         point_id: q.PointId = message.id
         return point_id
     if kind == "dense":
-        vector: AnyVector = Dense(_floats(message.dense.data))
+        vector: AnyVector = _dense(message.dense)
     elif kind == "sparse":
         vector = _sparse(message.sparse.indices, message.sparse.values)
     elif kind == "multi_dense":
@@ -184,16 +203,21 @@ def read_input(message: q.VectorInput) -> AnyVector | q.PointId:
     return vector
 
 
-def packed_floats(data: Floats) -> bytes:
-    """Wire bytes of a packed `repeated float` in field 1 (tag 0x0A, length varint, little-endian float32)."""
-    body = data.astype("<f4", copy=False).tobytes()
-    size = len(body)
+@lru_cache(maxsize=256)
+def _packed_tag(size: int) -> bytes:
+    """Tag 0x0A (field 1, length-delimited) and `size` as a varint."""
     header = bytearray(b"\x0a")
     while size > 0x7F:
         header.append(size & 0x7F | 0x80)
         size >>= 7
     header.append(size)
-    return bytes(header) + body
+    return bytes(header)
+
+
+def packed_floats(data: Floats) -> bytes:
+    """Wire bytes of a packed `repeated float` in field 1 (tag 0x0A, length varint, little-endian float32)."""
+    body = data.astype("<f4", copy=False).tobytes()
+    return _packed_tag(len(body)) + body
 
 
 def _dense_message(data: Floats) -> q.DenseVector:
@@ -204,8 +228,7 @@ def _dense_message(data: Floats) -> q.DenseVector:
 
 def _fill_oneof(message: VectorHolder | q.VectorInput, vector: AnyVector) -> None:
     if isinstance(vector, Dense):
-        message.dense.ClearField("data")
-        message.dense.MergeFromString(packed_floats(vector.data))
+        message.dense.ParseFromString(packed_floats(vector.data))
     elif isinstance(vector, Multi):
         message.multi_dense.ClearField("vectors")
         message.multi_dense.vectors.extend(_dense_message(row) for row in vector.rows)

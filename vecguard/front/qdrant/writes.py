@@ -25,6 +25,8 @@ from vecguard.shield import DenseShield, Shield, SparseShield
 Operation: TypeAlias = q.PointsUpdateOperation
 SetPayloadLike: TypeAlias = Operation.SetPayload | Operation.OverwritePayload
 Entries: TypeAlias = dict[str, bytes]
+# Position of the point, its message, and the vector read from that.
+_DenseBatch: TypeAlias = list[tuple[int, q.Vector, wire.Floats]]
 
 _NO_SELECTOR = "PointSelector is missing"
 _MIXED = "Wrong input: Conversion between sparse and regular vectors failed"
@@ -45,7 +47,7 @@ def protect_vectors(shield: Shield, ids: Sequence[bytes], holders: Sequence[q.Ve
         InvalidArgument: an unknown vector name, a wrong dimension or kind, a component that is not finite.
     """
     entries: list[Entries] = [{} for _ in ids]
-    dense: dict[str, list[tuple[int, q.Vector, wire.Floats]]] = {}
+    dense: dict[str, _DenseBatch] = {}
     for i, vectors in enumerate(holders):
         for name, message in _named(vectors):
             guard, vector = shield.vector(name), wire.read(message)
@@ -55,14 +57,21 @@ def protect_vectors(shield: Shield, ids: Sequence[bytes], holders: Sequence[q.Ve
             else:
                 _protect_one(guard, ids[i], name, message, vector, entries[i])
     for name, batch in dense.items():
-        matrix = np.stack([x for _, _, x in batch])
-        wire.check_finite(wire.Multi(matrix))
-        stored, sealed = shield.dense(name).protect([ids[i] for i, _, _ in batch], matrix)
-        for (i, message, _), y, entry in zip(batch, stored, sealed, strict=True):
-            wire.write(message, wire.Dense(y))
-            if entry is not None:
-                entries[i][name] = entry
+        _protect_dense(shield.dense(name), name, ids, batch, entries)
     return entries
+
+
+def _protect_dense(
+    guard: DenseShield, name: str, ids: Sequence[bytes], batch: _DenseBatch, entries: list[Entries]
+) -> None:
+    """Protect the vectors of one name in place, all together."""
+    matrix = np.concatenate([x for _, _, x in batch]).reshape(len(batch), -1)
+    wire.check_finite(wire.Multi(matrix))
+    stored, sealed = guard.protect([ids[i] for i, _, _ in batch], matrix)
+    for (i, message, _), y, entry in zip(batch, stored, sealed, strict=True):
+        wire.write(message, wire.Dense(y))
+        if entry is not None:
+            entries[i][name] = entry
 
 
 def _protect_one(
