@@ -104,6 +104,13 @@ def test_tokens_are_those_that_are_stored_for_every_live_key():
     assert both.tokens(("word",), "w") != tokens
 
 
+def test_remembered_fields_are_bounded():
+    fields = fields_of()
+    for number in range(2100):
+        fields.protect((f"key {number}",), "v", POINT)
+    assert fields.at.cache_info().currsize <= 2048
+
+
 KEY = st.text("ab.~/\"'[]\\ \0é", max_size=4)
 
 

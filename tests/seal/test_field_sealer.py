@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from vecguard.errors import InvalidArgument, Unreadable
 from vecguard.keys.key import Key
 from vecguard.keys.ring import KeyRing
 from vecguard.seal.envelope import from_text, to_text
-from vecguard.seal.fields import FieldSealer
+from vecguard.seal.fields import FieldSealer, bound_to, fresh_nonces
 from vecguard.seal.ids import num_id, uuid_id
 
 POINT, OTHER_POINT = num_id(7), num_id(8)
@@ -182,6 +183,31 @@ def test_cached_ciphers_are_bounded(sealer: FieldSealer) -> None:
     for number in range(2100):
         sealer.token(f"/path {number}", 1)
     assert sealer._searching.cache_info().currsize <= 2048
+
+
+def test_kept_fields_and_their_ciphers_are_bounded(sealer: FieldSealer) -> None:
+    for number in range(2100):
+        sealer.sealed(f"/path {number}")
+    assert sealer._sealing.cache_info().currsize <= 2048
+    field = sealer.sealed("/a")
+    field.protect("x", b"", fresh_nonces())
+    for head in (b"", bytes(7), bytes.fromhex("01010000000009"), bytes.fromhex("01010200000003")):
+        with pytest.raises(Unreadable):
+            field.reveal(to_text(head + bytes(60)), b"")
+    assert len(field._ciphers) == 1
+
+
+def test_nonces_are_never_given_out_twice() -> None:
+    streams = [fresh_nonces() for _ in range(3)]
+    nonces = [nonce for stream in streams for nonce in islice(stream, 1000)]
+    assert {len(nonce) for nonce in nonces} == {12}
+    assert len(set(nonces)) == 3000
+
+
+def test_values_of_one_write_have_nonces_of_their_own(sealer: FieldSealer) -> None:
+    nonces, bound, field = fresh_nonces(), bound_to(POINT), sealer.sealed("/a")
+    sealed = [from_text(field.protect("x", bound, nonces)) for _ in range(100)]
+    assert len({data[7:19] for data in sealed}) == 100
 
 
 def test_threads_share_a_sealer(sealer: FieldSealer) -> None:

@@ -177,6 +177,21 @@ def test_a_value_without_kind_stays_one(fields):
     assert python_value(point.payload["secret"]) is None
 
 
+def test_what_a_value_holds_besides_its_kind_goes_nowhere(fields):
+    unknown = b"\x7a\x06unseen"  # field 15, which `Value` has not
+    for kind in (b"", q.Value(string_value="v").SerializeToString(), value_of({"k": "v"}).SerializeToString()):
+        point = q.PointStruct()
+        point.payload["open"].MergeFromString(kind + unknown)
+        point.payload["secret"].MergeFromString(kind + unknown)
+        assert b"unseen" in point.SerializeToString()
+        wrap(point.payload, fields, POINT)
+        assert b"unseen" not in point.SerializeToString()
+        point.payload["_p"].struct_value.fields["open"].MergeFromString(unknown)
+        unwrap(point.payload, fields, POINT)
+        assert b"unseen" not in point.SerializeToString()
+        assert set(point.payload) == {"open", "secret"}
+
+
 def test_the_place_of_a_partial_payload_decides_its_modes(fields):
     payload = point_of({"open": "o", "x": "w"}).payload
     protect_map(payload, ("deep",), fields, POINT)

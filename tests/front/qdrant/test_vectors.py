@@ -53,6 +53,20 @@ def test_each_form_is_read(holder, form):
     assert parts(wire.read(holder(**fields))) == parts(expected)
 
 
+@pytest.mark.parametrize("size", [0, 1, 2, 31, 32, 33, 4095, 4096, 4097])
+@pytest.mark.parametrize(
+    "other", [b"", b"\x7a\x01x", b"\x0d\x00\x00\x80\x3f"], ids=["", "unknown field", "unpacked float"]
+)
+def test_dense_vectors_of_every_length_are_read(size, other):
+    data = np.arange(size, dtype=np.float32)
+    message = q.DenseVector(data=data)
+    message.MergeFromString(other)
+    expected = np.array(list(message.data), np.float32)
+    for vector in (wire.read(q.Vector(dense=message)), wire.read_input(q.VectorInput(dense=message))):
+        assert vector.data.dtype == np.float32
+        np.testing.assert_array_equal(vector.data, expected)
+
+
 @pytest.mark.parametrize("holder", [q.Vector, q.VectorOutput])
 @pytest.mark.parametrize("form", FORMS)
 def test_what_is_written_back_is_in_the_same_form_and_nowhere_else(holder, form):

@@ -13,6 +13,7 @@ from vecguard.front.qdrant.records import Record
 from vecguard.front.qdrant.writes import Operation, protect_operation, protect_points, protect_vectors
 from vecguard.metric import normalize
 from vecguard.policy.model import Limits
+from vecguard.seal.envelope import from_text
 from vecguard.seal.ids import num_id
 
 X = np.random.default_rng(3).normal(size=(5, 16)).astype(np.float32)
@@ -104,6 +105,13 @@ def test_points_are_protected_and_open_again(shield):
     words = wire.read(found["words"])
     assert (words.indices.tolist(), words.values.tolist()) == ([2, 5], [2.0, 1.0])
     assert not read[2].payload
+
+
+def test_no_two_values_of_a_batch_share_a_nonce(shield):
+    points = [q.PointStruct(id=q.PointId(num=i), payload={"secret": text("s"), "t": text("s")}) for i in range(50)]
+    protect_points(shield, points)
+    sealed = [value.string_value for p in points for value in p.payload["_p"].struct_value.fields.values()]
+    assert len({from_text(one)[7:19] for one in sealed}) == 100
 
 
 def test_a_batch_keeps_its_points_apart(shield):
