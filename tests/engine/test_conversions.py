@@ -48,6 +48,43 @@ def test_packed_floats_ignore_what_follows_them() -> None:
     assert floats(vector).tolist() == [1.0, 2.0]
 
 
+@given(FLOATS)
+def test_vectors_are_written_bit_by_bit(numbers: list[float]) -> None:
+    expected = array("f", numbers)
+    dense, multi = pb.VectorsOutput(), pb.VectorsOutput()
+    fill_vectors(dense, list(expected))
+    assert dense.vector.WhichOneof("vector") == "dense"
+    assert array("f", dense.vector.dense.data).tobytes() == expected.tobytes()
+    fill_vectors(multi, {"m": [list(expected), [1.0]]})
+    rows = multi.vectors.vectors["m"].multi_dense.vectors
+    assert [array("f", row.data).tobytes() for row in rows] == [expected.tobytes(), array("f", [1.0]).tobytes()]
+
+
+def test_long_vectors_are_read_and_written() -> None:
+    numbers = [float(n) for n in range(65536)]  # its length takes three bytes on the wire
+    target = pb.VectorsOutput()
+    fill_vectors(target, numbers)
+    assert list(target.vector.dense.data) == numbers
+    assert floats(pb.DenseVector(data=numbers)).tolist() == numbers
+
+
+def test_an_object_without_fields_stays_one() -> None:
+    message = pb.Struct()
+    fill_payload(message.fields, {"o": {}, "l": [{}, []]})
+    returned = pb.Struct.FromString(message.SerializeToString()).fields
+    assert returned["o"].WhichOneof("kind") == "struct_value"
+    assert json_object(returned) == {"o": {}, "l": [{}, []]}
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_numbers_that_json_lacks_are_refused_at_any_depth(number: float) -> None:
+    value = pb.Value(double_value=number)
+    nested = pb.Value(list_value=pb.ListValue(values=[pb.Value(struct_value=pb.Struct(fields={"n": value}))]))
+    for fields in ({"n": value}, {"l": nested}):
+        with pytest.raises(InvalidArgument, match="cannot convert to json number"):
+            json_object(pb.Struct(fields=fields).fields)
+
+
 @given(st.dictionaries(st.text(), JSON, max_size=4))
 def test_payloads_survive_both_ways(payload: dict[str, Any]) -> None:
     message = pb.Struct()

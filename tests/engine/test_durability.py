@@ -85,7 +85,13 @@ def _upsert(name: str, ids: list[int], vectors: np.ndarray, revision: int) -> pb
 def _stored(points: pb.PointsStub, name: str) -> dict[int, int]:
     request = pb.ScrollPoints(collection_name=name, limit=_IDS + 1)
     request.with_payload.enable = True
-    answer = points.Scroll(request, wait_for_ready=True, timeout=60)
+    try:
+        answer = points.Scroll(request, wait_for_ready=True, timeout=60)
+    except grpc.RpcError as lost:
+        # The writer may have stopped without noticing the last kill: then this call meets the dead connection.
+        if lost.code() is not grpc.StatusCode.UNAVAILABLE:
+            raise
+        answer = points.Scroll(request, wait_for_ready=True, timeout=60)
     return {point.id.num: point.payload["revision"].integer_value for point in answer.result}
 
 

@@ -28,7 +28,7 @@ from vecguard.engine.durable_files import copy_tree, remove_tree, sync_tree, wri
 from vecguard.engine.edge_errors import EngineFailure, as_engine_error
 from vecguard.engine.journal import Journal
 from vecguard.engine.payload_schema import payload_schema_of
-from vecguard.engine.shard_files import ShardSizes, shard_sizes
+from vecguard.engine.shard_files import VectorSizes, log_size, vector_sizes
 from vecguard.engine.uninterrupted import uninterrupted
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Collection:
         self.folder = folder
         self._record = record
         self._shard = shard
-        self._live_folder = self.shard_folder
+        self._live_folder = str(self.shard_folder)
         self._next_operation = next_operation
         self._writes = asyncio.Lock()
         self.builds = asyncio.Lock()
@@ -142,9 +142,13 @@ class Collection:
         """Whether an index is being built on a copy of the shard."""
         return self._journal is not None
 
-    def sizes(self) -> ShardSizes:
-        """Bytes that wait for an index, that have one, and of the write-ahead log."""
-        return shard_sizes(self._live_folder)
+    def vector_sizes(self) -> VectorSizes:
+        """Bytes of vectors that wait for an index, and that have one."""
+        return vector_sizes(self._live_folder)
+
+    def log_size(self) -> int:
+        """Bytes of the write-ahead log."""
+        return log_size(self._live_folder)
 
     @property
     def shard_folder(self) -> Path:
@@ -278,7 +282,7 @@ class Collection:
 
     async def _switch(self, folder: Path, shard: EdgeShard) -> None:
         await asyncio.to_thread(write_atomically, self.folder / CURRENT, folder.name.encode())
-        self._shard, self._live_folder = shard, folder
+        self._shard, self._live_folder = shard, str(folder)
         self.stop_journal()
 
     async def _change_vectors(self, config: qdrant.CollectionConfig, operation: UpdateOperation) -> int:

@@ -90,7 +90,7 @@ class Maintenance:
         if collection.unsynced and now - self._last_sync >= self._sync_interval():
             self._last_sync = now
             await collection.sync()
-        if not collection.closed and collection.sizes().log > _LOG_BYTES:
+        if not collection.closed and collection.log_size() > _LOG_BYTES:
             await collection.shorten_log()
         return not collection.closed and (collection.unsynced or self.index_wanted() or self._retry_at > 0)
 
@@ -119,7 +119,7 @@ class Maintenance:
         self._retry_at = 0.0
         self._points_at_build = before.points_count
         # Without a build, what lies there cannot be indexed (HNSW is off, say); more of it may be reason to look again.
-        self._left_unindexed = 0 if built else collection.sizes().unindexed
+        self._left_unindexed = 0 if built else collection.vector_sizes().unindexed
 
     def index_wanted(self) -> bool:
         """Whether enough has changed since the last build for the next one to pay."""
@@ -134,7 +134,7 @@ class Maintenance:
         threshold = self._collection.config.optimizer_config.indexing_threshold * 1024
         if threshold == 0 or not self._collection.vectors:
             return False
-        sizes = self._collection.sizes()
+        sizes = self._collection.vector_sizes()
         self._left_unindexed = min(self._left_unindexed, sizes.unindexed)
         return sizes.unindexed - self._left_unindexed > max(threshold, sizes.finished * _GROWTH)
 

@@ -9,23 +9,22 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 _GROWING_STORAGE = "Chunked"
 _BLOCK_BYTES = 512  # the unit of st_blocks, stat(2)
+_READ_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class ShardSizes:
-    """Bytes on disk, holes not counted: dense vectors in segments that take writes, in finished ones, and the log."""
+class VectorSizes:
+    """Bytes of dense vectors on disk, holes not counted: in segments that take writes, and in finished ones."""
 
     unindexed: int
     finished: int
-    log: int
 
 
-def shard_sizes(shard: Path) -> ShardSizes:
-    """Measure a shard; a segment that is just being made or removed counts as empty."""
+def vector_sizes(shard: str) -> VectorSizes:
+    """Measure a shard's vectors; a segment that is just being made or removed counts as empty."""
     unindexed = finished = 0
     for segment in _entries(f"{shard}/segments"):
         for storage, growing in _dense_storages(segment.path):
@@ -33,11 +32,16 @@ def shard_sizes(shard: Path) -> ShardSizes:
                 unindexed += _allocated(f"{storage}/vectors")
             else:
                 finished += _allocated(storage)
-    return ShardSizes(unindexed, finished, _allocated(f"{shard}/wal"))
+    return VectorSizes(unindexed, finished)
 
 
+def log_size(shard: str) -> int:
+    """Bytes of a shard's write-ahead log on disk, holes not counted."""
+    return _allocated(f"{shard}/wal")
+
+
+# All this runs whenever a collection's status is asked for, where pathlib and file objects cost more than the kernel.
 def _entries(folder: str) -> list[os.DirEntry[str]]:
-    # This runs whenever a collection's status is asked for: pathlib would cost more than the system calls.
     try:
         with os.scandir(folder) as entries:
             return list(entries)
@@ -47,14 +51,26 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
 
 def _dense_storages(segment: str) -> list[tuple[str, bool]]:
     try:
-        with open(f"{segment}/segment.json", "rb") as file:
-            vectors = json.loads(file.read())["config"]["vector_data"]
+        vectors = json.loads(_content(f"{segment}/segment.json"))["config"]["vector_data"]
         return [
             (f"{segment}/vector_storage" + (f"-{name}" if name else ""), _GROWING_STORAGE in vector["storage_type"])
             for name, vector in vectors.items()
         ]
     except (OSError, ValueError, KeyError, TypeError):
         return []
+
+
+def _content(path: str) -> bytes:
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        content = b""
+        while part := os.read(file, _READ_BYTES):
+            content += part
+            if len(part) < _READ_BYTES:
+                break
+        return content
+    finally:
+        os.close(file)
 
 
 def _allocated(folder: str) -> int:
