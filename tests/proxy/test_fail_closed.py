@@ -224,6 +224,7 @@ collections:
             texts = ("transforms of vector `d`", "2.0", "recover of vector `m`", "payload is", "searchable")
             other.refused(lambda: other.client.points.Scroll(read), "FAILED_PRECONDITION", "does not fit", *texts)
 
+    @pytest.mark.slow
     def test_protect_none_does_not_open_a_protected_collection(
         self, engine: Server, place: Guarded, collection: str, tmp_path: Path
     ) -> None:
@@ -269,6 +270,7 @@ class TestKey:
         with serving_proxy(tmp_path):
             pass
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("damage", ["wide", "cut", "text"])
     def test_a_key_file_that_cannot_be_trusted_ends_the_start(self, tmp_path: Path, damage: str) -> None:
         key = tmp_path / "vecguard.key"

@@ -291,6 +291,7 @@ class TestLimits:
             "6 results asked for: the policy allows 5",
         )
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("what", ["facet", "groups"])
     def test_results_of_one_call_on_a_searchable_field(
         self, engine: Server, place: Guarded, tmp_path: Path, what: str
@@ -400,6 +401,7 @@ class TestAdministration:
             setup = admin.client.collections.UpdateCollectionClusterSetup
             admin.refused(lambda: setup(replicate), "INVALID_ARGUMENT", "replicate_points with a filter is refused")
 
+    @pytest.mark.slow
     def test_reading_does_not_imply_writing(self, engine: Server, place: Guarded, inputs: str, tmp_path: Path) -> None:
         assert place.proxy.policy is not None
         assert place.proxy.key_file is not None
