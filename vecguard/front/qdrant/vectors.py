@@ -105,14 +105,20 @@ def _sparse(indices: object, values: object) -> Sparse:
 
 
 def check_finite(vector: AnyVector) -> None:
-    """Refuse NaN and infinities: they cannot be rotated, and no score with them means anything.
+    """Refuse NaN, infinities, and vectors whose squared length is infinite: no score with them means anything.
 
     Raises:
-        InvalidArgument: a component is not finite.
+        InvalidArgument: a component is not finite, or the squared length of a vector is not in float32.
     """
     data = vector.data if isinstance(vector, Dense) else vector.rows if isinstance(vector, Multi) else vector.values
-    if not np.isfinite(data).all():
-        raise InvalidArgument("Wrong input: vector has components that are NaN or infinite")
+    rows = np.atleast_2d(data)
+    with np.errstate(over="ignore", invalid="ignore"):
+        squared = np.einsum("nd,nd->n", rows, rows)
+    if np.isfinite(squared).all():
+        return
+    if np.isfinite(data).all():
+        raise InvalidArgument("Wrong input: the vector is too long: its squared length is infinite in float32")
+    raise InvalidArgument("Wrong input: vector has components that are NaN or infinite")
 
 
 def _deprecated(message: VectorHolder) -> AnyVector:
