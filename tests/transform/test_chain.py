@@ -107,7 +107,7 @@ def test_disagreeing_shapes_are_refused() -> None:
     chain = compile_chain([ROTATION, GAUSSIAN], 96, subkey)
     bad = [(x, scale, nonces[:1]), (x, scale[:1], nonces), (x[:, :48], scale, nonces), (x[0], scale, nonces)]
     for arguments in [*bad, (x, scale, nonces[:, :8])]:
-        for direction in (chain.forward, chain.inverse):
+        for direction in (chain.forward, chain.inverse, chain.denoise):
             with pytest.raises(InvalidArgument):
                 direction(*arguments)
     for query in (x[:, :48], x[0]):
@@ -118,7 +118,7 @@ def test_disagreeing_shapes_are_refused() -> None:
 class FirstHalf:
     """Keeps the first half of the coordinates: a mapping that loses information."""
 
-    dims_in, dims_out, invertible = 8, 4, False
+    dims_in, dims_out, invertible, isometric = 8, 4, False, False
 
     def apply(self, x: np.ndarray) -> np.ndarray:
         return x[:, :4].copy()
@@ -132,7 +132,7 @@ class FirstHalf:
 def test_a_chain_that_loses_information_says_so_and_does_not_invert() -> None:
     x, scale, nonces = records(3, 8)
     chain = Chain([FirstHalf()], GaussianNoise(MASTER, 4, 1.0), 8)
-    assert (chain.dims_out, chain.invertible) == (4, False)
+    assert (chain.dims_out, chain.invertible, chain.isometric) == (4, False, False)
     assert chain.forward(x, scale, nonces).shape == (3, 4)
     with pytest.raises(FailedPrecondition):
         chain.inverse(x[:, :4], scale, nonces)

@@ -32,6 +32,7 @@ _FLOAT_BYTES: Final = 4
 _BODY: Final = HEAD_BYTES + NONCE_BYTES
 _SIV_KEY_BYTES: Final = 64
 _CACHED_EPOCHS: Final = 16
+_NONCE_LENGTH: Final = NONCE_BYTES.to_bytes(4, "big")
 
 Floats = npt.NDArray[np.float32]
 
@@ -43,8 +44,7 @@ class _EpochKeys:
     sketch: Floats
 
 
-@dataclass(frozen=True, slots=True)
-class _HeadContext:
+class _HeadContext(NamedTuple):
     epoch: int
     exact: bool
     row_bytes: int
@@ -141,15 +141,15 @@ class EntryBox:
         Raises:
             Unreadable: anything but an entry sealed for this collection, vector name and point.
         """
-        context = self._context(entry[:HEAD_BYTES])
+        epoch, exact, row_bytes, siv, aad = self._context(entry[:HEAD_BYTES])
         nonce = entry[HEAD_BYTES:_BODY]
         try:
-            plaintext = context.siv.decrypt(entry[_BODY:], [_record_aad(context.aad, point_id, nonce)])
+            plaintext = siv.decrypt(entry[_BODY:], [_record_aad(aad, point_id, nonce)])
         except (InvalidTag, ValueError):
             raise Unreadable from None
-        if not plaintext or len(plaintext) % context.row_bytes:
+        if not plaintext or len(plaintext) % row_bytes:
             raise Unreadable
-        return OpenedBox(context.epoch, context.exact, nonce, plaintext)
+        return OpenedBox(epoch, exact, nonce, plaintext)
 
     def sketch_matrix(self, epoch: int) -> Floats:
         """What a vector is multiplied with for its sketch: (dims, 8) float32, secret.
@@ -196,7 +196,7 @@ def sketch_matches(
 
 def _record_aad(aad: bytes, point_id: bytes, nonce: bytes) -> bytes:
     # Two more length-prefixed parts, written out because this runs for every candidate of a search.
-    return b"".join((aad, len(point_id).to_bytes(4, "big"), point_id, len(nonce).to_bytes(4, "big"), nonce))
+    return b"".join((aad, len(point_id).to_bytes(4, "big"), point_id, _NONCE_LENGTH, nonce))
 
 
 def record_bytes(x: Floats) -> memoryview:

@@ -76,23 +76,27 @@ class Record:
         StaleEntry: the record belongs to another manifest than `manifest`.
         Unreadable: there is none, or it is malformed.
         """
-        if RECORD not in payload:
+        # `get`, for one look-up each: this runs for every candidate of a search.
+        record = payload.get(RECORD)
+        if record is None:
             raise Unreadable
-        self._fields = payload[RECORD].struct_value.fields
-        if "m" not in self._fields:
+        self._fields = record.struct_value.fields
+        written_under = self._fields.get("m")
+        if written_under is None:
             raise Unreadable
-        if self._fields["m"].string_value != manifest:
+        if written_under.string_value != manifest:
             raise StaleEntry
 
     def entries(self, name: str) -> list[bytes]:
         """Entries that the vector `name` may fit, the likeliest first."""
         found: list[bytes] = []
-        if "v" in self._fields:
-            final = self._fields["v"].struct_value.fields
-            if name in final:
-                found.append(base64url.decode(final[name].string_value))
-        if "n" in self._fields:
-            pending = self._fields["n"].struct_value.fields
+        final = self._fields.get("v")
+        entry = None if final is None else final.struct_value.fields.get(name)
+        if entry is not None:
+            found.append(base64url.decode(entry.string_value))
+        ring = self._fields.get("n")
+        if ring is not None:
+            pending = ring.struct_value.fields
             keys = (_slot_key(slot, name) for slot in range(SLOTS))
             found.extend(base64url.decode(pending[key].string_value) for key in keys if key in pending)
         return found
