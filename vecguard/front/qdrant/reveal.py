@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qdrant_client import grpc as q
 
-from vecguard.errors import Unreadable
+from vecguard.errors import InvalidArgument, Unreadable
 from vecguard.front.qdrant import vectors as wire
 from vecguard.front.qdrant.payloads import point_id_bytes, unwrap
 from vecguard.front.qdrant.records import Record
@@ -118,35 +118,39 @@ def stored_rows(held: Held, guard: DenseShield) -> list[NDArray[np.float32]]:
     Raises:
         Unreadable: one is of another kind or dimension.
     """
-    stored = [wire.read(message) for message in held.messages]
+    stored = [_stored(message) for message in held.messages]
     rows = [vector.rows for vector in stored if isinstance(vector, wire.Multi)]
     if len(rows) != len(stored) or any(matrix.shape[1] != guard.stored_dims for matrix in rows):
         raise Unreadable
     return rows
 
 
+def _stored(message: q.VectorOutput) -> wire.AnyVector:
+    """A stored vector; one that is malformed was not written by us."""
+    try:
+        return wire.read(message)
+    except InvalidArgument:
+        raise Unreadable from None
+
+
 def _open_sparse(guard: SparseShield, held: Held) -> list[wire.AnyVector]:
     opened: list[wire.AnyVector] = []
     for point_id, message, entries in zip(held.ids, held.messages, held.entries, strict=True):
-        vector = wire.read(message)
+        vector = _stored(message)
         if not isinstance(vector, wire.Sparse):
             raise Unreadable
         opened.append(wire.Sparse(*guard.open(point_id, vector.indices, vector.values, entries)))
     return opened
 
 
-def points(
-    shield: Shield, found: Sequence[StoredPoint], names: Sequence[str], opened: Mapping[str, Exact] | None = None
-) -> None:
+def points(shield: Shield, found: Sequence[StoredPoint], names: Sequence[str]) -> None:
     """Turn stored points into the client's, in place: vectors `names` exact, all others dropped, payload opened.
-
-    `opened` holds what was opened already of these same points.
 
     Raises:
         Unreadable, StaleEntry, InvalidArgument: see `open_vectors`.
     """
     for name in names:
-        exact = opened[name] if opened is not None and name in opened else open_vectors(shield, found, name)
+        exact = open_vectors(shield, found, name)
         for position, vector in zip(exact.positions, exact.vectors, strict=True):
             message = holder(found[position], name)
             if message is None:
