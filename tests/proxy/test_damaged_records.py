@@ -44,6 +44,7 @@ def read_vectors(place: Guarded, collection: str, number: int, name: str) -> Cal
 
 def read_payload(place: Guarded, collection: str, number: int) -> Callable[[], object]:
     ask = q.GetPoints(collection_name=collection, ids=[q.PointId(num=number)])
+    ask.with_payload.enable = True
     return lambda: place.client.points.Get(ask)
 
 
@@ -317,6 +318,7 @@ def test_a_plain_field_is_nobodys_word(place: Guarded, collection: str) -> None:
         leaf(lambda text: "other", "open")(record(place, collection, 1), record(place, collection, 2)),
     )
     ask = q.GetPoints(collection_name=collection, ids=[q.PointId(num=1)])
+    ask.with_payload.enable = True
     assert place.client.points.Get(ask).result[0].payload["open"].string_value == "other"
 
 
