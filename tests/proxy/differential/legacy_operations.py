@@ -83,7 +83,9 @@ def search(collection: str) -> dict[str, Call]:
         ),
         "search-groups": groups(),
         "search-groups-vectors": groups(with_vectors=VECTORS, group_by="age", filter=BERLIN),
-        "search-groups-lookup": groups(group_by="s_age", with_lookup=pb.WithLookup(collection="", with_payload=ALL)),
+        "search-groups-lookup": lambda on: groups(
+            group_by="s_age", with_lookup=pb.WithLookup(collection=on.name("nowhere"), with_payload=ALL)
+        )(on),
         "search-limit-none": one(vector=ONE, vector_name="text", limit=0),
         "search-groups-size-none": groups(group_size=0),
         "search-wrong-dims": one(vector=ONE[:3], vector_name="text"),

@@ -218,6 +218,10 @@ def _equal(expected: Plain, got: Plain, exact: bool) -> bool:
     return bool(expected == got)
 
 
-def cases(operations: Mapping[str, Call]) -> pytest.MarkDecorator:
-    """A test for each operation, named by it; the test takes `call`."""
-    return pytest.mark.parametrize("call", list(operations.values()), ids=list(operations))
+def cases(operations: Mapping[str, Call], *, quick: Callable[[str], bool] = lambda _: True) -> pytest.MarkDecorator:
+    """A test for each operation, named by it; the test takes `call`. Those that are not `quick` are marked slow."""
+    parameters = [
+        pytest.param(call, id=name, marks=[] if quick(name) else [pytest.mark.slow])
+        for name, call in operations.items()
+    ]
+    return pytest.mark.parametrize("call", parameters)

@@ -67,9 +67,10 @@ CHOSEN = {
     for name, call in {**reads("cosine"), **queries("cosine")}.items()
     if name.startswith(("scroll", "retrieve", "facet", "text-", "rrf", "formula", "groups-s_city", "matrix", "batch"))
 }
+QUICK = ("scroll-p", "retrieve-t", "facet-city", "text-nearest-f", "text-mmr", "rrf-t", "formula-score", "batch")
 
 
-@cases(CHOSEN)
+@cases(CHOSEN, quick=lambda name: name.startswith(QUICK))
 def test_reads_and_queries(asynchronous: Pair, call: Call) -> None:
     assert "answer" in asynchronous.same(call)
 

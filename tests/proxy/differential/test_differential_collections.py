@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +14,6 @@ from . import library
 from .sides import Call, Pair, Side, cases
 
 NAME = "made"
-QUIET_S = 20.0
 COSINE, EUCLID = models.Distance.COSINE, models.Distance.EUCLID
 MAX_SIM = models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM)
 
@@ -31,14 +29,12 @@ def pair(writers: Pair) -> Iterator[Pair]:
 
 
 def info(name: str = NAME) -> Call:
-    """The collection's description, once the engine has nothing left to build."""
+    """The collection's description, but for whether the engine is building something just now."""
 
     def run(on: Side) -> object:
-        until = time.monotonic() + QUIET_S
-        while (found := on.client.get_collection(on.name(name))).status != models.CollectionStatus.GREEN:
-            assert time.monotonic() < until, found.status
-            time.sleep(0.05)
-        return found
+        found = on.client.get_collection(on.name(name))
+        assert found.status in (models.CollectionStatus.GREEN, models.CollectionStatus.YELLOW)
+        return {field: getattr(found, field) for field in type(found).model_fields if field != "status"}
 
     return run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import uuid
 from collections.abc import Iterator
@@ -41,7 +42,7 @@ CONFIG: dict[str, Any] = {
     "sparse_vectors_config": {"s": models.SparseVectorParams()},
 }
 BRIEF = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
 
@@ -123,7 +124,7 @@ def populated(pair: Pair) -> Pair:
     return pair
 
 
-@settings(BRIEF, max_examples=150)
+@settings(BRIEF, max_examples=80)
 @given(drawn.filters())
 def test_filters_select_the_same_points(populated: Pair, condition: models.Filter) -> None:
     def selected(on: Side) -> object:
@@ -134,7 +135,7 @@ def test_filters_select_the_same_points(populated: Pair, condition: models.Filte
     populated.same(selected)
 
 
-@settings(BRIEF, max_examples=40)
+@settings(BRIEF, max_examples=20)
 @given(drawn.filters(depth=1), drawn.payloads(), st.sampled_from(["p", "s", "x", "p.a", "s.b.c", "x.a[]", "s.a[0]"]))
 def test_payload_writes_by_filter(pair: Pair, condition: models.Filter, payload: dict[str, Any], key: str) -> None:
     emptied(pair)
@@ -148,29 +149,36 @@ def test_payload_writes_by_filter(pair: Pair, condition: models.Filter, payload:
     pair.same(everything)
 
 
+@pytest.fixture(scope="module")
+def protections(proxy: Proxies) -> Iterator[list[Side]]:
+    """The proxy, with an empty collection of each protection."""
+    with contextlib.ExitStack() as stack:
+        found = [stack.enter_context(side(proxy(POLICY), prefix)) for prefix in ("exact-", "noisy-", "copied-")]
+        for on in found:
+            on.client.create_collection(on.name(f"{NAME}-sizes"), **CONFIG)
+        yield found
+
+
 @BRIEF
 @given(st.lists(st.tuples(st.integers(0, 9), drawn.components(DIMS)), min_size=1, max_size=6), drawn.components(DIMS))
 def test_vectors_of_every_size_come_back(
-    pair: Pair, proxy: Proxies, written: list[tuple[int, list[float]]], query: list[float]
+    protections: list[Side], written: list[tuple[int, list[float]]], query: list[float]
 ) -> None:
     """To 1e-5 of the vector's length, whatever its length: a rotation mixes components, so small ones beside huge ones
     are as exact as float32 sums are."""
     points = [models.PointStruct(id=number, vector={"d": vector}) for number, vector in written]
     latest = dict(written)
-    for protection in ("exact-", "noisy-", "copied-"):
-        with side(proxy(POLICY), protection) as on:
-            name = on.name(f"{NAME}-sizes")
-            if not on.client.collection_exists(name):
-                on.client.create_collection(name, **CONFIG)
-            on.client.delete(name, models.FilterSelector(filter=models.Filter()), wait=True)
-            on.client.upsert(name, points, wait=True)
-            for record in on.client.scroll(name, with_vectors=True)[0]:
-                expected = np.array(latest[record.id], np.float32)
-                error = np.linalg.norm((np.array(record.vector["d"]) - expected).astype(np.float64))
-                assert error <= 1e-5 * np.linalg.norm(expected.astype(np.float64)) + 1e-30
-            for hit in on.client.query_points(name, query, using="d").points:
-                x, q = (np.array(one, np.float64) for one in (latest[hit.id], query))
-                assert math.isclose(hit.score, x @ q, abs_tol=1e-4 * np.linalg.norm(x) * np.linalg.norm(q) + 1e-30)
+    for on in protections:
+        name = on.name(f"{NAME}-sizes")
+        on.client.delete(name, models.FilterSelector(filter=models.Filter()), wait=True)
+        on.client.upsert(name, points, wait=True)
+        for record in on.client.scroll(name, with_vectors=True)[0]:
+            expected = np.array(latest[record.id], np.float32)
+            error = np.linalg.norm((np.array(record.vector["d"]) - expected).astype(np.float64))
+            assert error <= 1e-5 * np.linalg.norm(expected.astype(np.float64)) + 1e-30
+        for hit in on.client.query_points(name, query, using="d").points:
+            x, q = (np.array(one, np.float64) for one in (latest[hit.id], query))
+            assert math.isclose(hit.score, x @ q, abs_tol=1e-4 * np.linalg.norm(x) * np.linalg.norm(q) + 1e-30)
 
 
 # 3e38 is a float32 whose square is none.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from .query_operations import queries
 from .sides import Call, Pair, cases
 
@@ -15,11 +17,13 @@ def test_cosine(call: Call, pairs: Pairs) -> None:
     assert "answer" in pairs("exact", "cosine").same(call)
 
 
+@pytest.mark.slow
 @cases(queries("dot"))
 def test_dot(call: Call, pairs: Pairs) -> None:
     assert "answer" in pairs("exact", "dot").same(call)
 
 
+@pytest.mark.slow
 @cases(queries("euclid"))
 def test_euclid(call: Call, pairs: Pairs) -> None:
     assert "answer" in pairs("exact", "euclid").same(call)

@@ -10,26 +10,31 @@ from .read_operations import reads
 from .sides import Call, Pair, cases
 
 Pairs = Callable[[str, str], Pair]
+SLOW = pytest.mark.slow
+PROTECTIONS = ["exact", pytest.param("noisy", marks=SLOW), pytest.param("copied", marks=SLOW)]
 
 
-@pytest.mark.parametrize("protection", ["exact", "noisy", "copied"])
+@pytest.mark.parametrize("protection", PROTECTIONS)
 @cases(reads("cosine"))
 def test_reads(call: Call, protection: str, pairs: Pairs) -> None:
     assert "answer" in pairs(protection, "cosine").same(call)
 
 
-@pytest.mark.parametrize("protection", ["exact", "noisy", "copied"])
+@pytest.mark.parametrize("protection", PROTECTIONS)
 @cases({name: call for name, call in reads("dot").items() if "retrieve" in name or "everything" in name})
+@pytest.mark.slow
 def test_vectors_of_dot_collections(call: Call, protection: str, pairs: Pairs) -> None:
     assert "answer" in pairs(protection, "dot").same(call)
 
 
-@pytest.mark.parametrize("protection", ["exact", "noisy", "copied"])
+@pytest.mark.parametrize("protection", PROTECTIONS)
 @cases({name: call for name, call in reads("euclid").items() if "retrieve" in name or "everything" in name})
+@pytest.mark.slow
 def test_vectors_of_euclid_collections(call: Call, protection: str, pairs: Pairs) -> None:
     assert "answer" in pairs(protection, "euclid").same(call)
 
 
+@pytest.mark.slow
 def test_unprotected_collections_pass_as_they_are(pairs: Pairs) -> None:
     pair = pairs("clear", "cosine")
     for name, call in reads("cosine").items():

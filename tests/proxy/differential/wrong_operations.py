@@ -306,15 +306,15 @@ def reads(collection: str) -> dict[str, Call]:
         "groups-empty-key": groups(group_by=""),
         "groups-bad-key": groups(group_by="a["),
         "groups-wrong-dims": groups(query=[1.0]),
-        "groups-unknown-lookup": groups(with_lookup="no-such-collection"),
+        "groups-unknown-lookup": lambda on: groups(with_lookup=on.name(NOWHERE))(on),
         "groups-prefetch-without-query": groups(query=None, using=None, prefetch=leaf),
         "matrix-unknown-name": lambda on: on.client.search_matrix_pairs(on.name(collection), using="nowhere"),
         "matrix-no-name": lambda on: on.client.search_matrix_pairs(on.name(collection)),
         "matrix-sample-1": lambda on: on.client.search_matrix_pairs(on.name(collection), using="text", sample=1),
         "matrix-limit-0": lambda on: on.client.search_matrix_pairs(on.name(collection), using="text", limit=0),
-        "lookup-unknown-collection": query(
-            query=A, using="text", lookup_from=models.LookupLocation(collection="no-such-collection")
-        ),
+        "lookup-unknown-collection": lambda on: query(
+            query=A, using="text", lookup_from=models.LookupLocation(collection=on.name(NOWHERE))
+        )(on),
         "filter-bad-key": count("a["),
         "filter-empty-key": count(""),
         "filter-has-id-bad-uuid": lambda on: on.client.count(
