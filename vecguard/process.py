@@ -43,9 +43,7 @@ async def run(settings: Settings, greet: Greet) -> None:
     async with _database(settings) as target:
         if settings.workers == 1:
             worker = Worker(settings, target, Generation(None, 1, 0))
-            await worker.start()
-            greet(rules, made)
-            await worker.run()
+            await worker.run(lambda: greet(rules, made))
         else:
             await _run_workers(settings, target, lambda: greet(rules, made))
 
@@ -67,9 +65,7 @@ async def _run_workers(settings: Settings, target: str, greet: Callable[[], None
     _require_free(settings.listen)
     with tempfile.TemporaryDirectory(prefix="vecguard-") as folder:
         workers = Workers(settings, target, Path(folder) / "generation")
-        await workers.start()
-        greet()
-        await workers.run()
+        await workers.run(greet)
 
 
 def _require_free(listen: str) -> None:
@@ -94,21 +90,21 @@ class Workers:
         self._children: dict[int, asyncio.subprocess.Process] = {}
         self._stopping = asyncio.Event()
 
-    async def start(self) -> None:
-        """Start all workers.
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Start the workers and watch them until SIGTERM or SIGINT; SIGHUP goes on to each of them.
+
+        `ready` is told once all workers take calls and signals are heeded.
 
         Raises:
-            ConfigError: one did not come up.
+            ConfigError: a worker did not come up.
         """
-        for number in range(self._settings.workers):
-            await self._launch(number)
-
-    async def run(self) -> None:
-        """Watch the workers until SIGTERM or SIGINT; SIGHUP goes on to each of them."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         loop.add_signal_handler(signal.SIGHUP, self._signal, signal.SIGHUP)
+        for number in range(self._settings.workers):
+            await self._launch(number)
+        ready()
         watches = [asyncio.create_task(self._watch(number)) for number in range(self._settings.workers)]
         await self._stopping.wait()
         self._signal(signal.SIGTERM)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -124,13 +124,18 @@ class Worker:
         """Begin to take calls."""
         await self._server.start()
 
-    async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT; SIGHUP reloads the policy. Calls in flight are finished."""
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Serve until SIGTERM or SIGINT; SIGHUP reloads the policy. Calls in flight are finished.
+
+        `ready` is told once calls are taken and signals heeded.
+        """
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         loop.add_signal_handler(signal.SIGHUP, self.reload)
+        await self.start()
+        ready()
         await stop.wait()
         await self.close()
 

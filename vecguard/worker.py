@@ -17,9 +17,7 @@ from vecguard.wiring import Worker
 async def _serve(settings: Settings, target: str, generation: Path, number: int) -> None:
     configure()
     worker = Worker(settings, target, Generation(generation, settings.workers, number))
-    await worker.start()
-    print("ready", flush=True)
-    await worker.run()
+    await worker.run(lambda: print("ready", flush=True))
 
 
 def main(arguments: list[str]) -> int:
