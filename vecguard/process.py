@@ -102,10 +102,10 @@ class Workers:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         loop.add_signal_handler(signal.SIGHUP, self._signal, signal.SIGHUP)
-        for number in range(self._settings.workers):
-            await self._launch(number)
+        for worker in range(self._settings.workers):
+            await self._launch(worker)
         ready()
-        watches = [asyncio.create_task(self._watch(number)) for number in range(self._settings.workers)]
+        watches = [asyncio.create_task(self._watch(worker)) for worker in range(self._settings.workers)]
         await self._stopping.wait()
         self._signal(signal.SIGTERM)
         done, late = await asyncio.wait(watches, timeout=_STOP_S)
