@@ -1,6 +1,6 @@
 """The smallest whole use: start `vecguard serve` in another terminal, then run this.
 
-    python examples/qdrant_basic.py [PORT]
+python examples/qdrant_basic.py [PORT]
 """
 
 from __future__ import annotations
