@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vecguard.errors import InvalidArgument
-from vecguard.ranking.sparse import SparseVector, combined, mean, sparse_similarities
+from vecguard.ranking.sparse import SparseVector, combined, mean
 
 ENTRIES = st.dictionaries(st.integers(0, 9), st.floats(-10, 10, width=32))
 
@@ -35,15 +35,6 @@ def test_combination_is_that_of_the_dense_vectors(vectors, factors):
     ours = combined(vectors, factors)
     np.testing.assert_allclose(dense(ours), expected, rtol=1e-4, atol=1e-4)
     assert set(ours.indices.tolist()) == {i for v in vectors for i in v.indices.tolist()}
-
-
-@given(ENTRIES, st.lists(ENTRIES, max_size=4))
-def test_similarity_is_the_dot_product_and_tells_overlap(query, documents):
-    products, shared = sparse_similarities(sparse(query), [sparse(d) for d in documents])
-    np.testing.assert_allclose(
-        products, [dense(sparse(query)) @ dense(sparse(d)) for d in documents], rtol=1e-4, atol=1e-3
-    )
-    assert shared.tolist() == [bool(query.keys() & d.keys()) for d in documents]
 
 
 def test_mean_divides_by_all_vectors():

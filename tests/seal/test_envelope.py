@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vecguard.errors import Unreadable
-from vecguard.seal.envelope import Head, SealKind, from_text, read_head, stored_kind, to_text
+from vecguard.seal.envelope import Head, SealKind, from_text, read_head, to_text
 
 
 @given(st.binary(max_size=200))
@@ -52,20 +52,3 @@ def test_unknown_versions_kinds_and_flags_are_unreadable() -> None:
         read_head(good, SealKind.ROWS_ENTRY, 1)
     with pytest.raises(Unreadable):
         read_head(good, SealKind.DENSE_ENTRY, 0)
-
-
-@pytest.mark.parametrize("kind", [SealKind.SEALED_FIELD, SealKind.SEARCHABLE_FIELD])
-def test_the_stored_kind_is_told_from_the_head(kind: SealKind) -> None:
-    assert stored_kind(to_text(Head(kind, 3).encode() + bytes(40))) is kind
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        *(None, True, 3, 1.5, "", "vg:", "hello", "vg:AQ", "vg:ÄÄÄÄÄÄÄÄ", "vg:AQEA!AAA", "vg:AQEA AAA"),
-        to_text(Head(SealKind.DENSE_ENTRY, 3).encode()),
-        to_text(b"\x02" + Head(SealKind.SEALED_FIELD, 3).encode()[1:]),
-    ],
-)
-def test_other_values_have_no_stored_kind(value: object) -> None:
-    assert stored_kind(value) is None

@@ -129,12 +129,6 @@ def test_what_was_never_sealed_is_unreadable(sealer: FieldSealer, value: object)
         sealer.open("/a", value, POINT)
     with pytest.raises(Unreadable):
         sealer.open_token("/a", value)
-    assert not sealer.is_sealed(value)
-
-
-def test_both_kinds_are_seen_to_be_sealed(sealer: FieldSealer) -> None:
-    assert sealer.is_sealed(sealer.seal("/a", "x", POINT))
-    assert sealer.is_sealed(sealer.token("/a", "x"))
 
 
 def test_values_of_an_older_live_epoch_open_and_are_found(ring: KeyRing, collection: bytes) -> None:

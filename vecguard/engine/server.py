@@ -83,11 +83,6 @@ class EngineServer:
         if self._server is not None:
             await self._server.stop(grace_seconds)
 
-    async def wait_stopped(self) -> None:
-        """Return once the server has stopped."""
-        if self._server is not None:
-            await self._server.wait_for_termination()
-
     def _bind(self, server: grpc.aio.Server) -> str:
         address = self._listen.address
         # A socket file is made with the permissions that the mask leaves: for this user alone.

@@ -45,13 +45,6 @@ def edge_ids(point_ids: Iterable[pb.PointId]) -> list[EdgeId]:
     return [edge_id(point_id) for point_id in point_ids]
 
 
-def proto_id(point_id: EdgeId | str) -> pb.PointId:
-    """An id that Edge returned, as protobuf."""
-    if isinstance(point_id, int):
-        return pb.PointId(num=point_id)
-    return pb.PointId(uuid=str(point_id))
-
-
 def id_order(point_id: EdgeId | str) -> tuple[bool, int]:
     """Qdrant's order of ids: numbers before UUIDs, each ascending."""
     if isinstance(point_id, int):

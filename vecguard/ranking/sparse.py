@@ -49,18 +49,3 @@ def mean(vectors: Sequence[SparseVector]) -> SparseVector:
     """The average over all vectors, an absent index counting 0."""
     total = combined(vectors, [1.0] * len(vectors))
     return SparseVector(total.indices, total.weights / np.float32(max(len(vectors), 1)))
-
-
-def sparse_similarities(query: SparseVector, documents: Sequence[SparseVector]) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Dot products with each document, and whether any index is shared.
-
-    Returns ((n,) float32, (n,) bool). Nearest search leaves documents without a shared index out; the other query
-    kinds count them as 0.
-    """
-    products = np.zeros(len(documents), dtype=np.float32)
-    shared = np.zeros(len(documents), dtype=np.bool_)
-    for i, document in enumerate(documents):
-        _, ours, theirs = np.intersect1d(query.indices, document.indices, assume_unique=True, return_indices=True)
-        products[i] = query.weights[ours] @ document.weights[theirs]
-        shared[i] = bool(ours.size)
-    return products, shared

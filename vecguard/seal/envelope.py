@@ -15,7 +15,6 @@ TEXT_PREFIX: Final = "vg:"
 _HEAD: Final = struct.Struct(">BBBI")
 HEAD_BYTES: Final = _HEAD.size
 # Eight base64 digits hold the version and the kind (and four bytes more).
-_PEEKED_DIGITS: Final = 8
 
 
 class SealKind(IntEnum):
@@ -69,20 +68,3 @@ def from_text(text: object) -> bytes:
     if not isinstance(text, str) or not text.startswith(TEXT_PREFIX):
         raise Unreadable
     return base64url.decode(text[len(TEXT_PREFIX) :])
-
-
-def stored_kind(text: object) -> SealKind | None:
-    """The kind that a stored payload value claims to be, None for a value in clear.
-
-    A look at the head, nothing is authenticated: fit to tell which mode a value was stored under, never to decide
-    whether a value needs protection, since a client can write any text.
-    """
-    if not isinstance(text, str) or not text.startswith(TEXT_PREFIX):
-        return None
-    try:
-        peeked = base64url.decode(text[len(TEXT_PREFIX) : len(TEXT_PREFIX) + _PEEKED_DIGITS])
-    except Unreadable:
-        return None
-    if len(peeked) != 6 or peeked[0] != FORMAT_VERSION or peeked[1] not in (1, 2):
-        return None
-    return SealKind(peeked[1])

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
 from vecguard.errors import Unreadable
 from vecguard.keys.encoding import length_prefixed
 from vecguard.keys.ring import KeyRing
-from vecguard.seal.envelope import HEAD_BYTES, Head, SealKind, from_text, read_head, stored_kind, to_text
+from vecguard.seal.envelope import HEAD_BYTES, Head, SealKind, from_text, read_head, to_text
 from vecguard.seal.leaf import Leaf, decode_leaf, encode_leaf
 
 UNBOUND: Final = 0x01
@@ -213,11 +213,6 @@ class FieldSealer:
             Unreadable: anything else, whatever the cause.
         """
         return self.searchable(path).reveal(text)
-
-    @staticmethod
-    def is_sealed(text: object) -> bool:
-        """Whether a stored value has the head of a sealed or searchable field (see `stored_kind`)."""
-        return stored_kind(text) is not None
 
     def _make_sealed(self, path: str) -> SealedField:
         return SealedField(self._ring.current, partial(self._gcm, path))
