@@ -7,12 +7,15 @@ neither can lose `_vg`, and no key of a client can collide with ours.
 
 from __future__ import annotations
 
+import re
+
 from qdrant_client import grpc as q
 
 from vecguard.errors import InvalidArgument
 
 PAYLOAD = "_p"
 RECORD = "_vg"
+_STORED_PATH = re.compile(rf"(?<![\w.]){PAYLOAD}\.")
 
 
 def stored_path(path: str) -> str:
@@ -27,7 +30,7 @@ def client_path(path: str) -> str | None:
 
 def client_text(details: str) -> str:
     """The text of one of the database's errors, with the stored paths in it as the client knows them."""
-    return details.replace(f"`{PAYLOAD}.", "`").replace(f"'{PAYLOAD}.", "'").replace(f'"{PAYLOAD}.', '"')
+    return _STORED_PATH.sub("", details)
 
 
 def wants_payload(selector: q.WithPayloadSelector) -> bool:

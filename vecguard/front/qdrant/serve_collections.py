@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from qdrant_client import grpc as q
@@ -79,6 +80,7 @@ def _show(shown: q.CollectionInfo, shield: Shield) -> None:
             continue
         kept = q.PayloadSchemaInfo()
         kept.CopyFrom(info)
+        _move_nested(kept.params, lambda stored: client_path(stored) or stored)
         if path in declared:
             _show_declared(kept, declared[path])
         clear[own] = kept
@@ -92,9 +94,12 @@ def _show_declared(info: q.PayloadSchemaInfo, declared: q.CreateFieldIndexCollec
     if declared.HasField("field_type"):
         # Both enums list the same kinds in the same order; the schema's starts with UnknownType.
         info.data_type = declared.field_type + 1  # type: ignore[assignment]
+    # The database writes this path in a form of its own.
+    nested = info.params.keyword_index_params.nested
     info.ClearField("params")
     if declared.HasField("field_index_params"):
         info.params.CopyFrom(declared.field_index_params)
+        _move_nested(info.params, lambda _: nested)
 
 
 async def create_index(ask: q.CreateFieldIndexCollection, session: Session) -> q.PointsOperationResponse:
@@ -107,6 +112,7 @@ async def create_index(ask: q.CreateFieldIndexCollection, session: Session) -> q
     mode = shield.fields.require(ask.field_name, (), ("plain", "searchable"), "a payload index")
     ask.field_name = stored_path(ask.field_name)
     if mode == "plain":
+        _move_nested(ask.field_index_params, stored_path)
         return await session.call(rpc, ask, q.PointsOperationResponse)
     _check_indexable(ask)
     await _update_metadata(ask.collection_name, meta.index_metadata(ask.field_name, ask), session)
@@ -115,6 +121,7 @@ async def create_index(ask: q.CreateFieldIndexCollection, session: Session) -> q
     stored.field_type = q.FieldType.FieldTypeKeyword
     stored.ClearField("field_index_params")
     _keep_placement(ask.field_index_params, stored)
+    _move_nested(stored.field_index_params, stored_path)
     return await session.call(rpc, stored, q.PointsOperationResponse)
 
 
@@ -134,16 +141,24 @@ def _check_indexable(ask: q.CreateFieldIndexCollection) -> None:
 
 
 def _keep_placement(params: q.PayloadIndexParams, stored: q.CreateFieldIndexCollection) -> None:
-    """Carry over what a keyword index understands: tenancy and where the index is kept."""
+    """Carry over what a keyword index understands: tenancy, the array it is of, and where it is kept."""
     kind = params.WhichOneof("index_params")
     if kind is None:
         return
     declared = getattr(params, kind)
     keyword = stored.field_index_params.keyword_index_params
     keyword.SetInParent()
-    for name in ("is_tenant", "on_disk", "enable_hnsw", "memory"):
+    for name in ("is_tenant", "on_disk", "enable_hnsw", "memory", "nested"):
         if name in declared.DESCRIPTOR.fields_by_name and declared.HasField(name):
             setattr(keyword, name, getattr(declared, name))
+
+
+def _move_nested(params: q.PayloadIndexParams, place: Callable[[str], str]) -> None:
+    """Put the path of the array whose objects are indexed one by one, if there is one, in another place."""
+    kind = params.WhichOneof("index_params")
+    declared = getattr(params, kind) if kind is not None else None
+    if declared is not None and "nested" in declared.DESCRIPTOR.fields_by_name and declared.HasField("nested"):
+        declared.nested = place(declared.nested)
 
 
 async def delete_index(ask: q.DeleteFieldIndexCollection, session: Session) -> q.PointsOperationResponse:
