@@ -22,15 +22,15 @@ _INDEXES = {
     "place": models.PayloadSchemaType.GEO,
     "tags": models.PayloadSchemaType.KEYWORD,
     "active": models.PayloadSchemaType.BOOL,
-    "text": models.PayloadSchemaType.TEXT,
+    "text": models.TextIndexParams(type=models.TextIndexType.TEXT, phrase_matching=True, scoring=True),
     "items[].n": models.PayloadSchemaType.INTEGER,
     "s_city": models.PayloadSchemaType.KEYWORD,
     "s_age": models.PayloadSchemaType.INTEGER,
     "s_tags": models.PayloadSchemaType.KEYWORD,
     "s_active": models.PayloadSchemaType.BOOL,
 }
-# What `order_by` needs; all the others are made once, since making them takes most of the time.
-_ORDERED = ("age", "weight", "when", "items[].n")
+# What `order_by` and text queries need; all the others are made once, since making them takes most of the time.
+_ORDERED = ("age", "weight", "when", "items[].n", "text")
 
 
 def populate(on: Side, distance: str) -> None:

@@ -389,12 +389,68 @@ def others(collection: str) -> dict[str, Call]:
         "batch": batch,
         "batch-empty": lambda on: on.client.query_batch_points(on.name(collection), []),
         "lookup-other-vector": lambda on: lookup(on, "text", query=A, using="text", limit=5),
+        "idf-corpus": _query(
+            collection,
+            query=sparse(90_001),
+            using="bm25",
+            search_params=models.SearchParams(idf=models.IdfCorpusParams(corpus=BERLIN)),
+        ),
+        "text-query": Tied(_query(collection, query=models.TextQuery(text="quick fox"), using="text", limit=100)),
+        "text-query-filter": Tied(
+            _query(collection, query=models.TextQuery(text="lazy"), using="text", query_filter=BERLIN, limit=5)
+        ),
+        "params": _query(
+            collection,
+            query=text,
+            using="text",
+            search_params=models.SearchParams(hnsw_ef=64, exact=False, indexed_only=False),
+            timeout=20,
+            consistency=models.ReadConsistencyType.MAJORITY,
+        ),
         "idf-global": _query(
             collection,
             query=sparse(90_001),
             using="bm25",
             search_params=models.SearchParams(idf=models.IdfScope.GLOBAL),
         ),
+    }
+
+
+def elsewhere(collection: str, other: str) -> dict[str, Call]:
+    """Examples whose vectors lie in another collection, which is protected under a key of its own."""
+
+    def ask(**asked: Any) -> Call:
+        def run(on: Any) -> object:
+            place = models.LookupLocation(collection=on.name(other), vector="text")
+            return on.client.query_points(on.name(collection), lookup_from=place, limit=12, **asked)
+
+        return run
+
+    def prefetched(on: Any) -> object:
+        place = models.LookupLocation(collection=on.name(other), vector="text")
+        legs = [
+            models.Prefetch(query=A, lookup_from=place, limit=20),
+            models.Prefetch(query=B, limit=20),
+        ]
+        return on.client.query_points(on.name(collection), query=UNTIED, prefetch=legs, limit=50)
+
+    def grouped(on: Any) -> object:
+        place = models.LookupLocation(collection=on.name(other), vector="text")
+        return on.client.query_points_groups(
+            on.name(collection), group_by="s_city", query=A, lookup_from=place, with_vectors=True
+        )
+
+    examples = models.RecommendInput(positive=[A, B], negative=[dense(90_001)])
+    pair = models.ContextPair(positive=B, negative=C)
+    return {
+        "elsewhere-nearest": ask(query=A),
+        "elsewhere-recommend": ask(query=models.RecommendQuery(recommend=examples)),
+        "elsewhere-discover": Tied(
+            ask(query=models.DiscoverQuery(discover=models.DiscoverInput(target=A, context=[pair])))
+        ),
+        "elsewhere-mmr": ask(query=models.NearestQuery(nearest=A, mmr=models.Mmr(candidates_limit=30))),
+        "elsewhere-prefetched": prefetched,
+        "elsewhere-grouped": grouped,
     }
 
 
@@ -514,6 +570,7 @@ def queries(distance: str) -> dict[str, Call]:
     for by in ("city", "s_city", "s_age", "age", "s_tags", "tags[]", "s_items[].name"):
         found |= groups(named, by)
     found |= plain_groups(named)
+    found |= elsewhere(unnamed, named)
     found |= lookups(named, unnamed)
     found |= matrices(named, "text") | matrices(named, "tokens") | matrices(named, "words") | matrices(unnamed, "")
     return found

@@ -119,6 +119,9 @@ def _content() -> dict[str, models.Condition]:
         "geo-polygon": Field(key="place", geo_polygon=models.GeoPolygon(exterior=models.GeoLineString(points=square))),
         "text": Field(key="text", match=models.MatchText(text="quick fox")),
         "text-any": Field(key="text", match=models.MatchTextAny(text_any="quick lazy")),
+        "phrase": Field(key="text", match=models.MatchPhrase(phrase="brown fox")),
+        "prefix": Field(key="city", match=models.MatchPrefix(prefix="B")),
+        "substring": Field(key="city", match=models.MatchSubstring(substring="York")),
         "nested-range": _nested("items", must=[Field(key="n", range=models.Range(gte=2)), _match("name", "a")]),
     }
 
@@ -128,6 +131,7 @@ def _points() -> dict[str, models.Condition]:
     return {
         "has-id": models.HasIdCondition(has_id=[point_id(1), point_id(3), point_id(6), 999]),
         "has-id-none": models.HasIdCondition(has_id=[]),
+        "slice": models.SliceCondition(slice=models.Slice(total=3, index=1)),
         "has-vector": models.HasVectorCondition(has_vector="image"),
         "has-sparse-vector": models.HasVectorCondition(has_vector="words"),
         "has-multivector": models.HasVectorCondition(has_vector="tokens"),

@@ -208,6 +208,14 @@ INDEXES: dict[str, tuple[str, Any]] = {
     "searchable-bool": ("s_active", models.PayloadSchemaType.BOOL),
     # At rest all texts of a searchable field are indexed, so the number of points that have one must be that of UUIDs.
     "searchable-uuid": ("s_uuid", models.PayloadSchemaType.UUID),
+    "of-objects": (
+        "items[].name",
+        models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, nested="items"),
+    ),
+    "searchable-of-objects": (
+        "s_items[].name",
+        models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, nested="s_items"),
+    ),
     "searchable-nested": ("s_items[].name", models.PayloadSchemaType.KEYWORD),
     "searchable-tenant": ("s_city", models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)),
     "searchable-integer-params": (

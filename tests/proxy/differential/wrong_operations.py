@@ -230,6 +230,24 @@ def reads(collection: str) -> dict[str, Call]:
         "query-missing-uuid": query(query="ffffffff-0000-0000-0000-00000000ffff", using="text"),
         "query-id-without-vector": query(query=point_id(17), using="text"),
         "query-bad-uuid": query(query="not-a-uuid", using="text"),
+        "elsewhere-missing-id": lambda on: query(
+            query=MISSING, using="text", lookup_from=models.LookupLocation(collection=on.name(collection))
+        )(on),
+        "elsewhere-unknown-name": lambda on: query(
+            query=A, using="text", lookup_from=models.LookupLocation(collection=on.name(collection), vector="nowhere")
+        )(on),
+        "elsewhere-other-dims": lambda on: query(
+            query=A, using="text", lookup_from=models.LookupLocation(collection=on.name(collection), vector="image")
+        )(on),
+        "elsewhere-other-kind": lambda on: query(
+            query=A, using="text", lookup_from=models.LookupLocation(collection=on.name(collection), vector="words")
+        )(on),
+        "shard-key": query(query=text, using="text", shard_key_selector="tenant"),
+        "text-query-unindexed": query(query=models.TextQuery(text="red"), using="tags"),
+        "slice-index": lambda on: on.client.count(
+            on.name(collection),
+            models.Filter(must=[models.SliceCondition(slice=models.Slice(total=2, index=5))]),
+        ),
         "query-limit-0": query(query=text, using="text", limit=0),
         "query-prefetch-limit-0": query(query=rrf, prefetch=models.Prefetch(query=text, using="text", limit=0)),
         "query-unknown-vector-wanted": query(query=text, using="text", with_vectors=["nowhere"]),
