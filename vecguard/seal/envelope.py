@@ -14,7 +14,6 @@ FORMAT_VERSION: Final = 1
 TEXT_PREFIX: Final = "vg:"
 _HEAD: Final = struct.Struct(">BBBI")
 HEAD_BYTES: Final = _HEAD.size
-# Eight base64 digits hold the version and the kind (and four bytes more).
 
 
 class SealKind(IntEnum):
