@@ -67,6 +67,10 @@ collections:
     vectors:
       - {match: "*", rerank: {certainty: 5.0, first_page: 7}}
     payload: *payload
+  - match: "bare-*"
+    vectors:
+      - {match: "*", transforms: [{kind: rotation}], recover: none, rerank: "off"}
+    payload: *payload
   - match: "clear-*"
     protect: none
 """
