@@ -24,7 +24,7 @@ from vecguard.front.qdrant.formulas import evaluate_formula
 from vecguard.front.qdrant.scope import stored_path, stored_selector, vectors_selector, wants_payload
 from vecguard.front.qdrant.scoring import VECTOR_KINDS, Scoring, compile_scoring
 from vecguard.front.qdrant.serve_reads import rewrite_order
-from vecguard.front.qdrant.stages import Stage, id_message, key_of
+from vecguard.front.qdrant.stages import Stage, copy_read_options, id_message, key_of
 from vecguard.metric import Distance, FloatArray, bigger_is_better
 from vecguard.pipeline import Session
 from vecguard.ranking.fusion import (
@@ -123,7 +123,7 @@ class Executor:
 
     def _ask(self, stage: Stage, query: q.Query | None, want: Want, *, record: bool) -> q.QueryPoints:
         ask = q.QueryPoints(collection_name=self.collection)
-        self._read_options(ask)
+        copy_read_options(self.source, ask)
         if query is not None:
             ask.query.CopyFrom(query)
         if stage.using:
@@ -135,14 +135,6 @@ class Executor:
         ask.with_payload.CopyFrom(stored_selector(want.payload, record=record))
         ask.with_vectors.CopyFrom(vectors_selector(list(want.vectors), list(self.shield.vectors)))
         return ask
-
-    def _read_options(self, ask: q.QueryPoints | q.GetPoints) -> None:
-        if self.source.HasField("read_consistency"):
-            ask.read_consistency.CopyFrom(self.source.read_consistency)
-        if self.source.HasField("shard_key_selector"):
-            ask.shard_key_selector.CopyFrom(self.source.shard_key_selector)
-        if self.source.HasField("timeout"):
-            ask.timeout = self.source.timeout
 
     async def _certified(self, stage: Stage, scoring: Scoring, guard: DenseShield, want: Want) -> Points:
         """Nearest, exactly: fetch pages until no unread point can plausibly belong to the answer."""
@@ -246,7 +238,7 @@ class Executor:
         if want.nothing or not answer:
             return answer
         ask = q.GetPoints(collection_name=self.collection, ids=[point.id for point in answer])
-        self._read_options(ask)
+        copy_read_options(self.source, ask)
         ask.with_payload.CopyFrom(stored_selector(want.payload, record=bool(want.vectors)))
         ask.with_vectors.CopyFrom(vectors_selector(list(want.vectors), list(self.shield.vectors)))
         stored = {key_of(p.id): p for p in (await self.session.call(_GET, ask, q.GetResponse)).result}

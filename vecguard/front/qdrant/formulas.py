@@ -18,7 +18,7 @@ from vecguard.errors import InvalidArgument
 from vecguard.front.qdrant import filters, reveal
 from vecguard.front.qdrant.payloads import python_value
 from vecguard.front.qdrant.scope import PAYLOAD
-from vecguard.front.qdrant.stages import Stage, id_message, key_of
+from vecguard.front.qdrant.stages import Stage, copy_read_options, id_message, key_of
 from vecguard.pipeline import Session
 from vecguard.ranking import expression as tree
 from vecguard.ranking.formula import Candidates, evaluate
@@ -149,13 +149,6 @@ def _aligned(ranking: Ranking, keys: Sequence[PointId]) -> NDArray[np.float32]:
     return np.array([score.get(key, np.nan) for key in keys], np.float32)
 
 
-def _options(ask: q.GetPoints | q.ScrollPoints, source: q.QueryPoints | q.QueryPointGroups) -> None:
-    if source.HasField("read_consistency"):
-        ask.read_consistency.CopyFrom(source.read_consistency)
-    if source.HasField("shard_key_selector"):
-        ask.shard_key_selector.CopyFrom(source.shard_key_selector)
-
-
 async def _payloads(
     keys: Sequence[PointId],
     session: Session,
@@ -165,7 +158,7 @@ async def _payloads(
 ) -> dict[PointId, dict[str, object]]:
     ask = q.GetPoints(collection_name=collection, ids=[id_message(key) for key in keys])
     ask.with_payload.include.fields.append(PAYLOAD)
-    _options(ask, source)
+    copy_read_options(source, ask)
     answer = await session.call("/qdrant.Points/Get", ask, q.GetResponse)
     reveal.points(shield, answer.result, ())
     return {
@@ -187,7 +180,7 @@ async def _holding(
     both = filters.merged(filters.only_ids([id_message(key) for key in keys]), condition)
     ask = q.ScrollPoints(collection_name=collection, filter=both, limit=len(keys))
     ask.with_payload.enable = False
-    _options(ask, source)
+    copy_read_options(source, ask)
     answer = await session.call("/qdrant.Points/Scroll", ask, q.ScrollResponse)
     holding = {key_of(point.id) for point in answer.result}
     return np.array([key in holding for key in keys], bool)

@@ -74,6 +74,16 @@ def id_message(key: PointId) -> q.PointId:
     return q.PointId(num=key) if isinstance(key, int) else q.PointId(uuid=str(key))
 
 
+def copy_read_options(source: Ask, ask: q.QueryPoints | q.GetPoints | q.ScrollPoints) -> None:
+    """Give a request that is made out of a client's the client's consistency, shards and time limit."""
+    if source.HasField("read_consistency"):
+        ask.read_consistency.CopyFrom(source.read_consistency)
+    if source.HasField("shard_key_selector"):
+        ask.shard_key_selector.CopyFrom(source.shard_key_selector)
+    if source.HasField("timeout"):
+        ask.timeout = source.timeout
+
+
 def vector_inputs(query: q.Query) -> list[q.VectorInput]:
     """Every place of a query that holds a vector or the id of an example."""
     match query.WhichOneof("variant"):
