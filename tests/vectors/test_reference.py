@@ -350,6 +350,31 @@ def entries_file() -> dict[str, Any]:
     }
 
 
+def record_text(manifest: str, entries: list[tuple[str, bytes]], token: bytes) -> str:
+    fields = [token, *(part for name, entry in entries for part in (name.encode(), entry))]
+    return ".".join(["vgr1", manifest, *(base64.urlsafe_b64encode(field).decode().rstrip("=") for field in fields)])
+
+
+def records_file() -> list[dict[str, Any]]:
+    dense = bytes.fromhex(entry(3, "DENSE_ENTRY", "", POINT_7, [[1.0, 2.0]], False)["entry"])
+    cases: list[tuple[list[tuple[str, bytes]], bytes]] = [
+        ([], b""),
+        ([("", dense)], b""),
+        ([("größe", b"\xfb\xff"), ("a.b", b""), ("", bytes(4))], b""),
+        ([("title", dense)], bytes(range(16))),
+    ]
+    manifest = COLLECTION.hex()[:16]
+    return [
+        {
+            "manifest": manifest,
+            "entries": {name: content.hex() for name, content in entries},
+            "token": token.hex(),
+            "text": record_text(manifest, entries, token),
+        }
+        for entries, token in cases
+    ]
+
+
 def ids_file() -> dict[str, Any]:
     spellings = [
         "936da01f-9abd-4d9d-80c7-02af85c822a8",
@@ -372,6 +397,7 @@ FILES = {
     "entries.json": entries_file,
     "ids.json": ids_file,
     "manifest.json": manifest_file,
+    "records.json": records_file,
 }
 
 
