@@ -1,14 +1,25 @@
 # Two commands: `make demo` and `make test`. Both make .venv on first use and install from PyPI.
+# `make test` also makes two environments for the frameworks and the older pymilvus line: no pymilvus suits all of them.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SIDE_VENVS := .venv-frameworks .venv-pymilvus2
 
-.PHONY: demo test fast lint clean
+.PHONY: demo test fast lint clean $(SIDE_VENVS)
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --no-warn-script-location --upgrade pip
 	$(BIN)/python -m pip install --quiet --no-warn-script-location -c constraints.txt -e '.[dev]'
+	touch $@
+
+# The extra and the constraints file of each are named after its folder: frameworks, pymilvus2.
+$(SIDE_VENVS): .venv-%: .venv-%/.installed
+
+.venv-%/.installed: pyproject.toml constraints-%.txt
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python -m pip install --quiet --no-warn-script-location --upgrade pip
+	.venv-$*/bin/python -m pip install --quiet --no-warn-script-location -c constraints-$*.txt -e '.[$*]'
 	touch $@
 
 demo: $(VENV)/.installed
@@ -22,8 +33,8 @@ lint: $(VENV)/.installed
 fast: $(VENV)/.installed
 	$(BIN)/pytest -q -m 'not slow'
 
-test: lint
+test: lint $(SIDE_VENVS)
 	$(BIN)/pytest -q
 
 clean:
-	rm -rf $(VENV) vecguard-demo build dist *.egg-info
+	rm -rf $(VENV) $(SIDE_VENVS) vecguard-demo build dist *.egg-info
