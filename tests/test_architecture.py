@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "vecguard"
 
 # What each layer may import of the others, from the ground up: a layer names only layers above it in this table.
-# `process` and `worker` are the processes of `serve`, and end with the engine's; nothing else but the commands
-# reaches it, and fronts are reached by name through the registry only.
+# `process` and `worker` are the processes of `serve`; fronts and embedded databases are reached by name, through the
+# registry only.
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
     "model": {"errors"},
@@ -35,8 +35,8 @@ ARROWS: dict[str, set[str]] = {
     "rerank": {"errors", "metric"},
     "ranking": {"errors", "metric", "rerank"},
     "shield": {"errors", "fields", "keys", "manifest", "metric", "policy", "rerank", "seal", "transform"},
-    "catalog": {"errors", "generation", "keys", "manifest", "policy", "shield"},
-    "upstream": {"errors"},
+    "catalog": {"errors", "generation", "keys", "manifest", "model", "policy", "seal", "shield"},
+    "upstream": {"errors", "model"},
     "pipeline": {"catalog", "errors", "model", "policy", "upstream"},
     "server": {"errors", "pipeline"},
     "front": {
@@ -50,7 +50,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "engine": {"errors"},
     "worker": {"config", "engine", "errors", "generation", "trail", "wiring"},
-    "process": {"config", "engine", "errors", "generation", "policy", "trail", "wiring"},
+    "process": {"config", "errors", "generation", "policy", "registry", "trail", "wiring"},
     "demo": {"errors"},
     "cli": {"config", "demo", "engine", "errors", "policy", "process"},
     "__main__": {"cli"},
@@ -144,10 +144,12 @@ def test_arrows_run_one_way() -> None:
 
 def test_who_reaches_fronts_and_engine() -> None:
     assert {name for name, targets in ARROWS.items() if "front" in targets} == set()
-    assert {name for name, targets in ARROWS.items() if "engine" in targets} == {"worker", "process", "cli"}
+    assert {name for name, targets in ARROWS.items() if "engine" in targets} == {"worker", "cli"}
     text = (PACKAGE / "registry.py").read_text()
     assert "vecguard.front.qdrant:FRONT" in text
     assert "FRONTS.load" in (PACKAGE / "wiring.py").read_text()
+    assert "vecguard.engine.supervisor:EngineProcess" in text
+    assert "ENGINES.load" in (PACKAGE / "process.py").read_text()
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -13,11 +13,12 @@ from vecguard.generation import Generation
 from vecguard.keys.key import Key
 from vecguard.keys.wrapping import LocalWrapping
 from vecguard.manifest import Manifest, pack_core, pack_vector
+from vecguard.model import Caller
 from vecguard.policy.model import CollectionPolicy, PayloadRule, Policy, RotationSpec, VectorRule
 
 PROVIDER = LocalWrapping(Key(bytes(32)))
 PROTECTED = Policy(version=1, collections=(CollectionPolicy(match="*"),))
-TIMEOUT = 7.0
+CALLER = Caller(7.0, (("authorization", "key"),))
 
 
 def made(collection, *records, payload=None, provider=PROVIDER):
@@ -36,8 +37,8 @@ class Backend:
     reads: int = 0
     down: bool = False
 
-    async def read(self, name, timeout):
-        assert timeout == TIMEOUT
+    async def read(self, name, caller):
+        assert caller == CALLER
         self.reads += 1
         await asyncio.sleep(0)
         if self.down:
@@ -47,8 +48,8 @@ class Backend:
         except KeyError:
             raise NotFound(f"Collection `{name}` doesn't exist!") from None
 
-    async def real_name(self, name, timeout):
-        assert timeout == TIMEOUT
+    async def real_name(self, name, caller):
+        assert caller == CALLER
         return self.aliases.get(name, name)
 
 
@@ -76,10 +77,10 @@ class Shop:
         )
 
     def get(self, name="notes"):
-        return asyncio.run(self.catalog.get(name, TIMEOUT))
+        return asyncio.run(self.catalog.get(name, CALLER))
 
     def confirm(self, entry):
-        return asyncio.run(self.catalog.confirm(entry, TIMEOUT))
+        return asyncio.run(self.catalog.confirm(entry, CALLER))
 
 
 def policy_of(*collections):
@@ -172,7 +173,7 @@ def test_calls_at_the_same_time_compile_once():
     shop = Shop(notes=made("notes"))
 
     async def many():
-        return await asyncio.gather(*(shop.catalog.get("notes", TIMEOUT) for _ in range(5)))
+        return await asyncio.gather(*(shop.catalog.get("notes", CALLER) for _ in range(5)))
 
     entries = asyncio.run(many())
     assert len({id(entry.shield) for entry in entries}) == 1

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from vecguard.config import (
+    EmbeddedMilvusUpstream,
     EmbeddedUpstream,
+    MilvusUpstream,
     QdrantUpstream,
     Settings,
     host_and_port,
@@ -26,11 +28,15 @@ from vecguard.errors import ConfigError
         ("qdrant://db.example.org:1?tls", QdrantUpstream(target="db.example.org:1", tls=True)),
         ("qdrant://10.0.0.1:65535", QdrantUpstream(target="10.0.0.1:65535")),
         ("qdrant://[::1]:6334", QdrantUpstream(target="[::1]:6334")),
+        ("embedded-milvus:data", EmbeddedMilvusUpstream(data=Path("data"))),
+        ("milvus://db:19530", MilvusUpstream(target="db:19530")),
+        ("milvus://db:19530?tls", MilvusUpstream(target="db:19530", tls=True)),
     ],
 )
 def test_upstreams(text, upstream):
     assert parse_upstream(text) == upstream
-    assert Settings(upstream=text).upstream == upstream
+    assert Settings(upstream=text).upstream == (upstream,)
+    assert Settings(upstream=[text]).upstream == (upstream,)
 
 
 @pytest.mark.parametrize(
@@ -48,6 +54,28 @@ def test_what_is_no_upstream_is_refused_without_repeating_it(text):
     assert "secret" not in str(refusal.value)
     with pytest.raises(ConfigError, match=r"upstream: .*not an upstream"):
         load_settings(None, {"upstream": text})
+
+
+def test_each_protocol_with_a_database_is_listened_for():
+    both = Settings(upstream=["milvus://db:1", "embedded:data"], listen="127.0.0.1:7", milvus_listen="127.0.0.1:8")
+    assert both.listeners == {"qdrant": "127.0.0.1:7", "milvus": "127.0.0.1:8"}
+    assert Settings(upstream="embedded-milvus:data").listeners == {"milvus": "127.0.0.1:19530"}
+    assert Settings().listeners == {"qdrant": "127.0.0.1:6334"}
+
+
+@pytest.mark.parametrize("upstreams", [[], ["embedded:a", "qdrant://db:1"], ["milvus://a:1", "milvus://b:1"]])
+def test_one_upstream_for_each_protocol(upstreams):
+    with pytest.raises(ConfigError, match="upstream"):
+        load_settings(None, {"upstream": upstreams})
+
+
+def test_an_open_milvus_listener_has_to_be_allowed_in_words_where_there_is_one():
+    open_to_all = {"milvus_listen": "0.0.0.0:19530"}
+    assert load_settings(None, open_to_all).listeners == {"qdrant": "127.0.0.1:6334"}
+    for more in ({"upstream": "milvus://db:1"}, {"upstream": ["embedded:a", "embedded-milvus:b"]}):
+        with pytest.raises(ConfigError, match=r"0\.0\.0\.0:19530 would accept"):
+            load_settings(None, open_to_all | more)
+        assert load_settings(None, open_to_all | more | {"allow_clear_network": True})
 
 
 @pytest.mark.parametrize(
@@ -99,7 +127,7 @@ def test_the_defaults_need_nothing():
     settings = load_settings(None, {})
     assert settings == Settings()
     assert is_loopback(host_and_port(settings.listen)[0])
-    assert settings.upstream == EmbeddedUpstream(data=Path("vecguard-data"))
+    assert settings.upstream == (EmbeddedUpstream(data=Path("vecguard-data")),)
     assert (settings.workers, settings.policy, settings.key) == (1, None, "file:vecguard.key")
 
 
@@ -108,7 +136,7 @@ def test_the_command_line_wins_over_the_file(tmp_path):
     file.write_text("listen: 127.0.0.1:1\nworkers: 3\nupstream: qdrant://db:1\npolicy: p.yaml\n")
     settings = load_settings(file, {"listen": "127.0.0.1:2", "workers": None, "policy": Path("q.yaml")})
     assert (settings.listen, settings.workers, settings.policy) == ("127.0.0.1:2", 3, Path("q.yaml"))
-    assert settings.upstream == QdrantUpstream(target="db:1")
+    assert settings.upstream == (QdrantUpstream(target="db:1"),)
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "{}\n"])

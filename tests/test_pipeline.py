@@ -48,7 +48,7 @@ class Events(list):
 class House:
     """A pipeline with one route, over collections in memory."""
 
-    def __init__(self, serve, action="read", policy=None, upstream=None):
+    def __init__(self, serve, action="read", policy=None, upstream=None, **ways):
         self.manifests = {"notes": made()}
         self.policy = policy or Policy(version=1, collections=(CollectionPolicy(match="*"),))
         self.trail = Events()
@@ -56,20 +56,21 @@ class House:
         self.reads = 0
         self.catalog = Catalog(self.read, self.real_name, PROVIDER, lambda: self.policy, Generation(None, 1, 0))
         route = Route(COUNT, q.CountPoints, q.CountResponse, "protected", action, "counted", serve)
-        self.pipeline = Pipeline({COUNT: route}, self.catalog, upstream, lambda: self.policy, self.identify, self.trail)
+        rules = lambda: self.policy  # noqa: E731
+        self.pipeline = Pipeline({COUNT: route}, self.catalog, upstream, rules, self.identify, self.trail, **ways)
 
     def identify(self, metadata):
         if metadata.get("who") == "stranger":
             raise Denied("no such credential")
         return self.principal
 
-    async def read(self, name, timeout):
+    async def read(self, name, caller):
         self.reads += 1
         if name not in self.manifests:
             raise NotFound(f"Collection `{name}` doesn't exist!")
         return self.manifests[name]
 
-    async def real_name(self, name, timeout):
+    async def real_name(self, name, caller):
         return name
 
     def call(self, ask=ASK, rpc=COUNT, metadata=None, time_left=None):
@@ -352,8 +353,8 @@ def test_a_read_needs_no_confirmation():
 
 def test_the_deadline_of_the_client_goes_on_to_the_database():
     class Database:
-        async def call(self, rpc, message, answer, timeout):
-            timeouts.append(timeout)
+        async def call(self, rpc, message, answer, caller):
+            timeouts.append(caller.timeout)
             return answer()
 
     async def serve(ask, session):
@@ -368,6 +369,52 @@ def test_the_deadline_of_the_client_goes_on_to_the_database():
     assert timeouts[1] == 0.0
     house.call()
     assert timeouts[2] is None
+
+
+def test_only_metadata_that_the_front_names_goes_on_to_the_database():
+    class Database:
+        async def call(self, rpc, message, answer, caller):
+            seen.append(dict(caller.metadata))
+            return answer()
+
+    async def serve(ask, session):
+        return await session.call(COUNT, ask, q.CountResponse)
+
+    async def read(name, caller):
+        seen.append(dict(caller.metadata))
+        return made()
+
+    seen = []
+    given = {"authorization": "token", "api-key": "secret", "dbname": "two"}
+    house = House(serve, upstream=Database(), passed_metadata=frozenset({"authorization", "dbname", "identifier"}))
+    house.call(metadata=given)
+    House(serve, upstream=Database()).call(metadata=given)
+    opened = House(counted(), passed_metadata=frozenset({"dbname"}))
+    opened.catalog._read = read
+    opened.call(metadata=given)
+    assert seen == [{"authorization": "token", "dbname": "two"}, {}, {"dbname": "two"}]
+
+
+def test_a_front_may_tell_of_errors_in_its_replies():
+    def failed(route, error):
+        told.append((route.rpc, error.status))
+        return None if isinstance(error, NotFound) else q.CountResponse(time=4.0)
+
+    async def serve(ask, session):
+        raise failures.pop()
+
+    told = []
+    failures = [NotFound("gone"), InvalidArgument("no"), RuntimeError("a bug")]
+    house = House(serve, failed=failed)
+    with pytest.raises(RuntimeError):
+        house.call()
+    assert house.call().time == 4.0
+    with pytest.raises(NotFound):
+        house.call()
+    with pytest.raises(Refused):
+        house.call(rpc="/qdrant.Points/New")
+    assert told == [(COUNT, "INVALID_ARGUMENT"), (COUNT, "NOT_FOUND")]
+    assert [event["status"] for event in house.trail] == ["INTERNAL", "INVALID_ARGUMENT", "NOT_FOUND", "UNIMPLEMENTED"]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from qdrant_client import grpc as q
 
 from vecguard.errors import UpstreamFailure
+from vecguard.model import Caller
 from vecguard.upstream import Upstream
 
 COUNT = "/qdrant.Points/Count"
@@ -58,14 +59,14 @@ async def answers(method, body, context):
 
 def test_an_answer_comes_through(tmp_path):
     async def use(upstream, database):
-        return [await upstream.call(COUNT, ASK, q.CountResponse, 30.0) for _ in range(2)]
+        return [await upstream.call(COUNT, ASK, q.CountResponse, Caller(30.0)) for _ in range(2)]
 
     assert calling(tmp_path, answers, use) == [ANSWER, ANSWER]
 
 
 def test_the_proxys_own_metadata_goes_with_every_call(tmp_path):
     async def use(upstream, database):
-        await upstream.call(COUNT, ASK, q.CountResponse, None)
+        await upstream.call(COUNT, ASK, q.CountResponse, Caller())
         return database.metadata
 
     assert calling(tmp_path, answers, use, metadata=(("api-key", "k"),))["api-key"] == "k"
@@ -78,7 +79,7 @@ def test_an_error_comes_through_with_text_and_metadata(tmp_path, status):
         await context.abort(grpc.StatusCode[status], "größe", (("retry-after", "3"), ("x-bin", b"\x00\xff")))
 
     async def use(upstream, database):
-        await upstream.call(COUNT, ASK, q.CountResponse, 30.0)
+        await upstream.call(COUNT, ASK, q.CountResponse, Caller(30.0))
 
     with pytest.raises(UpstreamFailure) as failure:
         calling(tmp_path, refuses, use)
@@ -91,7 +92,7 @@ def test_what_is_no_answer_is_a_failure_without_its_bytes(tmp_path):
         return b"\xff secret"
 
     async def use(upstream, database):
-        await upstream.call(COUNT, ASK, q.CountResponse, 30.0)
+        await upstream.call(COUNT, ASK, q.CountResponse, Caller(30.0))
 
     with pytest.raises(UpstreamFailure, match="is not a CountResponse") as failure:
         calling(tmp_path, babbles, use)
@@ -104,7 +105,7 @@ def test_a_deadline_is_kept(tmp_path):
         await asyncio.sleep(30)
 
     async def use(upstream, database):
-        await upstream.call(COUNT, ASK, q.CountResponse, 0.1)
+        await upstream.call(COUNT, ASK, q.CountResponse, Caller(0.1))
 
     with pytest.raises(UpstreamFailure) as failure:
         calling(tmp_path, sleeps, use)
@@ -115,7 +116,7 @@ def test_a_database_that_is_not_there_is_unavailable(tmp_path):
     async def run():
         upstream = Upstream(f"unix:{tmp_path}/gone.sock", max_message_bytes=2**20)
         try:
-            await upstream.call(COUNT, ASK, q.CountResponse, 5.0)
+            await upstream.call(COUNT, ASK, q.CountResponse, Caller(5.0))
         finally:
             await upstream.close()
 
@@ -126,7 +127,7 @@ def test_a_database_that_is_not_there_is_unavailable(tmp_path):
 
 def test_a_message_that_is_too_large_is_not_sent(tmp_path):
     async def use(upstream, database):
-        await upstream.call(COUNT, q.CountPoints(collection_name="x" * 2**21), q.CountResponse, 30.0)
+        await upstream.call(COUNT, q.CountPoints(collection_name="x" * 2**21), q.CountResponse, Caller(30.0))
 
     with pytest.raises(UpstreamFailure) as failure:
         calling(tmp_path, answers, use)
@@ -138,6 +139,6 @@ def test_an_answer_may_be_larger_than_what_is_sent(tmp_path):
         return q.CountResponse(time=1.0).SerializeToString() + b"\x7a\x80\x80\x80\x02" + bytes(4 * 2**20)
 
     async def use(upstream, database):
-        return await upstream.call(COUNT, ASK, q.CountResponse, 30.0)
+        return await upstream.call(COUNT, ASK, q.CountResponse, Caller(30.0))
 
     assert calling(tmp_path, talks, use).time == 1.0

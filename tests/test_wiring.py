@@ -15,7 +15,7 @@ from vecguard.config import Settings
 from vecguard.errors import ConfigError
 from vecguard.generation import Generation
 from vecguard.keys.key import Key
-from vecguard.model import ANONYMOUS
+from vecguard.model import ANONYMOUS, Caller
 from vecguard.policy.defaults import DEFAULT_POLICY
 from vecguard.trail import configure
 
@@ -120,8 +120,8 @@ def health(settings, folder):
         server.add_generic_rpc_handlers((database,))
         server.add_insecure_port(f"unix:{folder}/db.sock")
         await server.start()
-        upstream = wiring.connect(settings, f"unix:{folder}/db.sock")
-        await upstream.call("/qdrant.Qdrant/HealthCheck", q.HealthCheckRequest(), q.HealthCheckReply, 10.0)
+        upstream = wiring.connect(settings.upstream[0], f"unix:{folder}/db.sock", settings)
+        await upstream.call("/qdrant.Qdrant/HealthCheck", q.HealthCheckRequest(), q.HealthCheckReply, Caller(10.0))
         await upstream.close()
         await server.stop(None)
         return database.metadata
@@ -147,8 +147,9 @@ def test_a_remote_database_with_tls_is_never_spoken_to_in_clear(folder):
             writer.close()
 
         server = await asyncio.start_unix_server(hears, f"{folder}/db.sock")
-        upstream = wiring.connect(Settings(upstream="qdrant://db:1?tls"), f"unix:{folder}/db.sock")
-        call = upstream.call("/a/b", q.HealthCheckRequest(), q.HealthCheckReply, 5.0)
+        settings = Settings(upstream="qdrant://db:1?tls")
+        upstream = wiring.connect(settings.upstream[0], f"unix:{folder}/db.sock", settings)
+        call = upstream.call("/a/b", q.HealthCheckRequest(), q.HealthCheckReply, Caller(5.0))
         task = asyncio.create_task(call)
         first = await asyncio.wait_for(listening, 10)
         task.cancel()
@@ -175,7 +176,7 @@ def test_a_worker_serves_and_takes_a_new_policy(folder, monkeypatch):
             return error.code() == grpc.StatusCode.PERMISSION_DENIED
 
     async def run():
-        worker = wiring.Worker(settings, f"unix:{folder}/no-db.sock", Generation(None, 1, 0))
+        worker = wiring.Worker(settings, {"qdrant": f"unix:{folder}/no-db.sock"}, Generation(None, 1, 0))
         await worker.start()
         async with grpc.aio.insecure_channel(listen) as channel:
             seen = [(await denied(channel, "mine"), await denied(channel, "other"))]
@@ -204,7 +205,7 @@ def test_a_worker_serves_and_takes_a_new_policy(folder, monkeypatch):
 @pytest.mark.parametrize("wrong", [{"policy": "gone.yaml"}, {"key": "vault:x"}])
 def test_a_worker_does_not_start_on_bad_settings(folder, wrong):
     async def run():
-        wiring.Worker(Settings(**wrong), "unix:none", Generation(None, 1, 0))
+        wiring.Worker(Settings(**wrong), {"qdrant": "unix:none"}, Generation(None, 1, 0))
 
     with pytest.raises(ConfigError):
         asyncio.run(run())

@@ -19,7 +19,9 @@ from vecguard.generation import Generation
 from vecguard.keys.provider import KeyProvider
 from vecguard.keys.ring import KeyRing
 from vecguard.manifest import Manifest, VectorRecord, differences, open_core, open_vector
+from vecguard.model import Caller
 from vecguard.policy.model import CollectionPolicy, Policy
+from vecguard.seal.declaration import open_declaration
 from vecguard.shield import Shield
 
 MAX_AGE_S: Final = 2.0
@@ -31,10 +33,14 @@ class StaleEntry(Exception):
 
 @dataclass(frozen=True, slots=True)
 class StoredManifest:
-    """A collection's manifest as the backend keeps it: text of the core and of each vector's record."""
+    """A collection's manifest as the backend keeps it: texts of the core and of each vector's record.
+
+    `declared` is the text of the collection's declaration as the client made it, where a front keeps that.
+    """
 
     core: str
     vectors: Mapping[str, str] = field(default_factory=dict)
+    declared: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +61,8 @@ class Entry:
         return self.shield.manifest.collection if self.shield is not None else self.asked
 
 
-ReadManifest = Callable[[str, float | None], Awaitable[StoredManifest | None]]
-RealName = Callable[[str, float | None], Awaitable[str]]
+ReadManifest = Callable[[str, Caller], Awaitable[StoredManifest | None]]
+RealName = Callable[[str, Caller], Awaitable[str]]
 
 
 class Catalog:
@@ -85,7 +91,7 @@ class Catalog:
         self._entries: dict[str, Entry] = {}
         self._compiling = asyncio.Lock()
 
-    async def get(self, name: str, timeout: float | None) -> Entry:
+    async def get(self, name: str, caller: Caller) -> Entry:
         """The entry of a collection or alias, fresh enough to use.
 
         Raises:
@@ -97,11 +103,11 @@ class Catalog:
         known = self._entries.get(name)
         if known is not None and self._usable(known):
             return known
-        return await self._load(name, timeout)
+        return await self._load(name, caller)
 
-    async def confirm(self, entry: Entry, timeout: float | None) -> bool:
+    async def confirm(self, entry: Entry, caller: Caller) -> bool:
         """Whether the backend still has what `entry` says, asked now: run after a write, before it is acknowledged."""
-        return (await self._load(entry.asked, timeout)).stored == entry.stored
+        return (await self._load(entry.asked, caller)).stored == entry.stored
 
     def forget(self) -> None:
         """Trust no entry any more, here and in every worker of the host, before the backend was asked anew."""
@@ -114,11 +120,11 @@ class Catalog:
             and entry.generation == self._generation.current()
         )
 
-    async def _load(self, name: str, timeout: float | None) -> Entry:
+    async def _load(self, name: str, caller: Caller) -> Entry:
         generation, rules, checked = self._generation.current(), self._policy(), time.monotonic()
         try:
-            stored = await self._read(name, timeout)
-            entry = self._again(name, stored, rules) or await self._compiled(name, stored, rules, timeout)
+            stored = await self._read(name, caller)
+            entry = self._again(name, stored, rules) or await self._compiled(name, stored, rules, caller)
         except BaseException:
             self._entries.pop(name, None)
             raise
@@ -131,21 +137,21 @@ class Catalog:
         known = self._entries.get(name)
         return known if known is not None and known.stored == stored and known.rules is rules else None
 
-    async def _compiled(self, name: str, stored: StoredManifest | None, rules: Policy, timeout: float | None) -> Entry:
+    async def _compiled(self, name: str, stored: StoredManifest | None, rules: Policy, caller: Caller) -> Entry:
         """A new entry. Calls that need the same one wait for the first of them, since compiling is slow."""
         async with self._compiling:
             known = self._again(name, stored, rules)
             if known is not None:
                 return known
-            shield = None if stored is None else await self._compile(name, stored, rules, timeout)
-            policy = shield.policy if shield is not None else await self._clear(name, rules, timeout)
+            shield = None if stored is None else await self._compile(name, stored, rules, caller)
+            policy = shield.policy if shield is not None else await self._clear(name, rules, caller)
             entry = Entry(name, policy, shield, stored, rules, generation=-1, checked=-math.inf)
             self._entries[name] = entry
             return entry
 
-    async def _clear(self, name: str, rules: Policy, timeout: float | None) -> CollectionPolicy:
+    async def _clear(self, name: str, rules: Policy, caller: Caller) -> CollectionPolicy:
         """The policy of a collection without a manifest: `protect: none`, for an alias and for the name behind it."""
-        policies = [_policy_of(rules, known) for known in (name, await self._real_name(name, timeout))]
+        policies = [_policy_of(rules, known) for known in (name, await self._real_name(name, caller))]
         for policy in policies:
             if policy.protected:
                 raise FailedPrecondition(
@@ -154,9 +160,9 @@ class Catalog:
                 )
         return policies[0]
 
-    async def _compile(self, name: str, stored: StoredManifest, rules: Policy, timeout: float | None) -> Shield:
+    async def _compile(self, name: str, stored: StoredManifest, rules: Policy, caller: Caller) -> Shield:
         manifest, ring = await asyncio.to_thread(open_core, stored.core, self.provider)
-        if manifest.collection != name and await self._real_name(name, timeout) != manifest.collection:
+        if manifest.collection != name and await self._real_name(name, caller) != manifest.collection:
             raise Unreadable  # authentic, but of another collection: somebody put it here behind our back
         return await asyncio.to_thread(_shield, name, stored, manifest, ring, rules)
 
@@ -168,7 +174,8 @@ def _shield(name: str, stored: StoredManifest, manifest: Manifest, ring: KeyRing
     if name != manifest.collection:
         # Whoever can set an alias must not lead its users to a collection under weaker rules than the alias has.
         _require_fit(name, _policy_of(rules, name), manifest, vectors)
-    return Shield(manifest, ring, vectors, policy)
+    declared = None if stored.declared is None else open_declaration(stored.declared, ring, manifest.uuid.bytes)
+    return Shield(manifest, ring, vectors, policy, declared)
 
 
 def _require_fit(name: str, policy: CollectionPolicy, manifest: Manifest, vectors: Mapping[str, VectorRecord]) -> None:

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -15,49 +15,85 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from vecguard.errors import ConfigError
 
 DEFAULT_LISTEN: Final = "127.0.0.1:6334"
+DEFAULT_MILVUS_LISTEN: Final = "127.0.0.1:19530"
 DEFAULT_KEY: Final = "file:vecguard.key"
 UPSTREAM_API_KEY: Final = "VECGUARD_UPSTREAM_API_KEY"
 
+FrontName: TypeAlias = Literal["qdrant", "milvus"]
+
 _LAST_PORT: Final = 65_535
 # A name, an IPv4 address, or an IPv6 address in brackets; no account and no path, which gRPC has no use for.
-_QDRANT: Final = re.compile(
-    r"qdrant://(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})(?P<query>\?tls)?"
+_REMOTE: Final = re.compile(
+    r"(?P<kind>qdrant|milvus)://(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})(?P<query>\?tls)?"
 )
 
 
-class EmbeddedUpstream(BaseModel):
+class _Upstream(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EmbeddedUpstream(_Upstream):
     """The engine process of ours, on a data folder."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     kind: Literal["embedded"] = "embedded"
+    front: ClassVar[FrontName] = "qdrant"
     data: Path
 
 
-class QdrantUpstream(BaseModel):
+class EmbeddedMilvusUpstream(_Upstream):
+    """Milvus Lite in a process of its own, on a data folder."""
+
+    kind: Literal["embedded-milvus"] = "embedded-milvus"
+    front: ClassVar[FrontName] = "milvus"
+    data: Path
+
+
+class QdrantUpstream(_Upstream):
     """A Qdrant server's gRPC port."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     kind: Literal["qdrant"] = "qdrant"
+    front: ClassVar[FrontName] = "qdrant"
     target: str
     tls: bool = False
 
 
-UpstreamAddress = Annotated[EmbeddedUpstream | QdrantUpstream, Field(discriminator="kind")]
+class MilvusUpstream(_Upstream):
+    """A Milvus server's port."""
+
+    kind: Literal["milvus"] = "milvus"
+    front: ClassVar[FrontName] = "milvus"
+    target: str
+    tls: bool = False
 
 
-def parse_upstream(text: str) -> EmbeddedUpstream | QdrantUpstream:
-    """`embedded:PATH` or `qdrant://host:port[?tls]`.
+Embedded: TypeAlias = EmbeddedUpstream | EmbeddedMilvusUpstream
+Remote: TypeAlias = QdrantUpstream | MilvusUpstream
+UpstreamAddress = Annotated[Embedded | Remote, Field(discriminator="kind")]
+_EMBEDDED: Final[Mapping[str, type[Embedded]]] = {
+    "embedded": EmbeddedUpstream,
+    "embedded-milvus": EmbeddedMilvusUpstream,
+}
+_SERVERS: Final[Mapping[str, type[Remote]]] = {"qdrant": QdrantUpstream, "milvus": MilvusUpstream}
+
+
+def parse_upstream(text: str) -> Embedded | Remote:
+    """`embedded:PATH`, `embedded-milvus:PATH`, `qdrant://host:port[?tls]` or `milvus://host:port[?tls]`.
 
     Raises:
-        ValueError: neither.
+        ValueError: none of these.
     """
-    if text.startswith("embedded:") and len(text) > len("embedded:"):
-        return EmbeddedUpstream(data=Path(text.removeprefix("embedded:")))
-    address = _QDRANT.fullmatch(text)
+    kind, _, path = text.partition(":")
+    if kind in _EMBEDDED and path:
+        return _EMBEDDED[kind](data=Path(path))
+    address = _REMOTE.fullmatch(text)
     if address is None or not 0 < int(address["port"]) <= _LAST_PORT:
         # The text may hold a password, so it is not repeated.
-        raise ValueError("not an upstream: write embedded:PATH or qdrant://HOST:PORT[?tls]")
-    return QdrantUpstream(target=f"{address['host']}:{address['port']}", tls=address["query"] is not None)
+        raise ValueError(
+            "not an upstream: write embedded:PATH, embedded-milvus:PATH, qdrant://HOST:PORT[?tls] "
+            "or milvus://HOST:PORT[?tls]"
+        )
+    target = f"{address['host']}:{address['port']}"
+    return _SERVERS[address["kind"]](target=target, tls=address["query"] is not None)
 
 
 def host_and_port(listen: str) -> tuple[str, int]:
@@ -88,7 +124,12 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     listen: str = DEFAULT_LISTEN
-    upstream: UpstreamAddress = EmbeddedUpstream(data=Path("vecguard-data"))
+    milvus_listen: str = DEFAULT_MILVUS_LISTEN
+    upstream: tuple[UpstreamAddress, ...] = Field(
+        default=(EmbeddedUpstream(data=Path("vecguard-data")),),
+        min_length=1,
+        description="The databases behind: one address, or one for each protocol.",
+    )
     policy: Path | None = None
     key: str = DEFAULT_KEY
     workers: int = Field(default=1, ge=1, le=256)
@@ -101,9 +142,17 @@ class Settings(BaseModel):
     @field_validator("upstream", mode="before")
     @classmethod
     def _from_text(cls, value: Any) -> Any:
-        return parse_upstream(value) if isinstance(value, str) else value
+        given = value if isinstance(value, list | tuple) else [value]
+        return tuple(parse_upstream(one) if isinstance(one, str) else one for one in given)
 
-    @field_validator("listen")
+    @field_validator("upstream")
+    @classmethod
+    def _one_each(cls, value: tuple[Embedded | Remote, ...]) -> tuple[Embedded | Remote, ...]:
+        if len({upstream.front for upstream in value}) < len(value):
+            raise ValueError("one upstream for each protocol: two of the same were given")
+        return value
+
+    @field_validator("listen", "milvus_listen")
     @classmethod
     def _address(cls, value: str) -> str:
         host_and_port(value)
@@ -111,12 +160,19 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _closed_by_default(self) -> Settings:
-        if not self.allow_clear_network and not is_loopback(host_and_port(self.listen)[0]):
-            raise ValueError(
-                f"listening on {self.listen} would accept vectors and text from the network in clear and from anybody: "
-                "listen on 127.0.0.1, or say `allow_clear_network: true` in the config file"
-            )
+        for listen in self.listeners.values():
+            if not self.allow_clear_network and not is_loopback(host_and_port(listen)[0]):
+                raise ValueError(
+                    f"listening on {listen} would accept vectors and text from the network in clear and from anybody: "
+                    "listen on 127.0.0.1, or say `allow_clear_network: true` in the config file"
+                )
         return self
+
+    @property
+    def listeners(self) -> dict[FrontName, str]:
+        """Where each protocol that has a database behind it is listened for."""
+        addresses: dict[FrontName, str] = {"qdrant": self.listen, "milvus": self.milvus_listen}
+        return {upstream.front: addresses[upstream.front] for upstream in self.upstream}
 
 
 def load_settings(file: Path | None, overrides: Mapping[str, Any]) -> Settings:

@@ -36,6 +36,15 @@ ANONYMOUS: Final = Principal("<anonymous>")
 
 
 @dataclass(frozen=True, slots=True)
+class Caller:
+    """On whose behalf the database is asked: seconds left (None: no deadline), and what of the client's metadata it is
+    to see (credentials of its own, say)."""
+
+    timeout: float | None = None
+    metadata: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
     """The policy's yes to one call: made only by `vecguard.policy.decide`, and by nothing else.
 

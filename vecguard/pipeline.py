@@ -24,7 +24,7 @@ from vecguard.errors import (
     Unreadable,
     VecGuardError,
 )
-from vecguard.model import Action, Grant, Principal
+from vecguard.model import Action, Caller, Grant, Principal
 from vecguard.policy.decide import decide
 from vecguard.policy.model import Policy
 from vecguard.upstream import Answer, Upstream
@@ -63,8 +63,9 @@ class Session:
         *,
         deadline: float | None,
         size: int,
+        metadata: tuple[tuple[str, str], ...] = (),
     ) -> None:
-        """`deadline` in monotonic seconds; `size` of the client's message in bytes."""
+        """`deadline` in monotonic seconds; `size` of the client's message in bytes; `metadata`: see `Caller`."""
         self.principal = principal
         self.catalog = catalog
         self.opened: list[Entry] = []
@@ -76,11 +77,13 @@ class Session:
         self._upstream = upstream
         self._deadline = deadline
         self._size = size
+        self.metadata = metadata
 
     @property
-    def timeout(self) -> float | None:
-        """Seconds left for this call; None without a deadline."""
-        return None if self._deadline is None else max(self._deadline - time.monotonic(), 0.0)
+    def caller(self) -> Caller:
+        """Whom the database is asked for, with the time that is left now."""
+        left = None if self._deadline is None else max(self._deadline - time.monotonic(), 0.0)
+        return Caller(left, self.metadata)
 
     @property
     def reranking(self) -> dict[str, int]:
@@ -111,7 +114,7 @@ class Session:
             UpstreamFailure: the database does not know it, or cannot be reached.
         """
         self.grant(action, name)
-        entry = await self.catalog.get(name, self.timeout)
+        entry = await self.catalog.get(name, self.caller)
         limit = self.grant(action, entry.name).limits.max_message_mib
         if self._size > limit * _MIB:
             raise LimitExceeded(f"a message of {self._size} bytes: the policy allows {limit} MiB")
@@ -122,7 +125,7 @@ class Session:
 
     async def call(self, rpc: str, message: Message, answer: type[Answer]) -> Answer:
         """Send a message, already protected, to the database."""
-        return await self._upstream.call(rpc, message, answer, self.timeout)
+        return await self._upstream.call(rpc, message, answer, self.caller)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +142,12 @@ class Route(Generic[Ask, Reply]):
 
 
 AnyRoute = Route[Any, Any]
+Failed = Callable[[AnyRoute, VecGuardError], Message | None]
+
+
+def by_status(route: AnyRoute, error: VecGuardError) -> None:
+    """How a protocol fails whose errors are gRPC statuses: there is no reply."""
+    del route, error
 
 
 def parse(route: AnyRoute, body: bytes) -> Message:
@@ -173,7 +182,17 @@ class Pipeline:
         policy: Callable[[], Policy],
         identify: Identify,
         trail: Trail,
+        *,
+        failed: Failed = by_status,
+        passed_metadata: frozenset[str] = frozenset(),
     ) -> None:
+        """Take the front's table and ways, and what is asked of the process.
+
+        `failed` makes the reply by which the protocol tells of an error, or None where a gRPC status does.
+        `passed_metadata` are the keys of a client's metadata that go on to the database.
+        """
+        self._failed = failed
+        self._passed_metadata = passed_metadata
         self._routes = routes
         self._catalog = catalog
         self._upstream = upstream
@@ -194,13 +213,11 @@ class Pipeline:
         """
         started = time.monotonic()
         deadline = None if time_left is None else started + time_left
-        status, principal, session = "INTERNAL", None, None
+        status, route, principal, session = "INTERNAL", None, None, None
         try:
             route = self._route(rpc)
             principal = self._identify(metadata)
-            session = Session(
-                principal, self._policy(), self._catalog, self._upstream, deadline=deadline, size=len(body)
-            )
+            session = self._session(principal, metadata, deadline, len(body))
             answer = await self._run(route, body, session)
             # A newer database's answer may hold what nobody here knows how to open or to hide.
             answer.DiscardUnknownFields()
@@ -209,7 +226,10 @@ class Pipeline:
             return sent
         except VecGuardError as error:
             status = error.status
-            raise
+            reply = self._failed(route, error) if route is not None else None
+            if reply is None:
+                raise
+            return reply.SerializeToString()
         except asyncio.CancelledError:
             status = "CANCELLED"
             raise
@@ -223,6 +243,11 @@ class Pipeline:
                 ms=round((time.monotonic() - started) * 1e3, 3),
                 **(session.reranking if session else {}),
             )
+
+    def _session(self, principal: Principal, metadata: Mapping[str, str], deadline: float | None, size: int) -> Session:
+        passed = tuple((key, metadata[key]) for key in self._passed_metadata if key in metadata)
+        rules = self._policy()
+        return Session(principal, rules, self._catalog, self._upstream, deadline=deadline, size=size, metadata=passed)
 
     def _route(self, rpc: str) -> AnyRoute:
         route = self._routes.get(rpc)
@@ -258,6 +283,6 @@ class Pipeline:
     async def _current(self, entries: list[Entry], session: Session) -> bool:
         """Whether the database still has what these entries say."""
         for entry in entries:
-            if not await self._catalog.confirm(entry, session.timeout):
+            if not await self._catalog.confirm(entry, session.caller):
                 return False
         return True

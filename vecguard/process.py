@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 import structlog
 
-from vecguard.config import EmbeddedUpstream, Settings, host_and_port
-from vecguard.engine.supervisor import EngineProcess
+from vecguard.config import Embedded, Remote, Settings, host_and_port
 from vecguard.errors import ConfigError
 from vecguard.generation import Generation
 from vecguard.policy.model import Policy
+from vecguard.registry import ENGINES
 from vecguard.trail import configure
 from vecguard.wiring import Worker, open_key, open_policy
 
@@ -40,31 +41,35 @@ async def run(settings: Settings, greet: Greet) -> None:
     configure()
     rules = open_policy(settings).current
     _provider, made = open_key(settings)
-    async with _database(settings) as target:
+    async with contextlib.AsyncExitStack() as stack:
+        targets: dict[str, str] = {
+            upstream.front: await stack.enter_async_context(_database(upstream)) for upstream in settings.upstream
+        }
         if settings.workers == 1:
-            worker = Worker(settings, target, Generation(None, 1, 0))
+            worker = Worker(settings, targets, Generation(None, 1, 0))
             await worker.run(lambda: greet(rules, made))
         else:
-            await _run_workers(settings, target, lambda: greet(rules, made))
+            await _run_workers(settings, targets, lambda: greet(rules, made))
 
 
 @contextlib.asynccontextmanager
-async def _database(settings: Settings) -> AsyncIterator[str]:
-    """Where the database answers; an embedded engine lives as long as this block."""
-    if not isinstance(settings.upstream, EmbeddedUpstream):
-        yield settings.upstream.target
+async def _database(upstream: Embedded | Remote) -> AsyncIterator[str]:
+    """Where a database answers; an embedded engine lives as long as this block."""
+    if isinstance(upstream, Remote):
+        yield upstream.target
         return
-    engine = EngineProcess()
+    engine = ENGINES.load(upstream.kind)()
     try:
-        yield await engine.start(settings.upstream.data)
+        yield await engine.start(upstream.data)
     finally:
         await engine.stop()
 
 
-async def _run_workers(settings: Settings, target: str, greet: Callable[[], None]) -> None:
-    _require_free(settings.listen)
+async def _run_workers(settings: Settings, targets: Mapping[str, str], greet: Callable[[], None]) -> None:
+    for listen in settings.listeners.values():
+        _require_free(listen)
     with tempfile.TemporaryDirectory(prefix="vecguard-") as folder:
-        workers = Workers(settings, target, Path(folder) / "generation")
+        workers = Workers(settings, targets, Path(folder) / "generation")
         await workers.run(greet)
 
 
@@ -83,9 +88,9 @@ def _require_free(listen: str) -> None:
 class Workers:
     """Worker processes that share a port; one that dies is replaced."""
 
-    def __init__(self, settings: Settings, target: str, generation: Path) -> None:
+    def __init__(self, settings: Settings, targets: Mapping[str, str], generation: Path) -> None:
         self._settings = settings
-        self._target = target
+        self._targets = targets
         self._generation = generation
         self._children: dict[int, asyncio.subprocess.Process] = {}
         self._stopping = asyncio.Event()
@@ -119,7 +124,7 @@ class Workers:
 
     async def _launch(self, number: int) -> None:
         child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "vecguard.worker", str(number), str(os.getpid()), self._target),
+            *(sys.executable, "-m", "vecguard.worker", str(number), str(os.getpid()), json.dumps(self._targets)),
             *(str(self._generation), self._settings.model_dump_json()),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,

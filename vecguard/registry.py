@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from vecguard.errors import ConfigError
 
 if TYPE_CHECKING:
+    from vecguard.engine.base import Engine
     from vecguard.front.base import Front
     from vecguard.keys.provider import ProviderOpener
     from vecguard.transform.base import TransformBuilder
@@ -65,5 +66,14 @@ FRONTS: Registry[Front] = Registry(
     "front",
     {
         "qdrant": "vecguard.front.qdrant:FRONT",
+        "milvus": "vecguard.front.milvus:FRONT",
+    },
+)
+
+ENGINES: Registry[type[Engine]] = Registry(
+    "embedded database",
+    {
+        "embedded": "vecguard.engine.supervisor:EngineProcess",
+        "embedded-milvus": "vecguard.engine.lite:LiteProcess",
     },
 )

@@ -329,8 +329,11 @@ class Shield:
         ring: KeyRing,
         vectors: Mapping[str, VectorRecord],
         policy: CollectionPolicy,
+        declared: bytes | None = None,
     ) -> None:
         """Compile. Takes a fraction of a second at thousands of dimensions: keep the result, and call it off the loop.
+
+        `declared` is the collection as the client declared it, in the front's own form, where the front keeps that.
 
         Raises:
             Unreadable: a key of the manifest is missing.
@@ -338,6 +341,7 @@ class Shield:
         self.manifest = manifest
         self.ring = ring
         self.policy = policy
+        self.declared = declared
         identity = manifest.uuid.bytes
         self.fields = Fields(manifest.payload, FieldSealer(ring, identity), policy.rule_for)
         self.vectors: dict[str, VectorShield] = {

@@ -9,6 +9,7 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from vecguard.errors import UpstreamFailure
+from vecguard.model import Caller
 
 Answer = TypeVar("Answer", bound=Message)
 
@@ -43,8 +44,8 @@ class Upstream:
         self._metadata = tuple(metadata)
         self._methods: dict[str, grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]] = {}
 
-    async def call(self, rpc: str, request: Message, answer: type[Answer], timeout: float | None) -> Answer:
-        """Send `request` to the method `/package.Service/Name`; `timeout` in seconds, None for no deadline.
+    async def call(self, rpc: str, request: Message, answer: type[Answer], caller: Caller) -> Answer:
+        """Send `request` to the method `/package.Service/Name` on behalf of `caller`.
 
         Raises:
             UpstreamFailure: the database answered with an error, or could not be reached (UNAVAILABLE), or its answer
@@ -54,7 +55,9 @@ class Upstream:
         if method is None:
             method = self._methods[rpc] = self._channel.unary_unary(rpc, None, None)
         try:
-            body = await method(request.SerializeToString(), timeout=timeout, metadata=self._metadata)
+            body = await method(
+                request.SerializeToString(), timeout=caller.timeout, metadata=self._metadata + caller.metadata
+            )
         except grpc.aio.AioRpcError as error:
             trailing = cast("Iterable[tuple[str, str | bytes]]", error.trailing_metadata() or ())
             raise UpstreamFailure(error.code().name, error.details() or "", tuple(trailing)) from None

@@ -9,13 +9,13 @@ import signal
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import grpc
 import structlog
 
 from vecguard.catalog import Catalog
-from vecguard.config import EmbeddedUpstream, QdrantUpstream, Settings, upstream_api_key
+from vecguard.config import Embedded, QdrantUpstream, Remote, Settings, upstream_api_key
 from vecguard.errors import ConfigError
 from vecguard.generation import Generation
 from vecguard.keys.file import FileKeyProvider
@@ -27,6 +27,9 @@ from vecguard.registry import FRONTS, KEY_PROVIDERS
 from vecguard.server import Server
 from vecguard.trail import Trail
 from vecguard.upstream import Upstream
+
+if TYPE_CHECKING:  # fronts are loaded by the registry, and only those that are served
+    from vecguard.front.base import Front
 
 _GRACE_S: Final = 30.0
 _MIB: Final = 1024 * 1024
@@ -57,9 +60,8 @@ def open_key(settings: Settings) -> tuple[KeyProvider, bool]:
 
 
 def _has_data(settings: Settings) -> bool:
-    if isinstance(settings.upstream, EmbeddedUpstream):
-        return settings.upstream.data.is_dir() and any(settings.upstream.data.iterdir())
-    return False
+    folders = [upstream.data for upstream in settings.upstream if isinstance(upstream, Embedded)]
+    return any(folder.is_dir() and any(folder.iterdir()) for folder in folders)
 
 
 def open_policy(settings: Settings) -> PolicyHolder:
@@ -71,13 +73,12 @@ def open_policy(settings: Settings) -> PolicyHolder:
     return PolicyHolder(settings.policy)
 
 
-def connect(settings: Settings, target: str) -> Upstream:
-    """The channel to the database at `target`."""
-    remote = settings.upstream if isinstance(settings.upstream, QdrantUpstream) else None
-    api_key = upstream_api_key() if remote is not None else None
+def connect(address: Embedded | Remote, target: str, settings: Settings) -> Upstream:
+    """The channel to the database at `target`, which is where `address` answers."""
+    api_key = upstream_api_key() if isinstance(address, QdrantUpstream) else None
     return Upstream(
         target,
-        credentials=grpc.ssl_channel_credentials() if remote is not None and remote.tls else None,
+        credentials=grpc.ssl_channel_credentials() if isinstance(address, Remote) and address.tls else None,
         metadata=(("api-key", api_key),) if api_key else (),
         max_message_bytes=settings.max_message_mib * _MIB * _GROWTH,
     )
@@ -90,27 +91,45 @@ def anonymous(metadata: Mapping[str, str]) -> Principal:
 
 
 class Worker:
-    """One worker process: policy, keys, upstream, front and listener."""
+    """One worker process: policy, keys, and for each protocol its upstream, front and listener."""
 
-    def __init__(self, settings: Settings, target: str, generation: Generation) -> None:
-        """`target` is where the database answers (the engine's socket, or the remote's address).
+    def __init__(self, settings: Settings, targets: Mapping[str, str], generation: Generation) -> None:
+        """`targets` says where each front's database answers (an engine's socket, or the remote's address).
 
         Raises:
             ConfigError: policy, key or address cannot be used.
         """
         self.policy = open_policy(settings)
-        provider, _ = open_key(settings)
-        self._upstream = connect(settings, target)
-        front = FRONTS.load("qdrant")
+        self._provider, _ = open_key(settings)
+        self._generation = generation
+        self._trail = Trail()
+        self._upstreams: list[Upstream] = []
+        self._servers: list[Server] = []
+        for address in settings.upstream:
+            upstream = connect(address, targets[address.front], settings)
+            self._upstreams.append(upstream)
+            pipeline = self._pipeline(FRONTS.load(address.front), upstream)
+            self._servers.append(
+                Server(
+                    pipeline,
+                    settings.listeners[address.front],
+                    shared_port=settings.workers > 1,
+                    max_message_mib=settings.max_message_mib,
+                )
+            )
+
+    def _pipeline(self, front: Front, upstream: Upstream) -> Pipeline:
         rules = lambda: self.policy.current  # noqa: E731 - read anew at each call, so that a reload takes effect
-        read, real_name = partial(front.read_manifest, self._upstream), partial(front.real_name, self._upstream)
-        catalog = Catalog(read, real_name, provider, rules, generation)
-        pipeline = Pipeline(front.routes, catalog, self._upstream, rules, anonymous, Trail())
-        self._server = Server(
-            pipeline,
-            settings.listen,
-            shared_port=settings.workers > 1,
-            max_message_mib=settings.max_message_mib,
+        read, real_name = partial(front.read_manifest, upstream), partial(front.real_name, upstream)
+        return Pipeline(
+            front.routes,
+            Catalog(read, real_name, self._provider, rules, self._generation),
+            upstream,
+            rules,
+            anonymous,
+            self._trail,
+            failed=front.failed,
+            passed_metadata=front.passed_metadata,
         )
 
     def reload(self) -> None:
@@ -123,7 +142,8 @@ class Worker:
 
     async def start(self) -> None:
         """Begin to take calls."""
-        await self._server.start()
+        for server in self._servers:
+            await server.start()
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Serve until SIGTERM or SIGINT; SIGHUP reloads the policy. Calls in flight are finished.
@@ -145,5 +165,6 @@ class Worker:
 
     async def close(self) -> None:
         """Finish calls in flight and stop."""
-        await self._server.stop(_GRACE_S)
-        await self._upstream.close()
+        await asyncio.gather(*(server.stop(_GRACE_S) for server in self._servers))
+        for upstream in self._upstreams:
+            await upstream.close()

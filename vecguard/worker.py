@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from vecguard.config import Settings
@@ -14,18 +16,18 @@ from vecguard.trail import configure
 from vecguard.wiring import Worker
 
 
-async def _serve(settings: Settings, target: str, generation: Path, number: int) -> None:
+async def _serve(settings: Settings, targets: Mapping[str, str], generation: Path, number: int) -> None:
     configure()
-    worker = Worker(settings, target, Generation(generation, settings.workers, number))
+    worker = Worker(settings, targets, Generation(generation, settings.workers, number))
     await worker.run(lambda: print("ready", flush=True))
 
 
 def main(arguments: list[str]) -> int:
     """Serve as the worker that the arguments describe: number, parent's pid, target, generation file, settings."""
-    number, parent, target, generation, settings = arguments
+    number, parent, targets, generation, settings = arguments
     try:
         die_with_parent(int(parent))
-        asyncio.run(_serve(Settings.model_validate_json(settings), target, Path(generation), int(number)))
+        asyncio.run(_serve(Settings.model_validate_json(settings), json.loads(targets), Path(generation), int(number)))
     except VecGuardError as failure:
         print(f"vecguard worker {number}: {failure}", file=sys.stderr)
         return 1

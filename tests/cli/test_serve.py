@@ -56,6 +56,14 @@ def test_the_greeting_names_the_database_and_an_old_key():
     assert last == "Key: environment:KEY"
 
 
+def test_the_greeting_names_both_protocols():
+    settings = Settings(upstream=("embedded:a", "milvus://db:1"))
+    assert greeting(settings, DEFAULT_POLICY, False)[0] == (
+        "VecGuard listens on 127.0.0.1:6334 (gRPC, 1 worker(s)) before embedded a; "
+        "127.0.0.1:19530 (gRPC, 1 worker(s)) before milvus db:1"
+    )
+
+
 def test_the_greeting_claims_nothing_that_is_not_so():
     clear = CollectionPolicy(match="open*", protect="none")
     assert protected(clear) == "Protected: NOTHING; IN CLEAR: `open*`"

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from vecguard.config import EmbeddedUpstream, Settings, load_settings
+from vecguard.config import Embedded, Remote, Settings, load_settings
 from vecguard.errors import VecGuardError
 from vecguard.policy.model import Policy
 
@@ -18,9 +18,15 @@ _BLAS_THREADS: Final = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THRE
 
 def serve(
     listen: Annotated[str | None, typer.Option(help="gRPC address, HOST:PORT. [default: 127.0.0.1:6334]")] = None,
+    milvus_listen: Annotated[
+        str | None, typer.Option(help="Address of the Milvus protocol, HOST:PORT. [default: 127.0.0.1:19530]")
+    ] = None,
     upstream: Annotated[
-        str | None,
-        typer.Option(help="embedded:PATH or qdrant://HOST:PORT[?tls]. [default: embedded:vecguard-data]"),
+        list[str] | None,
+        typer.Option(
+            help="embedded:PATH, embedded-milvus:PATH, qdrant://HOST:PORT[?tls] or milvus://HOST:PORT[?tls]; "
+            "once, or once for each protocol. [default: embedded:vecguard-data]"
+        ),
     ] = None,
     policy: Annotated[Path | None, typer.Option(help="Policy file. [default: the built-in policy]")] = None,
     key: Annotated[
@@ -39,7 +45,8 @@ def serve(
 
     given = {
         "listen": listen,
-        "upstream": upstream,
+        "milvus_listen": milvus_listen,
+        "upstream": upstream or None,
         "policy": policy,
         "key": f"file:{key_file}" if key_file is not None else key,
         "workers": workers,
@@ -60,13 +67,18 @@ def _greet(settings: Settings, rules: Policy, made: bool) -> None:
 
 def greeting(settings: Settings, rules: Policy, made: bool) -> list[str]:
     """The three lines: where it listens and before what, what is protected and what is not, which key."""
-    behind = settings.upstream.data if isinstance(settings.upstream, EmbeddedUpstream) else settings.upstream.target
+    served = "; ".join(_served(settings, upstream) for upstream in settings.upstream)
     return [
-        f"VecGuard listens on {settings.listen} (gRPC, {settings.workers} worker(s)) "
-        f"before {settings.upstream.kind} {behind}",
+        f"VecGuard listens on {served}",
         f"Protected: {_protected(rules)}{_clear(rules)}",
         f"Key: {settings.key}{' (new; back it up: without it the data cannot be read)' if made else ''}",
     ]
+
+
+def _served(settings: Settings, upstream: Embedded | Remote) -> str:
+    behind = upstream.data if isinstance(upstream, Embedded) else upstream.target
+    listen = settings.listeners[upstream.front]
+    return f"{listen} (gRPC, {settings.workers} worker(s)) before {upstream.kind} {behind}"
 
 
 def _protected(rules: Policy) -> str:

@@ -24,6 +24,7 @@ class SealKind(IntEnum):
     DENSE_ENTRY = 3
     ROWS_ENTRY = 4
     SPARSE_ENTRY = 5
+    DECLARATION = 6
 
 
 @dataclass(frozen=True, slots=True)

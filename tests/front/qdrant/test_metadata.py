@@ -35,8 +35,8 @@ class Database:
                 self.answer.result.config.metadata[key].CopyFrom(value)
         self.asked = None
 
-    async def call(self, rpc, message, answer, timeout):
-        self.asked = (rpc, message, timeout)
+    async def call(self, rpc, message, answer, caller):
+        self.asked = (rpc, message, caller)
         return answer.FromString(self.answer.SerializeToString())
 
 

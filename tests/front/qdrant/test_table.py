@@ -17,7 +17,7 @@ from vecguard.front.qdrant.table import ROUTES
 from vecguard.generation import Generation
 from vecguard.keys.key import Key
 from vecguard.keys.wrapping import LocalWrapping
-from vecguard.model import ANONYMOUS, Action
+from vecguard.model import ANONYMOUS, Action, Caller
 from vecguard.pipeline import Pipeline
 from vecguard.policy.model import Access, CollectionPolicy, Policy
 from vecguard.upstream import Upstream
@@ -134,11 +134,11 @@ def handle(rpc: str, message: Message, policy: Policy) -> tuple[VecGuardError | 
     async def run() -> VecGuardError | None:
         upstream = Upstream("127.0.0.1:1", max_message_bytes=1 << 20)
 
-        async def read(name: str, timeout: float | None) -> StoredManifest | None:
-            return await FRONT.read_manifest(upstream, name, timeout)
+        async def read(name: str, caller: Caller) -> StoredManifest | None:
+            return await FRONT.read_manifest(upstream, name, caller)
 
-        async def real_name(name: str, timeout: float | None) -> str:
-            return await FRONT.real_name(upstream, name, timeout)
+        async def real_name(name: str, caller: Caller) -> str:
+            return await FRONT.real_name(upstream, name, caller)
 
         provider = LocalWrapping(Key(bytes(32)))
         catalog = Catalog(read, real_name, provider, lambda: policy, Generation(None, 1, 0))

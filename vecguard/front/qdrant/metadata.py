@@ -20,6 +20,7 @@ from vecguard.fields import Fields
 from vecguard.front.qdrant.payloads import protect_map, reveal_map
 from vecguard.keys.ring import KeyRing
 from vecguard.manifest import Manifest, VectorRecord, pack_core, pack_vector
+from vecguard.model import Caller
 from vecguard.upstream import Upstream
 
 CORE: Final = "_vg"
@@ -106,7 +107,7 @@ def client_metadata(metadata: MutableMapping[str, q.Value], fields: Fields, mani
     reveal_map(metadata, _PLACE, fields, manifest.uuid.bytes)
 
 
-async def read_manifest(upstream: Upstream, name: str, timeout: float | None) -> StoredManifest | None:
+async def read_manifest(upstream: Upstream, name: str, caller: Caller) -> StoredManifest | None:
     """A collection's stored manifest; None where it has none.
 
     Raises:
@@ -114,7 +115,7 @@ async def read_manifest(upstream: Upstream, name: str, timeout: float | None) ->
         Unreadable: vector records without a manifest.
     """
     ask = q.GetCollectionInfoRequest(collection_name=name)
-    answer = await upstream.call("/qdrant.Collections/Get", ask, q.GetCollectionInfoResponse, timeout)
+    answer = await upstream.call("/qdrant.Collections/Get", ask, q.GetCollectionInfoResponse, caller)
     if not answer.HasField("result"):
         raise UpstreamFailure("INTERNAL", "the vector database described a collection without saying anything of it")
     metadata = answer.result.config.metadata
@@ -128,13 +129,13 @@ async def read_manifest(upstream: Upstream, name: str, timeout: float | None) ->
     return StoredManifest(metadata[CORE].string_value, vectors)
 
 
-async def real_name(upstream: Upstream, name: str, timeout: float | None) -> str:
+async def real_name(upstream: Upstream, name: str, caller: Caller) -> str:
     """The collection that `name` stands for as an alias, else `name` itself.
 
     Raises:
         UpstreamFailure: the database cannot be reached.
     """
     answer = await upstream.call(
-        "/qdrant.Collections/ListAliases", q.ListAliasesRequest(), q.ListAliasesResponse, timeout
+        "/qdrant.Collections/ListAliases", q.ListAliasesRequest(), q.ListAliasesResponse, caller
     )
     return next((alias.collection_name for alias in answer.aliases if alias.alias_name == name), name)

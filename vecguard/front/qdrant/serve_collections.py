@@ -203,7 +203,7 @@ async def _record_vector(ask: q.CreateVectorNameRequest, entry: Entry, shield: S
         if ask.HasField("sparse_config")
         else dense_record(ask.vector_name, ask.dense_config, shield.policy)
     )
-    if not await session.catalog.confirm(entry, session.timeout):
+    if not await session.catalog.confirm(entry, session.caller):
         raise StaleEntry
     name = ask.collection_name
     await _update_metadata(name, meta.vector_metadata(record, shield.manifest, shield.ring), session)

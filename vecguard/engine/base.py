@@ -1,0 +1,23 @@
+"""What an embedded database is to the process that serves it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+
+class Engine(Protocol):
+    """A database of ours in a process of its own, under supervision."""
+
+    async def start(self, data: Path) -> str:
+        """Serve the folder `data`, and wait until it answers.
+
+        Returns:
+            The gRPC target, the same over restarts.
+
+        Raises:
+            Unavailable: it ended or did not answer in time.
+        """
+
+    async def stop(self) -> None:
+        """End it, with what it acknowledged on disk."""
