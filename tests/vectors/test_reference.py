@@ -388,6 +388,18 @@ def ids_file() -> dict[str, Any]:
     }
 
 
+def declaration_file() -> dict[str, Any]:
+    content, nonce, start = b"a collection as its client declared it", bytes(range(12)), head(6, 0, 3)
+    box = gcm(hkdf(DATA_KEY, 32, "declaration"), nonce, joined(start, COLLECTION), content)
+    return {
+        "data_key": DATA_KEY.hex(),
+        "uuid": COLLECTION.hex(),
+        "epoch": 3,
+        "content": content.hex(),
+        "text": text(start + nonce + box),
+    }
+
+
 FILES = {
     "keys.json": keys_file,
     "keystream.json": keystream_file,
@@ -398,6 +410,7 @@ FILES = {
     "ids.json": ids_file,
     "manifest.json": manifest_file,
     "records.json": records_file,
+    "declaration.json": declaration_file,
 }
 
 
