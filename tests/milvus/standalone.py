@@ -1,0 +1,84 @@
+"""Turns into the real Milvus server of the PyPI package `milvus`: `python standalone.py DATA PROGRAMS PORT PARENT`.
+
+A script, not a module of the tests: here `import milvus` finds the PyPI package. All ports are free ones, those of the
+embedded etcd too, which the package's own `milvus-server` leaves fixed; so several servers can run side by side.
+The programs (350 MB unpacked) are unpacked once into PROGRAMS and linked into DATA.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import milvus
+from vecguard.engine.parent_death import die_with_parent
+
+# What Milvus lets clients do is timed by these ticks: the default of 200 ms makes every strongly consistent read wait.
+TICK_MS = "50"
+# The server's query node waits for other nodes to take its segments over before it ends; there are none.
+STOP_S = "1"
+# A server that starts again waits until the leases of the one before have ended.
+LEASE_S = "10"
+
+
+def main(data: Path, programs: Path, port: int, parent: int) -> None:
+    """Configure and unpack, then replace this process by the server."""
+    die_with_parent(parent)
+    unpack(programs)
+    data.mkdir(parents=True, exist_ok=True)
+    ports = free_ports()
+    config = milvus.MilvusServerConfig(data_dir=str(data), **ports | {"proxy_port": port})
+    config.resolve()
+    program = programs / "bin" / "milvus"
+    environment = os.environ | {
+        "DEPLOY_MODE": "STANDALONE",
+        "METRICS_PORT": str(ports["metrics_port"]),
+        "MILVUS_RUN_DIR": str(data / "run"),
+        "LD_LIBRARY_PATH": str(program.parent),
+        "ETCD_CONFIG_PATH": str(write_etcd(data, ports)),
+        "PROXY_TIMETICKINTERVAL": TICK_MS,
+        "COMMON_GRACEFULSTOPTIMEOUT": STOP_S,
+        "COMMON_SESSION_TTL": LEASE_S,
+    }
+    os.chdir(data)
+    os.execve(program, [str(program), "run", "standalone"], environment)
+
+
+def unpack(programs: Path) -> None:
+    """Unpack the package's programs, unless another process did."""
+    programs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (programs / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        milvus._initialize_data_files(str(programs))
+
+
+def free_ports() -> dict[str, int]:
+    """A free port of loopback for each of the server's listeners, but for the clients' own."""
+    names = [name for name in milvus.MilvusServerConfig().configurable_items if name.endswith("_port")]
+    with ExitStack() as stack:
+        ports = {}
+        for name in (*names, "metrics_port", "etcd_peer_port"):
+            probe = stack.enter_context(socket.socket())
+            probe.bind(("127.0.0.1", 0))
+            ports[name] = probe.getsockname()[1]
+    return ports
+
+
+def write_etcd(data: Path, ports: dict[str, int]) -> Path:
+    """The embedded etcd's settings: etcd documents the keys under "Configuration file"."""
+    client, peer = (f"http://127.0.0.1:{ports[name]}" for name in ("etcd_port", "etcd_peer_port"))
+    file = data / "configs" / "etcd.yaml"
+    file.write_text(
+        f"name: default\ndata-dir: {data / 'data' / 'etcd.data'}\nlog-outputs: [{data / 'logs' / 'etcd.log'}]\n"
+        f"listen-client-urls: {client}\nadvertise-client-urls: {client}\n"
+        f"listen-peer-urls: {peer}\ninitial-advertise-peer-urls: {peer}\ninitial-cluster: default={peer}\n"
+    )
+    return file
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
