@@ -1,0 +1,139 @@
+"""Rerank functions of a request: `FunctionScore` messages, and the older rank parameters of a hybrid search, read.
+
+Source of keys, defaults and words: milvus-io/milvus, internal/util/function/chain/rerank_builder.go.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from vecguard.errors import InvalidArgument, Refused
+from vecguard.front.milvus.proto import s
+from vecguard.front.milvus.rankers import DEFAULT_K, Curve, Decay, Mode, Ranker, ReciprocalRank, Weighted
+from vecguard.front.milvus.search_parameters import RankParameters, boolean, number
+
+_CURVES: Final[dict[str, Curve]] = {"gauss": "gauss", "exp": "exp", "linear": "linear"}
+_MODES: Final[dict[str, Mode]] = {"max": "max", "sum": "sum", "avg": "avg"}
+_KNOWN: Final[dict[str, frozenset[str]]] = {
+    "rrf": frozenset({"k"}),
+    "weighted": frozenset({"weights", "norm_score"}),
+    "decay": frozenset({"function", "origin", "scale", "offset", "decay", "score_mode", "norm_score"}),
+}
+MODEL_REFUSED: Final = (
+    "reranker model is refused: it sends the texts of records to a service outside, from a database that has them only "
+    "sealed. Rerank in the application, on the texts that VecGuard returns"
+)
+BOOST_REFUSED: Final = (
+    "reranker boost is refused on a protected collection: the database would apply it to scores at rest, before they "
+    "are made exact. Search twice, with the filter and without, and weigh the results"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Function:
+    """A rerank function: its name among rerankers, its parameters with keys in lower case, its input fields."""
+
+    name: str
+    options: Mapping[str, str]
+    inputs: tuple[str, ...]
+
+
+def read_function_score(message: s.FunctionScore) -> Ranker:
+    """The one ranker that a request names.
+
+    Raises:
+        InvalidArgument: none or several, or parameters that are missing, unknown or out of range.
+        Refused: a reranker that cannot be computed without giving text or scores away.
+    """
+    if len(message.functions) != 1 or message.params:
+        raise InvalidArgument(f"Currently only supports one rerank, but got {len(message.functions)}")
+    function = _read(message.functions[0])
+    if function.name == "model":
+        raise Refused(MODEL_REFUSED)
+    if function.name == "boost":
+        raise Refused(BOOST_REFUSED)
+    known = _KNOWN.get(function.name)
+    if known is None:
+        supported = ", ".join(_KNOWN)
+        raise InvalidArgument(f"Unsupported rerank function: [{function.name}] , list of supported [{supported}]")
+    unknown = sorted(function.options.keys() - known)
+    if unknown:
+        raise InvalidArgument(f"parameter {unknown[0]} of reranker {function.name} is not known to VecGuard")
+    if function.name == "decay":
+        return _decay(function)
+    if function.inputs:
+        inputs = " ".join(function.inputs)
+        raise InvalidArgument(f"The {function.name} function does not support input parameters, but got [{inputs}]")
+    return _weighted(function.options) if function.name == "weighted" else _rrf(function.options)
+
+
+def read_rank_strategy(rank: RankParameters) -> Ranker:
+    """The ranker that a hybrid search's own rank parameters name.
+
+    Raises:
+        InvalidArgument: parameters that are missing, unknown or out of range.
+    """
+    known = _KNOWN.get(rank.strategy) if rank.strategy != "decay" else None
+    if known is None:
+        raise InvalidArgument(f"unsupported rank type {rank.strategy}")
+    unknown = sorted(rank.options.keys() - known)
+    if unknown:
+        raise InvalidArgument(f"rank parameter {unknown[0]} is not known to VecGuard")
+    options = {key: value if isinstance(value, str) else json.dumps(value) for key, value in rank.options.items()}
+    return _weighted(options) if rank.strategy == "weighted" else _rrf(options)
+
+
+def _read(function: s.FunctionSchema) -> _Function:
+    if function.type != s.FunctionType.Rerank:
+        raise InvalidArgument(f"{s.FunctionType.Name(function.type)} is not rerank function.")
+    if function.output_field_names:
+        count = len(function.output_field_names)
+        raise InvalidArgument(f"Rerank function should not have output field, but now is {count}")
+    options = {pair.key.lower(): pair.value for pair in function.params}
+    name = options.pop("reranker", "").lower()
+    if not name and "provider" in options:
+        name = "model"
+    return _Function(name, options, tuple(function.input_field_names))
+
+
+def _rrf(options: Mapping[str, str]) -> ReciprocalRank:
+    return ReciprocalRank(number(options["k"], "k") if "k" in options else DEFAULT_K)
+
+
+def _weighted(options: Mapping[str, str]) -> Weighted:
+    text = options.get("weights", "[]")
+    try:
+        weights = json.loads(text)
+    except ValueError:
+        weights = None
+    if not isinstance(weights, list):
+        raise InvalidArgument(f"Parse weights param failed, weight should be []float, bug got: {text}")
+    return Weighted(tuple(number(weight, "weights") for weight in weights), boolean(options.get("norm_score", "false")))
+
+
+def _decay(function: _Function) -> Decay:
+    options = function.options
+    if len(function.inputs) != 1:
+        count = len(function.inputs)
+        raise InvalidArgument(f"rerank_builder: decay reranker requires exactly 1 input field, got {count}")
+    for key in ("function", "origin", "scale"):
+        if key not in options:
+            raise InvalidArgument(f"decay {key} not specified")
+    curve, mode = _CURVES.get(options["function"].lower()), _MODES.get(options.get("score_mode", "max").lower())
+    if curve is None:
+        raise InvalidArgument(f'decay: invalid function "{options["function"]}", must be one of [gauss, exp, linear]')
+    if mode is None:
+        raise InvalidArgument(f"unsupported score_mode: {options['score_mode']}, only supports [max, sum, avg]")
+    return Decay(
+        field=function.inputs[0],
+        curve=curve,
+        origin=number(options["origin"], "decay param origin"),
+        scale=number(options["scale"], "decay param scale"),
+        offset=number(options.get("offset", "0"), "decay param offset"),
+        decay=number(options.get("decay", "0.5"), "decay param decay"),
+        mode=mode,
+        normalize=boolean(options.get("norm_score", "false")),
+    )
