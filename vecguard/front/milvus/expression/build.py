@@ -1,0 +1,97 @@
+"""Expressions that the proxy itself makes, over names and values as they are at rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from vecguard.front.milvus.expression.columns import META
+from vecguard.front.milvus.expression.literals import write_string
+from vecguard.front.milvus.expression.parse import parse
+from vecguard.front.milvus.expression.render import render, write_ref
+from vecguard.front.milvus.expression.tree import And, Call, Compare, Member, Node, Ref, walk
+from vecguard.front.milvus.expression.values import Value, constant
+from vecguard.front.milvus.proto import s
+
+_SAMPLE: Final = "random_sample"
+
+
+def pk_in(field: str, ids: Iterable[int | str]) -> str:
+    """The rows with these primary keys; none where there are no ids.
+
+    Raises:
+        InvalidArgument: `field` is no name of a field.
+    """
+    return f"{write_ref(field)} in {_ids(ids)}"
+
+
+def not_in(field: str, ids: Iterable[int | str]) -> str:
+    """All rows but those with these primary keys.
+
+    Raises:
+        InvalidArgument: `field` is no name of a field.
+    """
+    return f"{write_ref(field)} not in {_ids(ids)}"
+
+
+def conjunction(*texts: str) -> str:
+    """The expression that holds where all of these hold; blank ones say nothing.
+
+    Each is parsed, so that none can reach into another. A `random_sample` comes last, where Milvus wants it: it
+    samples from the rows that the rest selects.
+
+    Raises:
+        InvalidArgument: one of them is no expression.
+    """
+    given = [text for text in texts if text.strip()]
+    if len(given) <= 1:
+        return render(parse(given[0])) if given else ""
+    parts: list[Node] = []
+    for text in given:
+        tree = parse(text)
+        parts += tree.operands if isinstance(tree, And) else (tree,)
+    samples = [part for part in parts if isinstance(part, Call) and part.name == _SAMPLE]
+    return render(And((*(part for part in parts if part not in samples), *samples)))
+
+
+def identifiers(text: str) -> frozenset[str]:
+    """Names of the fields and dynamic keys that an expression names, as their first key. Blank text names none.
+
+    Raises:
+        InvalidArgument: it is no expression.
+    """
+    if not text.strip():
+        return frozenset()
+    refs = [node for _, node in walk(parse(text)) if isinstance(node, Ref)]
+    return frozenset(str(ref.steps[0]) if ref.root == META and ref.steps else ref.root for ref in refs)
+
+
+def named_ids(
+    text: str, field: str, templates: Mapping[str, s.TemplateValue] | None = None
+) -> tuple[int | str, ...] | None:
+    """The primary keys that an expression of the form `field in [...]` or `field == x` names; None for another form.
+
+    Raises:
+        InvalidArgument: it is no expression, or a template value is missing.
+    """
+    if not text.strip():
+        return None
+    match parse(text):
+        case Member(Ref(root, ()), values, False) if root == field:
+            found = constant(values, templates or {})
+        case Compare("==", Ref(root, ()), value) | Compare("==", value, Ref(root, ())) if root == field:
+            found = [constant(value, templates or {})]  # type: ignore[list-item]
+        case _:
+            return None
+    return _whole(found)
+
+
+def _whole(values: Value | None) -> tuple[int | str, ...] | None:
+    if not isinstance(values, list):
+        return None
+    ids = tuple(value for value in values if isinstance(value, int | str) and not isinstance(value, bool))
+    return ids if len(ids) == len(values) else None
+
+
+def _ids(ids: Iterable[int | str]) -> str:
+    return f"[{', '.join([write_string(key) if isinstance(key, str) else str(key) for key in ids])}]"
