@@ -83,12 +83,12 @@ def test_the_table_shows_all_three_columns() -> None:
 
 def test_one_point_is_shown_from_three_sides() -> None:
     clear = {"text": "Anna [bold]Keller[/bold]"}
-    sealed = {"_p": {"text": "vg:abcdef"}, "_vg": {"v": {"": "entry"}}}
+    sealed = {"_p": {"text": "vg:abcdef"}, "_vg": "vgr1.entry"}
     text = printed(table.stolen_point((clear, [0.25] * 8), (sealed, [-0.5] * 8), {"text": "read back"}))
     [line] = [line for line in text.splitlines() if "│ text" in line]
     # Payload text is never taken for markup, and the sealed field stands beside the clear one.
     assert [cell.strip() for cell in line.split("│")[2:5]] == ["Anna [bold]Keller[/bold]", "vg:abcdef", "read back"]
-    assert any("_vg.v." in line and "entry" in line for line in text.splitlines())
+    assert any("_vg" in line and "vgr1.entry" in line for line in text.splitlines())
     assert "+0.250" in text
     assert "-0.500" in text
 

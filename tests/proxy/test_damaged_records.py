@@ -11,6 +11,7 @@ from qdrant_client import grpc as q
 from proxy.behind import DIMS, Guarded, refusal
 from proxy.conftest import vectors as clear_vectors
 from vecguard.front.qdrant import vectors as wire
+from vecguard.seal import base64url
 
 Payload = dict[str, q.Value]
 Vectors = dict[str, q.Vector]
@@ -54,9 +55,18 @@ def search(place: Guarded, collection: str) -> Callable[[], q.QueryResponse]:
     return lambda: place.client.points.Query(ask)
 
 
-def entries(payload: Payload) -> dict[str, q.Value]:
-    """Where the record keeps its entries by vector name."""
-    return payload["_vg"].struct_value.fields["v"].struct_value.fields
+def entries(payload: Payload) -> dict[str, str]:
+    """The digits of the record's entries, by vector name."""
+    _, _, _, *pairs = payload["_vg"].string_value.split(".")
+    return {base64url.decode(pairs[i]).decode(): pairs[i + 1] for i in range(0, len(pairs), 2)}
+
+
+def with_entries(one: Record, digits: dict[str, str]) -> Record:
+    """The record with other entries, whatever their digits say."""
+    head = one[0]["_vg"].string_value.split(".")[:3]
+    pairs = (part for name, text in digits.items() for part in (base64url.encode(name.encode()), text))
+    one[0]["_vg"].string_value = ".".join([*head, *pairs])
+    return one
 
 
 def altered_vector(name: str) -> Damage:
@@ -97,7 +107,7 @@ def swapped_record(name: str) -> Damage:
     """The other point's vector together with its entry."""
 
     def damage(one: Record, two: Record) -> Record:
-        entries(one[0])[name].CopyFrom(entries(two[0])[name])
+        with_entries(one, {**entries(one[0]), name: entries(two[0])[name]})
         return one[0], {**one[1], name: two[1][name]}
 
     return damage
@@ -105,11 +115,10 @@ def swapped_record(name: str) -> Damage:
 
 def changed_entry(name: str, change: Callable[[str], str]) -> Damage:
     def damage(one: Record, two: Record) -> Record:
-        value = entries(one[0])[name]
-        before = value.string_value
-        value.string_value = change(before)
-        assert value.string_value != before
-        return one
+        digits = entries(one[0])
+        changed = change(digits[name])
+        assert changed != digits[name]
+        return with_entries(one, {**digits, name: changed})
 
     return damage
 
@@ -119,36 +128,47 @@ def no_record(one: Record, two: Record) -> Record:
 
 
 def empty_record(one: Record, two: Record) -> Record:
-    one[0]["_vg"].struct_value.Clear()
-    one[0]["_vg"].struct_value.SetInParent()
+    one[0]["_vg"].string_value = ""
+    return one
+
+
+def record_of_another_type(one: Record, two: Record) -> Record:
+    fields = {"m": q.Value(string_value=one[0]["_vg"].string_value.split(".")[1])}
+    one[0]["_vg"].struct_value.CopyFrom(q.Struct(fields=fields))
     return one
 
 
 def record_of_another_manifest(one: Record, two: Record) -> Record:
-    one[0]["_vg"].struct_value.fields["m"].string_value = "0123456789abcdef"
+    parts = one[0]["_vg"].string_value.split(".")
+    one[0]["_vg"].string_value = ".".join([parts[0], "0123456789abcdef", *parts[2:]])
+    return one
+
+
+def record_of_another_format(one: Record, two: Record) -> Record:
+    one[0]["_vg"].string_value = one[0]["_vg"].string_value.replace("vgr1.", "vgr2.", 1)
+    return one
+
+
+def record_with_a_token(one: Record, two: Record) -> Record:
+    one[0]["_vg"].string_value = one[0]["_vg"].string_value.replace("..", ".AAAA.", 1)
+    return one
+
+
+def record_with_a_name_twice(one: Record, two: Record) -> Record:
+    one[0]["_vg"].string_value += "." + ".".join(one[0]["_vg"].string_value.split(".")[-2:])
     return one
 
 
 def no_entry(name: str) -> Damage:
     def damage(one: Record, two: Record) -> Record:
-        del entries(one[0])[name]
-        return one
+        return with_entries(one, {other: text for other, text in entries(one[0]).items() if other != name})
 
     return damage
 
 
-def entry_that_is_no_text(one: Record, two: Record) -> Record:
-    entries(one[0])["d"].integer_value = 7
-    return one
-
-
 def swapped_names(one: Record, two: Record) -> Record:
-    d, m = q.Value(), q.Value()
-    d.CopyFrom(entries(one[0])["d"])
-    m.CopyFrom(entries(one[0])["m"])
-    entries(one[0])["d"].CopyFrom(m)
-    entries(one[0])["m"].CopyFrom(d)
-    return one
+    digits = entries(one[0])
+    return with_entries(one, {**digits, "d": digits["m"], "m": digits["d"]})
 
 
 def flipped(text: str, at: int = -9) -> str:
@@ -167,12 +187,15 @@ VECTOR_DAMAGE: dict[str, tuple[str, Damage]] = {
     **{f"record gone, {name} asked": (name, no_record) for name in NAMES},
     "an index moved": ("s", moved_index),
     "a row dropped": ("m", row_dropped),
-    "entry is no text": ("d", entry_that_is_no_text),
     "entry is no base64": ("d", changed_entry("d", lambda text: "%%%" + text[3:])),
     "entry's head altered": ("d", changed_entry("d", lambda text: flipped(text, 0))),
     "entries swapped between names": ("d", swapped_names),
     "record empty": ("d", empty_record),
+    "record of another type": ("d", record_of_another_type),
     "record of another manifest": ("d", record_of_another_manifest),
+    "record of another format": ("d", record_of_another_format),
+    "record with a token": ("d", record_with_a_token),
+    "record with a name twice": ("d", record_with_a_name_twice),
 }
 
 

@@ -16,6 +16,7 @@ from proxy.behind import DIMS, Face, Guarded, dense, guarded, manifest_of, unnam
 from proxy.conftest import create, payload, vectors
 from proxy.processes import connections, until, workers
 from vecguard.catalog import MAX_AGE_S
+from vecguard.seal import record
 
 NAME = "box-anew"
 ONE = q.PointId(num=1)
@@ -121,7 +122,7 @@ def test_a_write_through_a_replica_that_knows_the_old_one(
     WRITES[kind](place.client)
     manifest, _ = manifest_of(place, NAME)
     for stored in place.stored(NAME, 1, 2):
-        assert stored.payload["_vg"].struct_value.fields["m"].string_value == manifest.short_id
+        assert record.decode(stored.payload["_vg"].string_value).manifest == manifest.short_id
     for through in (second, place):
         through.forget()
         found = {found.id.num: found for found in scroll(through)}

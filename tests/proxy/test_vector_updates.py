@@ -103,7 +103,8 @@ def reset(place: Guarded, collection: str) -> None:
 def test_an_update_is_an_entry_then_the_vector_then_the_entry(place: Guarded, collection: str) -> None:
     steps = update(shield_of(place, collection), 5)
     assert [step.WhichOneof("operation") for step in steps] == ["set_payload", "update_vectors", "set_payload"]
-    assert [steps[0].set_payload.key, steps[2].set_payload.key] == [records.PENDING, records.FINAL]
+    assert [steps[0].set_payload.key, steps[2].set_payload.key] == ["_vgn", "_vgn"]
+    assert {key[:2] for key in steps[2].set_payload.payload} == {"f_"}
 
 
 @pytest.mark.parametrize("names", [["d"], ["m"], ["s"], ["d", "m", "s"]], ids="+".join)
@@ -174,8 +175,8 @@ def test_three_updates_with_one_slot_in_many_orders(place: Guarded, collection: 
 def test_the_ring_does_not_grow(place: Guarded, collection: str) -> None:
     for number in range(30):
         update_through(place, collection, number)
-    fields = place.stored(collection, 1)[0].payload["_vg"].struct_value.fields
-    assert len(fields["n"].struct_value.fields) <= records.SLOTS * len(NAMES)
+    fields = place.stored(collection, 1)[0].payload["_vgn"].struct_value.fields
+    assert len(fields) <= (records.SLOTS + 1) * len(NAMES)
     assert now(place, collection) == content(other(29).vectors.vectors)
 
 

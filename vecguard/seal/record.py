@@ -68,14 +68,15 @@ def decode(text: str) -> Record:
         Unreadable: not what `encode` writes, or of another format version, or it names a vector twice.
     """
     parts = text.split(".")
-    count = len(parts) - _FIELDS_BEFORE
-    if parts[0] != _FORMAT or count < 0 or count % 2:
+    if parts[0] != _FORMAT or len(parts) < _FIELDS_BEFORE or not len(parts) % 2:
         raise Unreadable
-    manifest = parts[1]
+    manifest, token = parts[1], parts[2]
     if len(manifest) != _MANIFEST_DIGITS or manifest.strip(_HEX_DIGITS):
         raise Unreadable
-    names, digits = parts[_FIELDS_BEFORE::2], parts[_FIELDS_BEFORE + 1 :: 2]
-    entries = {_name(name): base64url.decode(entry) for name, entry in zip(names, digits, strict=True)}
-    if 2 * len(entries) != count:
+    entries = {}
+    for i in range(_FIELDS_BEFORE, len(parts), 2):
+        name = parts[i]
+        entries[_name(name) if name else ""] = base64url.decode(parts[i + 1])
+    if 2 * len(entries) + _FIELDS_BEFORE != len(parts):
         raise Unreadable
-    return Record(manifest, entries, base64url.decode(parts[2]) if parts[2] else b"")
+    return Record(manifest, entries, base64url.decode(token) if token else b"")

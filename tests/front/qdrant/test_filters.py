@@ -197,7 +197,7 @@ def test_a_path_that_is_none_is_refused_in_every_condition(fields, path):
             one(condition, fields)
 
 
-@pytest.mark.parametrize("path", ["_vg", "_p", "_vg.v", '"_vg"', "_p._vg"])
+@pytest.mark.parametrize("path", ["_vg", "_p", "_vgn", "_vgn.f_", '"_vg"', "_p._vg"])
 def test_what_is_ours_cannot_be_asked_about(fields, path):
     """The path moves under the client's payload, where nothing of ours lies."""
     condition = one(q.Condition(is_empty=q.IsEmptyCondition(key=path)), fields)

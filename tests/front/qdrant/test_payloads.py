@@ -120,7 +120,8 @@ def test_what_is_no_id_is_refused_in_the_words_of_qdrant():
 def test_any_payload_comes_back(fields, content, bound):
     point = stored(content, fields, POINT if bound else None)
     assert list(point.payload) == ["_p"]
-    point.payload["_vg"].struct_value.fields["m"].string_value = "ours"
+    point.payload["_vg"].string_value = "ours"
+    point.payload["_vgn"].struct_value.fields["f_"].string_value = "ours"
     unwrap(point.payload, fields, POINT)
     back = {key: python_value(item) for key, item in point.payload.items()}
     assert bits(back) == bits(content)
@@ -205,7 +206,8 @@ def test_the_place_of_a_partial_payload_decides_its_modes(fields):
 
 
 def test_a_point_without_payload_has_none(fields):
-    for payload in ({}, {"_vg": value_of({"m": "ours"})}, {"stray": value_of("left by another writer")}):
+    ours = {"_vg": value_of("ours"), "_vgn": value_of({"f_": "ours"})}
+    for payload in ({}, ours, {"stray": value_of("left by another writer")}):
         point = q.RetrievedPoint(payload=payload)
         unwrap(point.payload, fields, POINT)
         assert not point.payload

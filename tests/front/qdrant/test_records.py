@@ -1,4 +1,4 @@
-"""Entries are found where they were put, the final one first; a foreign or damaged record is told apart."""
+"""Entries are found where they were put, the likeliest first; a foreign or damaged record is told apart."""
 
 import pytest
 from qdrant_client import grpc as q
@@ -6,7 +6,8 @@ from qdrant_client import grpc as q
 from vecguard.catalog import StaleEntry
 from vecguard.errors import Unreadable
 from vecguard.front.qdrant import records
-from vecguard.front.qdrant.records import Record
+from vecguard.front.qdrant.records import entries_of
+from vecguard.seal import record
 
 MANIFEST = "0f0e0d0c0b0a4908"
 
@@ -17,26 +18,32 @@ def attached(entries):
     return point.payload
 
 
+def updated(payload):
+    return payload["_vgn"].struct_value.fields
+
+
 def pending(payload, name, *entries):
-    slots = payload["_vg"].struct_value.fields["n"].struct_value.fields
     for entry in entries:
-        slots[records.pending_key(name, entry)].CopyFrom(records.encode(entry))
+        updated(payload)[records.pending_key(name, entry)].CopyFrom(records.encode(entry))
+
+
+def settled(payload, name, entry):
+    updated(payload)[records.settled_key(name)].CopyFrom(records.encode(entry))
 
 
 def test_entries_come_back_by_name():
     payload = attached({"": b"\x00\xff\xfe", "title": b"two", "a:b": b""})
     assert list(payload) == ["_vg"]
-    record = Record(payload, MANIFEST)
-    assert record.entries("") == [b"\x00\xff\xfe"]
-    assert record.entries("title") == [b"two"]
-    assert record.entries("a:b") == [b""]
-    assert record.entries("b") == []
+    assert entries_of(payload, MANIFEST, "") == [b"\x00\xff\xfe"]
+    assert entries_of(payload, MANIFEST, "title") == [b"two"]
+    assert entries_of(payload, MANIFEST, "a:b") == [b""]
+    assert entries_of(payload, MANIFEST, "b") == []
 
 
 def test_a_record_without_vectors_still_names_its_manifest():
     payload = attached({})
-    assert payload["_vg"].struct_value.fields["v"].HasField("struct_value")
-    assert Record(payload, MANIFEST).entries("") == []
+    assert record.decode(payload["_vg"].string_value).manifest == MANIFEST
+    assert entries_of(payload, MANIFEST, "") == []
 
 
 def test_the_text_form_is_base64url_without_padding():
@@ -49,32 +56,36 @@ def test_attaching_leaves_the_payload_beside_it_alone():
     assert set(point.payload) == {"_p", "_vg"}
 
 
-def test_pending_entries_come_after_the_final_one():
+def test_a_settled_entry_comes_first_and_pending_ones_last():
     payload = attached({"a": b"old"})
     entries = [b"new\x00", b"new\x01", b"new\x02", b"new\x03"]
     pending(payload, "a", *reversed(entries))
     pending(payload, "b", b"other\x00")
-    assert Record(payload, MANIFEST).entries("a") == [b"old", *entries]
-    assert Record(payload, MANIFEST).entries("b") == [b"other\x00"]
+    assert entries_of(payload, MANIFEST, "a") == [b"old", *entries]
+    settled(payload, "a", b"newer")
+    assert entries_of(payload, MANIFEST, "a") == [b"newer", b"old", *entries]
+    assert entries_of(payload, MANIFEST, "b") == [b"other\x00"]
 
 
 def test_the_ring_of_pending_entries_does_not_grow():
     payload = attached({})
     pending(payload, "a", *(bytes([i]) for i in range(200)))
-    assert len(payload["_vg"].struct_value.fields["n"].struct_value.fields) == records.SLOTS
-    assert {entry[0] for entry in Record(payload, MANIFEST).entries("a")} == {196, 197, 198, 199}
+    assert len(updated(payload)) == records.SLOTS
+    assert {entry[0] for entry in entries_of(payload, MANIFEST, "a")} == {196, 197, 198, 199}
 
 
-def test_a_name_like_a_slot_is_not_mistaken_for_one():
+@pytest.mark.parametrize("name", ["", "0:a", "f_", 'odd ".[]', "größe"])
+def test_a_name_like_a_key_is_not_mistaken_for_one(name):
     payload = attached({})
-    pending(payload, "0:a", b"x\x01")
-    assert Record(payload, MANIFEST).entries("0:a") == [b"x\x01"]
-    assert Record(payload, MANIFEST).entries("a") == []
+    pending(payload, name, b"x\x01")
+    settled(payload, name, b"y")
+    assert entries_of(payload, MANIFEST, name) == [b"y", b"x\x01"]
+    assert entries_of(payload, MANIFEST, "a") == []
 
 
 def test_a_record_of_another_manifest_is_stale():
     with pytest.raises(StaleEntry):
-        Record(attached({"a": b"x"}), "00" * 8)
+        entries_of(attached({"a": b"x"}), "00" * 8, "a")
 
 
 @pytest.mark.parametrize(
@@ -83,28 +94,34 @@ def test_a_record_of_another_manifest_is_stale():
         None,
         q.Value(),
         q.Value(string_value="text"),
+        q.Value(string_value=f"vgr2.{MANIFEST}."),
+        q.Value(string_value=record.encode(MANIFEST, {"a": b"x"}, token=b"bound to it")),
         q.Value(struct_value=q.Struct()),
+        q.Value(struct_value=q.Struct(fields={"m": q.Value(string_value=MANIFEST)})),
         q.Value(list_value=q.ListValue(values=[q.Value()])),
-        q.Value(struct_value=q.Struct(fields={"v": q.Value(struct_value=q.Struct())})),
     ],
 )
 def test_a_point_without_a_record_is_unreadable(stored):
     payload = {} if stored is None else {"_vg": stored}
     with pytest.raises(Unreadable):
-        Record(q.PointStruct(payload=payload).payload, MANIFEST)
+        entries_of(q.PointStruct(payload=payload).payload, MANIFEST, "a")
 
 
 @pytest.mark.parametrize("text", ["A", "AB", "AA==", "A+AA", "AA\n", "é"])
-@pytest.mark.parametrize("place", ["v", "n"])
-def test_an_entry_that_is_no_base64url_is_unreadable(text, place):
+@pytest.mark.parametrize("key", [None, "f_61", "2_61"])
+def test_an_entry_that_is_no_base64url_is_unreadable(text, key):
     payload = attached({"a": b"x"})
-    names = payload["_vg"].struct_value.fields[place].struct_value.fields
-    names["a" if place == "v" else "2_61"].string_value = text
+    if key is None:
+        payload["_vg"].string_value += f".YQ.{text}"
+    else:
+        updated(payload)[key].string_value = text
     with pytest.raises(Unreadable):
-        Record(payload, MANIFEST).entries("a")
+        entries_of(payload, MANIFEST, "a")
 
 
-def test_an_entry_of_another_type_opens_nothing():
+def test_an_updated_entry_of_another_type_opens_nothing():
     payload = attached({"a": b"x"})
-    payload["_vg"].struct_value.fields["v"].struct_value.fields["a"].integer_value = 7
-    assert Record(payload, MANIFEST).entries("a") == [b""]
+    updated(payload)["f_61"].integer_value = 7
+    assert entries_of(payload, MANIFEST, "a") == [b"", b"x"]
+    payload["_vgn"].string_value = "foreign"
+    assert entries_of(payload, MANIFEST, "a") == [b"x"]

@@ -24,12 +24,16 @@ def include(*paths):
     return q.WithPayloadSelector(include=q.PayloadIncludeSelector(fields=paths))
 
 
+def exclude(*paths):
+    return q.WithPayloadSelector(exclude=q.PayloadExcludeSelector(fields=paths))
+
+
 @pytest.mark.parametrize("path", ["a", "a.b[]", '"x.y"', "_vg", "_p", "_p._vg"])
 def test_paths_come_back(path):
     assert client_path(stored_path(path)) == path
 
 
-@pytest.mark.parametrize("ours", ["_vg", "_vg.v", "_p", "other"])
+@pytest.mark.parametrize("ours", ["_vg", "_vgn", "_vgn.f_", "_p", "other"])
 def test_what_is_ours_has_no_path_for_clients(ours):
     assert client_path(ours) is None
 
@@ -46,14 +50,14 @@ def test_whether_any_payload_is_wanted(selector, wanted):
     [
         (NOTHING, False, OFF),
         (OFF, False, OFF),
-        (NOTHING, True, include("_vg")),
-        (OFF, True, include("_vg")),
+        (NOTHING, True, include("_vg", "_vgn")),
+        (OFF, True, include("_vg", "_vgn")),
         (ALL, False, include("_p")),
-        (ALL, True, include("_p", "_vg")),
+        (ALL, True, include("_p", "_vg", "_vgn")),
         (SOME, False, include("_p.a", "_p.b.c")),
-        (SOME, True, include("_p.a", "_p.b.c", "_vg")),
-        (REST, False, q.WithPayloadSelector(exclude=q.PayloadExcludeSelector(fields=["_p.a", "_p.b.c", "_vg"]))),
-        (REST, True, q.WithPayloadSelector(exclude=q.PayloadExcludeSelector(fields=["_p.a", "_p.b.c"]))),
+        (SOME, True, include("_p.a", "_p.b.c", "_vg", "_vgn")),
+        (REST, False, exclude("_p.a", "_p.b.c", "_vg", "_vgn")),
+        (REST, True, exclude("_p.a", "_p.b.c")),
     ],
 )
 def test_payload_selectors_move_under_the_stored_payload(selector, record, stored):

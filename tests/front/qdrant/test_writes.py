@@ -9,7 +9,7 @@ from vecguard.errors import InvalidArgument, LimitExceeded
 from vecguard.front.qdrant import reveal
 from vecguard.front.qdrant import vectors as wire
 from vecguard.front.qdrant.payloads import python_value
-from vecguard.front.qdrant.records import Record
+from vecguard.front.qdrant.records import entries_of
 from vecguard.front.qdrant.writes import Operation, protect_operation, protect_points, protect_vectors
 from vecguard.metric import normalize
 from vecguard.policy.model import Limits
@@ -91,8 +91,9 @@ def test_points_are_protected_and_open_again(shield):
     protect_points(shield, points)
     assert np.abs(wire.read(points[0].vectors.vector).data - X[0]).max() > 0.1
     assert [sorted(point.payload) for point in points] == [["_p", "_vg"], ["_vg"], ["_vg"]]
-    assert all(Record(point.payload, shield.manifest.short_id) for point in points)
-    assert Record(points[1].payload, shield.manifest.short_id).entries("lost") == []
+    manifest = shield.manifest.short_id
+    assert [len(entries_of(point.payload, manifest, "")) for point in points] == [1, 0, 0]
+    assert entries_of(points[1].payload, manifest, "lost") == []
     read = [as_read(point) for point in points]
     reveal.points(shield, read[:1], [""])
     np.testing.assert_allclose(wire.read(read[0].vectors.vector).data, normalize(X[0]), atol=1e-5)
@@ -310,16 +311,19 @@ def test_vectors_are_updated_between_their_pending_and_final_entries(shield):
     kinds = [operation.WhichOneof("operation") for operation in stored]
     assert kinds == ["set_payload"] * 3 + ["update_vectors"] * 3 + ["set_payload"] * 3
     pending, vectors, final = stored[:3], [one.update_vectors for one in stored[3:6]], stored[6:]
-    assert [one.set_payload.key for one in (*pending, *final)] == ["_vg.n"] * 3 + ["_vg.v"] * 3
+    assert [one.set_payload.key for one in (*pending, *final)] == ["_vgn"] * 6
     assert [one.set_payload.points_selector for one in pending] == [ids(1), ids(2), ids(4)]
     assert all(one.set_payload.shard_key_selector == SHARD for one in (*pending, *final))
     assert all(one.shard_key_selector == SHARD for one in vectors)
     # Points that bring the same names go together.
     assert [[point.id.num for point in one.points] for one in vectors] == [[1], [2, 4], [3]]
-    assert set(final[0].set_payload.payload) == {"other", "words"}
+    assert set(final[0].set_payload.payload) == {f"f_{name.encode().hex()}" for name in ("other", "words")}
     for before, after in zip(pending, final, strict=True):
-        by_name = {bytes.fromhex(key[2:]).decode(): entry for key, entry in before.set_payload.payload.items()}
-        assert by_name == dict(after.set_payload.payload)
+        waiting, settled = (
+            {key[2:]: entry for key, entry in one.set_payload.payload.items()} for one in (before, after)
+        )
+        assert waiting == settled
+        assert {key[:2] for key in after.set_payload.payload} == {"f_"}
         assert {key[:2] for key in before.set_payload.payload} <= {"0_", "1_", "2_", "3_"}
 
 
@@ -333,7 +337,7 @@ def test_vectors_and_final_entries_are_written_only_where_the_new_entry_still_st
         return {(field.key, text) for field in fields for text in field.match.keywords.strings}
 
     wanted = [
-        {(f"_vg.n.{key}", entry.string_value) for key, entry in one.set_payload.payload.items()}
+        {(f"_vgn.{key}", entry.string_value) for key, entry in one.set_payload.payload.items()}
         for one in (first, second)
     ]
     assert standing(vectors.update_vectors.update_filter) == wanted[0] | wanted[1]
@@ -349,18 +353,17 @@ def test_at_every_moment_of_an_update_the_stored_vector_opens(shield):
     protect_points(shield, [point])
     ask = Operation.UpdateVectors(points=[update(1, other=dense(X[1, :8]))])
     pending, vectors, final = run(Operation(update_vectors=ask), shield)
-    record = point.payload["_vg"].struct_value.fields
 
     def value():
         found = reveal.open_vectors(shield, [as_read(point)], "other")
         return found.vectors[0].data
 
     np.testing.assert_allclose(value(), X[0, :8], atol=1e-5)
-    record["n"].struct_value.fields.MergeFrom(pending.set_payload.payload)
+    point.payload["_vgn"].struct_value.fields.MergeFrom(pending.set_payload.payload)
     np.testing.assert_allclose(value(), X[0, :8], atol=1e-5)
     point.vectors.CopyFrom(vectors.update_vectors.points[0].vectors)
     np.testing.assert_allclose(value(), X[1, :8], atol=1e-5)
-    record["v"].struct_value.fields.MergeFrom(final.set_payload.payload)
+    point.payload["_vgn"].struct_value.fields.MergeFrom(final.set_payload.payload)
     np.testing.assert_allclose(value(), X[1, :8], atol=1e-5)
 
 

@@ -12,7 +12,7 @@ from qdrant_client import grpc as q
 from vecguard.errors import InvalidArgument, NotFound, UpstreamFailure
 from vecguard.front.qdrant import reveal
 from vecguard.front.qdrant import vectors as wire
-from vecguard.front.qdrant.scope import RECORD
+from vecguard.front.qdrant.scope import RECORD, UPDATED
 from vecguard.front.qdrant.stages import Stage, id_message, key_of, vector_inputs
 from vecguard.metric import FloatArray
 from vecguard.pipeline import Session
@@ -76,7 +76,7 @@ async def _fetch(
             raise NotFound(f"Not found: Collection {collection} not found") from None
         raise
     ask = q.GetPoints(collection_name=collection, ids=[id_message(key) for key in keys])
-    ask.with_payload.include.fields.append(RECORD)
+    ask.with_payload.include.fields.extend((RECORD, UPDATED))
     ask.with_vectors.include.names.append(name)
     answer = await session.call("/qdrant.Points/Get", ask, q.GetResponse)
     found: dict[PointId, wire.AnyVector | None] = {key_of(point.id): None for point in answer.result}

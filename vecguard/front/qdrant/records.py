@@ -1,27 +1,32 @@
-"""The record's entry that lies beside each stored point: `_vg = {"m": manifest, "v": {name: entry}, "n": {...}}`.
+"""The record's entries that lie beside each stored point: the text `_vg`, and `_vgn` for vectors updated alone.
 
-`v` holds the entry of each vector name. A vector that is updated on its own cannot be written in one atomic operation
-with its entry. So the new entry goes to `n` first; then the vector, and after it the entry in `v`, both only where the
-new entry still stands in `n`. Whatever a crash, another update or a whole new point between these steps leaves, the
-vector that is stored fits an entry in `v` or `n`, and the sealed sketch tells which.
-`n` is a ring of a few slots, `"<slot>_<name in hex>"`, so that it cannot grow.
+`_vg` is the record as the point was written (`vecguard.seal.record`). A vector that is updated on its own cannot be
+written in one atomic operation with its entry. So the new entry goes to a ring of pending ones in `_vgn` first; then
+the vector, and after it the entry to its settled place in `_vgn`, both only where the new entry still stands in the
+ring. Whatever a crash, another update or a whole new point between these steps leaves, the vector that is stored fits
+an entry of the point, and the sealed sketch tells which.
+
+`_vgn` is a map: `"f_<name in hex>"` is a settled entry, `"<slot>_<name in hex>"` a pending one. There are few slots, so
+that it cannot grow.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 from qdrant_client import grpc as q
 
 from vecguard.catalog import StaleEntry
 from vecguard.errors import Unreadable
-from vecguard.front.qdrant.scope import RECORD
-from vecguard.seal import base64url
+from vecguard.front.qdrant.scope import RECORD, UPDATED
+from vecguard.seal import base64url, record
 
 SLOTS: Final = 4
-FINAL: Final = f"{RECORD}.v"
-PENDING: Final = f"{RECORD}.n"
+_SETTLED: Final = "f"
+# Names of vectors are those of collections' manifests.
+_REMEMBERED: Final = 256
 
 
 def encode(entry: bytes) -> q.Value:
@@ -30,25 +35,27 @@ def encode(entry: bytes) -> q.Value:
 
 
 def attach(payload: MutableMapping[str, q.Value], manifest: str, entries: Mapping[str, bytes]) -> None:
-    """Put a new record's entry into its stored payload."""
-    fields = payload[RECORD].struct_value.fields
-    fields["m"].string_value = manifest
-    final = fields["v"].struct_value
-    final.SetInParent()
-    for name, entry in entries.items():
-        final.fields[name].string_value = base64url.encode(entry)
+    """Put a new record into its stored payload."""
+    payload[RECORD].string_value = record.encode(manifest, entries)
+
+
+def settled_key(name: str) -> str:
+    """Where in `_vgn` the entry of a vector goes that was updated alone.
+
+    The name is in hex because a filter has to be able to name such a key, whatever signs the name holds.
+    """
+    return f"{_SETTLED}_{name.encode().hex()}"
 
 
 def pending_key(name: str, entry: bytes) -> str:
-    """Where in the ring `n` a new entry goes: a slot by its own (random-looking) bytes.
-
-    The name is in hex because a filter has to be able to name the key, whatever signs the name holds.
-    """
-    return _slot_key(entry[-1] % SLOTS, name)
+    """Where in `_vgn` a new entry waits for its vector: in a slot by its own (random-looking) last byte."""
+    return f"{entry[-1] % SLOTS}_{name.encode().hex()}"
 
 
-def _slot_key(slot: int, name: str) -> str:
-    return f"{slot}_{name.encode().hex()}"
+@lru_cache(maxsize=_REMEMBERED)
+def _keys(name: str) -> tuple[str, tuple[str, ...]]:
+    """The settled key, and the pending ones by slot."""
+    return settled_key(name), tuple(pending_key(name, bytes([slot])) for slot in range(SLOTS))
 
 
 def still_pending(entries: Sequence[Mapping[str, bytes]]) -> q.Filter:
@@ -62,41 +69,40 @@ def _pending_under(name: str, entries: Sequence[bytes]) -> q.Condition:
     for entry in entries:
         slots.setdefault(pending_key(name, entry), []).append(base64url.encode(entry))
     matches = (
-        q.FieldCondition(key=f"{PENDING}.{key}", match=q.Match(keywords=q.RepeatedStrings(strings=texts)))
+        q.FieldCondition(key=f"{UPDATED}.{key}", match=q.Match(keywords=q.RepeatedStrings(strings=texts)))
         for key, texts in slots.items()
     )
     return q.Condition(filter=q.Filter(should=[q.Condition(field=match) for match in matches]))
 
 
-class Record:
-    """A stored point's `_vg`, read."""
+def entries_of(payload: Mapping[str, q.Value], manifest: str, name: str) -> list[bytes]:
+    """Entries that a stored point's vector `name` may fit, the likeliest first.
 
-    def __init__(self, payload: Mapping[str, q.Value], manifest: str) -> None:
-        """Raises:
+    Raises:
         StaleEntry: the record belongs to another manifest than `manifest`.
         Unreadable: there is none, or it is malformed.
-        """
-        # `get`, for one look-up each: this runs for every candidate of a search.
-        record = payload.get(RECORD)
-        if record is None:
-            raise Unreadable
-        self._fields = record.struct_value.fields
-        written_under = self._fields.get("m")
-        if written_under is None:
-            raise Unreadable
-        if written_under.string_value != manifest:
-            raise StaleEntry
+    """
+    # `get`, for one look-up each: this runs for every candidate of a search.
+    text = payload.get(RECORD)
+    if text is None:
+        raise Unreadable
+    written_under, entries, token = record.decode(text.string_value)
+    if written_under != manifest:
+        raise StaleEntry
+    if token:
+        raise Unreadable  # ids of Qdrant's points are known when they are written, so this is not ours
+    found = [entries[name]] if name in entries else []
+    updated = payload.get(UPDATED)
+    return found if updated is None else _newer(updated, name, found)
 
-    def entries(self, name: str) -> list[bytes]:
-        """Entries that the vector `name` may fit, the likeliest first."""
-        found: list[bytes] = []
-        final = self._fields.get("v")
-        entry = None if final is None else final.struct_value.fields.get(name)
-        if entry is not None:
-            found.append(base64url.decode(entry.string_value))
-        ring = self._fields.get("n")
-        if ring is not None:
-            pending = ring.struct_value.fields
-            keys = (_slot_key(slot, name) for slot in range(SLOTS))
-            found.extend(base64url.decode(pending[key].string_value) for key in keys if key in pending)
-        return found
+
+def _newer(updated: q.Value, name: str, written: list[bytes]) -> list[bytes]:
+    """The entries of a point whose vectors were updated alone, before and after the one it was written with."""
+    fields = updated.struct_value.fields
+    settled, slots = _keys(name)
+    first = [settled] if settled in fields else []
+    ordered = [*first, None, *(key for key in slots if key in fields)]
+    found: list[bytes] = []
+    for key in ordered:
+        found += written if key is None else [base64url.decode(fields[key].string_value)]
+    return found

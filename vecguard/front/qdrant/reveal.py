@@ -13,7 +13,7 @@ from qdrant_client import grpc as q
 from vecguard.errors import InvalidArgument, Unreadable
 from vecguard.front.qdrant import vectors as wire
 from vecguard.front.qdrant.payloads import point_id_bytes, unwrap
-from vecguard.front.qdrant.records import Record
+from vecguard.front.qdrant.records import entries_of
 from vecguard.shield import DenseShield, Shield, SparseShield
 
 StoredPoint: TypeAlias = q.ScoredPoint | q.RetrievedPoint
@@ -75,7 +75,7 @@ def read_held(shield: Shield, points: Sequence[StoredPoint], name: str) -> Held:
         positions=[i for i, _, _ in present],
         ids=[point_id_bytes(point.id) for _, point, _ in present],
         messages=[message for _, _, message in present],
-        entries=[Record(point.payload, manifest).entries(name) for _, point, _ in present],
+        entries=[entries_of(point.payload, manifest, name) for _, point, _ in present],
     )
 
 

@@ -1,8 +1,8 @@
 """Where a client's payload lies inside a stored point, and what else lies beside it.
 
-A stored payload is `{"_p": {the client's payload, leaf by leaf protected}, "_vg": {the record's entry}}`. Keeping the
-client's payload under one key makes Overwrite and Clear single atomic operations upstream (set or delete `_p`), so that
-neither can lose `_vg`, and no key of a client can collide with ours.
+A stored payload is `{"_p": {the client's payload, leaf by leaf protected}, "_vg": "the record"}`, and `_vgn` beside
+them once a vector was updated alone. Keeping the client's payload under one key makes Overwrite and Clear single atomic
+operations upstream (set or delete `_p`), so that neither can lose `_vg`, and no key of a client can collide with ours.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from vecguard.errors import InvalidArgument
 
 PAYLOAD = "_p"
 RECORD = "_vg"
+UPDATED = "_vgn"
 _STORED_PATH = re.compile(rf"(?<![\w.]){PAYLOAD}\.")
 
 
@@ -42,21 +43,22 @@ def wants_payload(selector: q.WithPayloadSelector) -> bool:
 def stored_selector(selector: q.WithPayloadSelector, *, record: bool) -> q.WithPayloadSelector:
     """The payload selector to send upstream.
 
-    `record` says whether the record's entry is needed to open vectors; opening payload needs none of it.
+    `record` says whether the record's entries are needed to open vectors; opening payload needs none of them.
     """
     kind = selector.WhichOneof("selector_options")
-    extra = [RECORD] if record else []
+    extra = [RECORD, UPDATED] if record else []
+    ours = [] if record else [RECORD, UPDATED]
     if kind == "include":
         paths = [stored_path(path) for path in selector.include.fields]
         return q.WithPayloadSelector(include=q.PayloadIncludeSelector(fields=[*paths, *extra]))
     if kind == "exclude":
         paths = [stored_path(path) for path in selector.exclude.fields]
-        return q.WithPayloadSelector(exclude=q.PayloadExcludeSelector(fields=[*paths, *([] if record else [RECORD])]))
+        return q.WithPayloadSelector(exclude=q.PayloadExcludeSelector(fields=[*paths, *ours]))
     if kind == "enable" and selector.enable:
         paths = [PAYLOAD, *extra]
         return q.WithPayloadSelector(include=q.PayloadIncludeSelector(fields=paths))
     if record:
-        return q.WithPayloadSelector(include=q.PayloadIncludeSelector(fields=[RECORD]))
+        return q.WithPayloadSelector(include=q.PayloadIncludeSelector(fields=extra))
     return q.WithPayloadSelector(enable=False)
 
 

@@ -16,7 +16,7 @@ from vecguard.front.qdrant.examples import open_examples
 from vecguard.front.qdrant.execute import Executor, Points, Want
 from vecguard.front.qdrant.grouping import Grouped, Grouper, Grouping
 from vecguard.front.qdrant.legacy import Old, OldGroups, as_groups, as_query
-from vecguard.front.qdrant.scope import RECORD, wanted_vectors
+from vecguard.front.qdrant.scope import RECORD, UPDATED, wanted_vectors
 from vecguard.front.qdrant.serve_reads import check_limit, get
 from vecguard.front.qdrant.stages import DEFAULT_GROUP_SIZE, Stage, build, id_message, key_of
 from vecguard.metric import reported
@@ -295,7 +295,7 @@ async def _sampled(ask: q.SearchMatrixPoints, using: str, sample: int, session: 
     draw = q.QueryPoints(
         collection_name=ask.collection_name, query=q.Query(sample=q.Sample.Random), filter=both, limit=sample
     )
-    draw.with_payload.include.fields.append(RECORD)
+    draw.with_payload.include.fields.extend((RECORD, UPDATED))
     draw.with_vectors.include.names.append(using)
     if ask.HasField("shard_key_selector"):
         draw.shard_key_selector.CopyFrom(ask.shard_key_selector)

@@ -18,7 +18,7 @@ from vecguard.fields import client_keys
 from vecguard.front.qdrant import filters, records
 from vecguard.front.qdrant import vectors as wire
 from vecguard.front.qdrant.payloads import levels_of, point_id_bytes, protect_map, wrap
-from vecguard.front.qdrant.scope import PAYLOAD, stored_path
+from vecguard.front.qdrant.scope import PAYLOAD, UPDATED, stored_path
 from vecguard.seal.fields import fresh_nonces
 from vecguard.shield import DenseShield, Shield, SparseShield
 
@@ -178,7 +178,7 @@ def _set_payload(operation: SetPayloadLike, shield: Shield, *, whole: bool) -> l
 
 
 def _update_vectors(operation: Operation.UpdateVectors, shield: Shield) -> list[Operation]:
-    """Pending entries, then the vectors, then the final entries; `records` says why."""
+    """Pending entries, then the vectors, then the settled entries; `records` says why."""
     _check_batch(len(operation.points), shield)
     if operation.HasField("update_filter"):
         filters.rewrite(operation.update_filter, shield.fields)
@@ -189,9 +189,9 @@ def _update_vectors(operation: Operation.UpdateVectors, shield: Shield) -> list[
         if not sealed:
             continue
         slots = {records.pending_key(name, entry): records.encode(entry) for name, entry in sealed.items()}
-        pending.append(_set_entries(operation, point.id, records.PENDING, slots, None))
-        names = {name: records.encode(entry) for name, entry in sealed.items()}
-        final.append(_set_entries(operation, point.id, records.FINAL, names, records.still_pending([sealed])))
+        pending.append(_set_entries(operation, point.id, slots, None))
+        settled = {records.settled_key(name): records.encode(entry) for name, entry in sealed.items()}
+        final.append(_set_entries(operation, point.id, settled, records.still_pending([sealed])))
     return [*pending, *_vectors_of_pending(operation, entries), *final]
 
 
@@ -218,11 +218,10 @@ def _client_filter(operation: Operation.UpdateVectors) -> q.Filter | None:
 def _set_entries(
     operation: Operation.UpdateVectors,
     point_id: q.PointId,
-    key: str,
     entries: dict[str, q.Value],
     condition: q.Filter | None,
 ) -> Operation:
-    one = Operation.SetPayload(payload=entries, key=key, points_selector=_ids_selector(point_id))
+    one = Operation.SetPayload(payload=entries, key=UPDATED, points_selector=_ids_selector(point_id))
     both = filters.merged(_client_filter(operation), condition)
     if both is not None:
         only = filters.merged(filters.only_ids([point_id]), both)
