@@ -1,0 +1,76 @@
+"""What holds for every framework and transport: the same answers as from the bare engine, nothing readable at rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from proxy.byte_search import every_byte, found, found_near, with_cbor_floats
+from serving import Proxy, Server
+
+from frameworks.answers import differences
+from frameworks.conftest import Answers
+from frameworks.expected import Exact
+from frameworks.scenarios.clinic import ENTRIES
+
+pytestmark = pytest.mark.slow
+
+QDRANT = (
+    "langchain_qdrant_scenario",
+    "llama_index_qdrant_scenario",
+    "haystack_qdrant_scenario",
+    "mem0_qdrant_scenario",
+)
+WAYS = ("grpc", "rest")
+NUMBERS = 16
+"""Consecutive float32 of an embedding that must not be found."""
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("scenario", QDRANT)
+def test_answers_are_those_of_the_bare_engine(answers: Answers, scenario: str, way: str) -> None:
+    assert differences(answers(scenario, "bare"), answers(scenario, way)) == []
+
+
+@pytest.mark.parametrize("way", ["bare", *WAYS])
+@pytest.mark.parametrize("scenario", QDRANT)
+def test_no_framework_reaches_beyond_this_machine(answers: Answers, scenario: str, way: str) -> None:
+    assert answers(scenario, way)["outward"] == []
+
+
+def _needles() -> list[bytes]:
+    texts = [entry.text[:48].encode() for entry in ENTRIES]
+    return texts + sorted(
+        {entry.metadata["patient"].encode() for entry in ENTRIES if len(entry.metadata["patient"]) > 8}
+    )
+
+
+def test_nothing_of_texts_names_or_embeddings_is_readable_at_rest(
+    answers: Answers, engine: Server, guarded: Proxy, exact: Exact
+) -> None:
+    for scenario in QDRANT:
+        for way in ("bare", *WAYS):
+            answers(scenario, way)
+    needles, rows = _needles(), exact.entries[:, :NUMBERS]
+    bare, kept = (with_cbor_floats(every_byte(server.data)) for server in (engine, guarded))
+    # The search finds what is there: the bare engine keeps all of it.
+    assert len(found(bare, needles)) == len(needles)
+    assert len(found_near(bare, rows, "<f4", 1e-5)) == len(rows)
+    assert {needles[i] for i in found(kept, needles)} == set()
+    assert found_near(kept, rows, "<f4", 1e-5) == set()
+
+
+def test_differences_are_found() -> None:
+    hits: list[dict[str, Any]] = [{"id": "a", "score": 0.5, "n": 1}, {"id": "b", "score": 0.25, "n": 2}]
+    assert differences(hits, hits) == []
+    assert differences(hits, hits[::-1]) != []
+    assert differences(hits, [hits[0], hits[1] | {"score": 0.2504}]) != []
+    assert differences(hits, [hits[0], hits[1] | {"score": 0.25004}]) == []
+    assert differences(hits, [hits[0], hits[1] | {"n": 2.0}]) != []
+    assert differences({"a": 1}, {"a": 1, "b": 1}) != []
+    tied = [{"id": "a", "score": 0.5}, {"id": "b", "score": 0.5}, {"id": "c", "score": 0.25}]
+    assert differences(tied, [tied[1], tied[0], tied[2]]) == []
+    assert differences(tied, [tied[0], {"id": "d", "score": 0.5}, tied[2]]) != []
+    assert differences(tied, [*tied[:2], {"id": "d", "score": 0.25}]) == []
+    assert differences([np.float64(0.5).item()], [0.5]) == []
