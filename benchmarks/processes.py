@@ -82,7 +82,7 @@ def engine_command(data: Path, listen: str) -> tuple[str, ...]:
 def vecguard_command(listen: str, upstream: str, policy: Path, key: Path) -> tuple[str, ...]:
     """The proxy in front of the server at `upstream` (HOST:PORT), behind `python -m`."""
     protection = ("--policy", str(policy), "--key-file", str(key))
-    return ("vecguard", "serve", "--listen", listen, "--upstream", f"qdrant://{upstream}", *protection)
+    return ("vecguard", "serve", "--listen", listen, "--rest", "off", "--upstream", f"qdrant://{upstream}", *protection)
 
 
 def wait_until_serving(child: Child, target: str, seconds: float = 60) -> None:

@@ -34,7 +34,9 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str | 
 
         def start(policy: str | None = None) -> Proxy:
             if policy not in running:
-                running[policy] = stack.enter_context(serving_proxy(tmp_path_factory.mktemp("proxy"), policy))
+                running[policy] = stack.enter_context(
+                    serving_proxy(tmp_path_factory.mktemp("proxy"), policy, rest=True)
+                )
             return running[policy]
 
         yield start

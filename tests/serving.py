@@ -99,6 +99,21 @@ class Proxy(Server):
 
     policy: Path | None = None
     key_file: Path | None = None
+    rest_port: int | None = None
+    """The port of the REST API, where it is served."""
+
+    @property
+    def url(self) -> str:
+        """The URL of the REST API."""
+        return f"http://127.0.0.1:{self.rest_port}"
+
+    def rest_client(self) -> QdrantClient:
+        """A new ordinary client that speaks REST; close it."""
+        return QdrantClient(url=self.url, timeout=CALL_S)
+
+    def async_rest_client(self) -> AsyncQdrantClient:
+        """A new ordinary asynchronous client that speaks REST; close it."""
+        return AsyncQdrantClient(url=self.url, timeout=CALL_S)
 
     @property
     def engine_target(self) -> str:
@@ -144,6 +159,7 @@ def serving_proxy(
     *,
     upstream: str | None = None,
     key_file: Path | None = None,
+    rest: bool = False,
     arguments: Sequence[str] = (),
 ) -> Iterator[Proxy]:
     """`vecguard serve` on a free port.
@@ -153,19 +169,22 @@ def serving_proxy(
         policy: the policy file's text (YAML); None: the default policy.
         upstream: as `--upstream`; None: an embedded engine of its own over `folder/data`.
         key_file: another key than `folder/vecguard.key`.
+        rest: serve the REST API too, on another free port.
         arguments: further arguments of `vecguard serve`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     port, data, log = free_port(), folder / "data", folder / "proxy.log"
     key_file = key_file or folder / "vecguard.key"
+    rest_port = free_port() if rest else None
     command = ["vecguard", "serve", "--listen", f"127.0.0.1:{port}", "--key-file", str(key_file)]
+    command += ["--rest", f"127.0.0.1:{rest_port}" if rest else "off"]
     command += ["--upstream", upstream or f"embedded:{data}", *arguments]
     file: Path | None = None
     if policy is not None:
         file = folder / "policy.yaml"
         file.write_text(policy, encoding="utf-8")
         command += ["--policy", str(file)]
-    server = Proxy(_launch(command, log), port, data, log, file, key_file)
+    server = Proxy(_launch(command, log), port, data, log, file, key_file, rest_port)
     try:
         server.wait_until_healthy()
         yield server

@@ -98,6 +98,7 @@ def test_a_call_is_answered_and_written_down():
     assert event == {
         "event": "call",
         "rpc": COUNT,
+        "protocol": "grpc",
         "principal": "<anonymous>",
         "collections": ["notes"],
         "status": "OK",

@@ -166,7 +166,7 @@ def test_a_worker_serves_and_takes_a_new_policy(folder, monkeypatch):
     listen = f"unix:{folder}/w.sock"
     log = io.StringIO()
     monkeypatch.setattr("sys.stderr", log)
-    settings = Settings(policy=file).model_copy(update={"listen": listen})
+    settings = Settings(policy=file, rest="off").model_copy(update={"listen": listen})
 
     async def denied(channel, name):
         call = channel.unary_unary("/qdrant.Points/Count")

@@ -16,6 +16,8 @@ from vecguard.errors import ConfigError
 
 DEFAULT_LISTEN: Final = "127.0.0.1:6334"
 DEFAULT_MILVUS_LISTEN: Final = "127.0.0.1:19530"
+DEFAULT_REST: Final = "127.0.0.1:6333"
+OFF: Final = "off"
 DEFAULT_KEY: Final = "file:vecguard.key"
 UPSTREAM_API_KEY: Final = "VECGUARD_UPSTREAM_API_KEY"
 
@@ -125,6 +127,7 @@ class Settings(BaseModel):
 
     listen: str = DEFAULT_LISTEN
     milvus_listen: str = DEFAULT_MILVUS_LISTEN
+    rest: str = Field(default=DEFAULT_REST, description="Where Qdrant's REST API is served, HOST:PORT, or `off`.")
     upstream: tuple[UpstreamAddress, ...] = Field(
         default=(EmbeddedUpstream(data=Path("vecguard-data")),),
         min_length=1,
@@ -158,9 +161,18 @@ class Settings(BaseModel):
         host_and_port(value)
         return value
 
+    @field_validator("rest", mode="before")
+    @classmethod
+    def _address_or_off(cls, value: Any) -> Any:
+        if value is False or value == OFF:  # YAML reads a bare `off` as false
+            return OFF
+        if isinstance(value, str):
+            host_and_port(value)
+        return value
+
     @model_validator(mode="after")
     def _closed_by_default(self) -> Settings:
-        for listen in self.listeners.values():
+        for listen in self.addresses:
             if not self.allow_clear_network and not is_loopback(host_and_port(listen)[0]):
                 raise ValueError(
                     f"listening on {listen} would accept vectors and text from the network in clear and from anybody: "
@@ -173,6 +185,17 @@ class Settings(BaseModel):
         """Where each protocol that has a database behind it is listened for."""
         addresses: dict[FrontName, str] = {"qdrant": self.listen, "milvus": self.milvus_listen}
         return {upstream.front: addresses[upstream.front] for upstream in self.upstream}
+
+    @property
+    def rest_listen(self) -> str | None:
+        """Where Qdrant's REST API is listened for; None where it is off, or no Qdrant database lies behind."""
+        return self.rest if self.rest != OFF and "qdrant" in self.listeners else None
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """All addresses that are listened on."""
+        rest = () if self.rest_listen is None else (self.rest_listen,)
+        return (*self.listeners.values(), *rest)
 
 
 def load_settings(file: Path | None, overrides: Mapping[str, Any]) -> Settings:

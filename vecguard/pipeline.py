@@ -205,8 +205,10 @@ class Pipeline:
         """Full names of the RPCs in the table."""
         return self._routes.keys()
 
-    async def handle(self, rpc: str, body: bytes, metadata: Mapping[str, str], time_left: float | None) -> bytes:
-        """Answer one call; `time_left` in seconds.
+    async def handle(
+        self, rpc: str, body: bytes, metadata: Mapping[str, str], time_left: float | None, *, protocol: str = "grpc"
+    ) -> bytes:
+        """Answer one call; `time_left` in seconds, `protocol` for the trail.
 
         Raises:
             VecGuardError: with the status that the client gets.
@@ -237,6 +239,7 @@ class Pipeline:
             self._trail(
                 "call",
                 rpc=rpc,
+                protocol=protocol,
                 principal=principal.name if principal else None,
                 collections=sorted(session.collections) if session else [],
                 status=status,

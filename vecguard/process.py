@@ -66,7 +66,7 @@ async def _database(upstream: Embedded | Remote) -> AsyncIterator[str]:
 
 
 async def _run_workers(settings: Settings, targets: Mapping[str, str], greet: Callable[[], None]) -> None:
-    for listen in settings.listeners.values():
+    for listen in settings.addresses:
         _require_free(listen)
     with tempfile.TemporaryDirectory(prefix="vecguard-") as folder:
         workers = Workers(settings, targets, Path(folder) / "generation")

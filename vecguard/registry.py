@@ -14,6 +14,7 @@ from vecguard.errors import ConfigError
 if TYPE_CHECKING:
     from vecguard.engine.base import Engine
     from vecguard.front.base import Front
+    from vecguard.front.rest.listener import RestServer
     from vecguard.keys.provider import ProviderOpener
     from vecguard.transform.base import TransformBuilder
 
@@ -67,6 +68,13 @@ FRONTS: Registry[Front] = Registry(
     {
         "qdrant": "vecguard.front.qdrant:FRONT",
         "milvus": "vecguard.front.milvus:FRONT",
+    },
+)
+
+LISTENERS: Registry[type[RestServer]] = Registry(
+    "listener",
+    {
+        "rest": "vecguard.front.rest.listener:RestServer",
     },
 )
 

@@ -15,7 +15,7 @@ import grpc
 import structlog
 
 from vecguard.catalog import Catalog
-from vecguard.config import Embedded, QdrantUpstream, Remote, Settings, upstream_api_key
+from vecguard.config import Embedded, QdrantUpstream, Remote, Settings, host_and_port, upstream_api_key
 from vecguard.errors import ConfigError
 from vecguard.generation import Generation
 from vecguard.keys.file import FileKeyProvider
@@ -23,13 +23,14 @@ from vecguard.keys.provider import KeyProvider
 from vecguard.model import ANONYMOUS, Principal
 from vecguard.pipeline import Pipeline
 from vecguard.policy.load import PolicyHolder
-from vecguard.registry import FRONTS, KEY_PROVIDERS
+from vecguard.registry import FRONTS, KEY_PROVIDERS, LISTENERS
 from vecguard.server import Server
 from vecguard.trail import Trail
 from vecguard.upstream import Upstream
 
 if TYPE_CHECKING:  # fronts are loaded by the registry, and only those that are served
     from vecguard.front.base import Front
+    from vecguard.front.rest.listener import RestServer
 
 _GRACE_S: Final = 30.0
 _MIB: Final = 1024 * 1024
@@ -104,7 +105,7 @@ class Worker:
         self._generation = generation
         self._trail = Trail()
         self._upstreams: list[Upstream] = []
-        self._servers: list[Server] = []
+        self._servers: list[Server | RestServer] = []
         for address in settings.upstream:
             upstream = connect(address, targets[address.front], settings)
             self._upstreams.append(upstream)
@@ -117,6 +118,8 @@ class Worker:
                     max_message_mib=settings.max_message_mib,
                 )
             )
+            if address.front == "qdrant" and settings.rest_listen is not None:
+                self._servers.append(self._rest(pipeline, settings.rest_listen, settings))
 
     def _pipeline(self, front: Front, upstream: Upstream) -> Pipeline:
         rules = lambda: self.policy.current  # noqa: E731 - read anew at each call, so that a reload takes effect
@@ -130,6 +133,17 @@ class Worker:
             self._trail,
             failed=front.failed,
             passed_metadata=front.passed_metadata,
+        )
+
+    @staticmethod
+    def _rest(pipeline: Pipeline, listen: str, settings: Settings) -> RestServer:
+        """Qdrant's REST API before the same pipeline as its gRPC API."""
+        listener = LISTENERS.load("rest")
+        return listener(
+            pipeline,
+            *host_and_port(listen),
+            shared_port=settings.workers > 1,
+            max_message_mib=settings.max_message_mib,
         )
 
     def reload(self) -> None:

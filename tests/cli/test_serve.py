@@ -43,14 +43,15 @@ def vectors(*ratios, rerank=None):
 
 def test_the_greeting_of_the_defaults():
     assert greeting(Settings(), DEFAULT_POLICY, True) == [
-        "VecGuard listens on 127.0.0.1:6334 (gRPC, 1 worker(s)) before embedded vecguard-data",
+        "VecGuard listens on 127.0.0.1:6334 (gRPC) and 127.0.0.1:6333 (REST, 1 worker(s)) "
+        "before embedded vecguard-data",
         "Protected: collections `*`: vectors rotated with noise of ratio 1, payload encrypted by field, scores exact",
         "Key: file:vecguard.key (new; back it up: without it the data cannot be read)",
     ]
 
 
 def test_the_greeting_names_the_database_and_an_old_key():
-    settings = Settings(upstream="qdrant://db:1", workers=4, key="environment:KEY", listen="[::1]:7")
+    settings = Settings(upstream="qdrant://db:1", workers=4, key="environment:KEY", listen="[::1]:7", rest="off")
     first, _, last = greeting(settings, DEFAULT_POLICY, False)
     assert first == "VecGuard listens on [::1]:7 (gRPC, 4 worker(s)) before qdrant db:1"
     assert last == "Key: environment:KEY"
@@ -59,7 +60,7 @@ def test_the_greeting_names_the_database_and_an_old_key():
 def test_the_greeting_names_both_protocols():
     settings = Settings(upstream=("embedded:a", "milvus://db:1"))
     assert greeting(settings, DEFAULT_POLICY, False)[0] == (
-        "VecGuard listens on 127.0.0.1:6334 (gRPC, 1 worker(s)) before embedded a; "
+        "VecGuard listens on 127.0.0.1:6334 (gRPC) and 127.0.0.1:6333 (REST, 1 worker(s)) before embedded a; "
         "127.0.0.1:19530 (gRPC, 1 worker(s)) before milvus db:1"
     )
 
@@ -85,6 +86,8 @@ def test_the_greeting_claims_nothing_that_is_not_so():
     [
         (["--listen", "nowhere"], "`nowhere` is not an address to listen on"),
         (["--listen", "0.0.0.0:1"], "in clear and from anybody"),
+        (["--rest", "nowhere"], "`nowhere` is not an address to listen on"),
+        (["--rest", "0.0.0.0:1"], "in clear and from anybody"),
         (["--upstream", "http://db"], "not an upstream"),
         (["--workers", "0"], "workers: "),
         (["--config", "gone.yaml"], "config file gone.yaml cannot be read"),
@@ -133,7 +136,7 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         listen = f"127.0.0.1:{probe.getsockname()[1]}"
-    process = started(tmp_path, "--listen", listen)
+    process = started(tmp_path, "--listen", listen, "--rest", "off")
     try:
         lines = [process.stdout.readline() for _ in range(3)]
         assert lines[0] == f"VecGuard listens on {listen} (gRPC, 1 worker(s)) before embedded vecguard-data\n"
@@ -152,8 +155,9 @@ def test_an_address_in_use_is_said(tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        process = started(tmp_path, "--listen", f"127.0.0.1:{taken.getsockname()[1]}")
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        process = started(tmp_path, "--listen", address, "--rest", "off")
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "vecguard serve: cannot listen on 127.0.0.1" in errors
+    assert f"vecguard serve: cannot listen on {address}" in errors
     assert "Traceback" not in errors

@@ -83,11 +83,11 @@ def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 class TestStart:
     def test_without_arguments_in_an_empty_folder(self, tmp_path: Path) -> None:
-        """All is made that is needed; --listen only picks a free port. Three lines say what is protected."""
+        """All is made that is needed. All addresses but one are the defaults. Three lines say what is protected."""
         port = free_port()
         with (tmp_path / "out").open("wb") as out:
             started = subprocess.Popen(
-                [sys.executable, "-m", "vecguard", "serve", "--listen", f"127.0.0.1:{port}"],
+                [sys.executable, "-m", "vecguard", "serve", "--listen", f"127.0.0.1:{port}", "--rest", "off"],
                 cwd=tmp_path,
                 stdout=out,
                 stderr=subprocess.PIPE,
@@ -125,7 +125,7 @@ class TestStart:
         config.write_text("allow_clear_network: true\n")
         port = free_port()
         with (tmp_path / "out").open("wb") as out:
-            arguments = ["--config", str(config), "--listen", f"0.0.0.0:{port}"]
+            arguments = ["--config", str(config), "--listen", f"0.0.0.0:{port}", "--rest", "off"]
             started = subprocess.Popen(
                 [sys.executable, "-m", "vecguard", "serve", *arguments], cwd=tmp_path, stdout=out, stderr=out
             )
@@ -422,7 +422,7 @@ class TestUpstream:
         upstream = f"qdrant://127.0.0.1:{free_port()}"
         port, log = free_port(), tmp_path / "proxy.log"
         with log.open("wb") as out:
-            arguments = ["--listen", f"127.0.0.1:{port}", "--upstream", upstream]
+            arguments = ["--listen", f"127.0.0.1:{port}", "--rest", "off", "--upstream", upstream]
             started = subprocess.Popen(
                 [sys.executable, "-m", "vecguard", "serve", *arguments], cwd=tmp_path, stdout=out, stderr=out
             )

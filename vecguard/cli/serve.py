@@ -21,6 +21,9 @@ def serve(
     milvus_listen: Annotated[
         str | None, typer.Option(help="Address of the Milvus protocol, HOST:PORT. [default: 127.0.0.1:19530]")
     ] = None,
+    rest: Annotated[
+        str | None, typer.Option(help="Qdrant's REST API, HOST:PORT, or `off`. [default: 127.0.0.1:6333]")
+    ] = None,
     upstream: Annotated[
         list[str] | None,
         typer.Option(
@@ -46,6 +49,7 @@ def serve(
     given = {
         "listen": listen,
         "milvus_listen": milvus_listen,
+        "rest": rest,
         "upstream": upstream or None,
         "policy": policy,
         "key": f"file:{key_file}" if key_file is not None else key,
@@ -78,7 +82,9 @@ def greeting(settings: Settings, rules: Policy, made: bool) -> list[str]:
 def _served(settings: Settings, upstream: Embedded | Remote) -> str:
     behind = upstream.data if isinstance(upstream, Embedded) else upstream.target
     listen = settings.listeners[upstream.front]
-    return f"{listen} (gRPC, {settings.workers} worker(s)) before {upstream.kind} {behind}"
+    rest = settings.rest_listen if upstream.front == "qdrant" else None
+    faces = f"{listen} (gRPC" + (f") and {rest} (REST" if rest is not None else "")
+    return f"{faces}, {settings.workers} worker(s)) before {upstream.kind} {behind}"
 
 
 def _protected(rules: Policy) -> str:

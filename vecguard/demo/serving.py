@@ -44,7 +44,8 @@ def protected_engine(data: Path, log: Path) -> Iterator[int]:
         Unavailable: it did not start; the message holds the end of its log.
     """
     port = free_port()
-    command = ["-m", "vecguard", "serve", "--listen", f"127.0.0.1:{port}", "--upstream", f"embedded:{data}"]
+    addresses = ["--listen", f"127.0.0.1:{port}", "--rest", "off"]
+    command = ["-m", "vecguard", "serve", *addresses, "--upstream", f"embedded:{data}"]
     with _serving(command, port, log):
         yield port
 

@@ -1,0 +1,174 @@
+"""The ASGI application: one HTTP request, read, made into one call of the pipeline, and answered as Qdrant does."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, TypeAlias
+
+import orjson
+import structlog
+
+from vecguard.errors import InvalidArgument, VecGuardError
+from vecguard.errors import Refused as RefusedCall
+from vecguard.front.rest import answers, body, query_string, refusals
+from vecguard.front.rest.body import Disconnected, Limits, Receive
+from vecguard.front.rest.conversion import into_grpc
+from vecguard.front.rest.decoding import FORMAT
+from vecguard.front.rest.endpoint import AnyEndpoint, Bare, Endpoint, Refused, Request, Text
+from vecguard.front.rest.refusals import Refusal
+from vecguard.front.rest.routing import Router
+from vecguard.pipeline import Pipeline
+
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Scope: TypeAlias = MutableMapping[str, Any]
+
+_JSON: Final = "application/json"
+_PLAIN: Final = "text/plain; charset=utf-8"
+_OPTIONS: Final = orjson.OPT_SERIALIZE_NUMPY
+_NO_TIME: Final = 0.0
+_PROTOCOL: Final = "rest"
+_log = structlog.get_logger("vecguard.rest")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An HTTP response."""
+
+    code: int
+    content: bytes
+    content_type: str = _JSON
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def _json(code: int, tree: Any, headers: Mapping[str, str] | None = None) -> Reply:
+    return Reply(code, orjson.dumps(tree, option=_OPTIONS), headers=headers or {})
+
+
+class RestApp:
+    """Qdrant's REST API before a pipeline."""
+
+    def __init__(self, pipeline: Pipeline, endpoints: Sequence[AnyEndpoint], limits: Limits) -> None:
+        self._pipeline = pipeline
+        self._router = Router(endpoints)
+        self._limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request (ASGI 3, https://asgi.readthedocs.io/en/latest/specs/www.html)."""
+        if scope["type"] != "http":
+            raise NotImplementedError(f"ASGI scope {scope['type']} is not served")
+        try:
+            reply = await self._until_gone(scope, receive)
+        except Disconnected:
+            return
+        headers = {"content-type": reply.content_type, "content-length": str(len(reply.content)), **reply.headers}
+        pairs = [(key.encode("ascii"), value.encode("ascii")) for key, value in headers.items()]
+        await send({"type": "http.response.start", "status": reply.code, "headers": pairs})
+        await send({"type": "http.response.body", "body": reply.content})
+
+    async def _until_gone(self, scope: Scope, receive: Receive) -> Reply:
+        """The reply; the call is cancelled when its client goes away, as a gRPC call is.
+
+        Raises:
+            Disconnected: the client went away.
+        """
+        started = time.perf_counter()
+        try:
+            endpoint, path = self._router.find(scope["method"], scope["raw_path"].partition(b"?")[0])
+            headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
+            content = await body.read(receive, headers, self._limits)
+        except Refusal as refusal:
+            return _json(refusal.code, refusals.error(refusal.text, _NO_TIME), refusal.headers)
+        answering = asyncio.ensure_future(
+            self._answer(endpoint, path, scope["query_string"], headers, content, started)
+        )
+        leaving = asyncio.ensure_future(_left(receive))
+        try:
+            await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if not answering.done():
+                raise Disconnected
+            return answering.result()
+        finally:
+            answering.cancel()
+            leaving.cancel()
+
+    async def _answer(
+        self,
+        endpoint: AnyEndpoint,
+        path: Mapping[str, str],
+        query: bytes,
+        headers: Mapping[str, str],
+        content: bytes,
+        started: float,
+    ) -> Reply:
+        try:
+            if isinstance(endpoint, Refused):
+                await self._refuse(endpoint, headers)
+            assert isinstance(endpoint, Endpoint)  # noqa: S101 - `_refuse` raises
+            request = _read(endpoint, path, query, headers, content)
+            with into_grpc():
+                request = replace(request, sent=endpoint.ask(request))
+            return await self._call(endpoint, request, headers, started)
+        except Refusal as refusal:
+            return _json(refusal.code, refusals.error(refusal.text, _NO_TIME), refusal.headers)
+        except VecGuardError as failure:
+            code, text = refusals.code_and_text(failure)
+            return _json(code, refusals.error(text, time.perf_counter() - started))
+        except Exception:  # noqa: BLE001 - the last resort of a server; logged, and answered with 500
+            # A bug: its text may hold anything, so the client gets none of it and the log only its type and place.
+            _log.exception("unexpected error", endpoint=f"{endpoint.method} {endpoint.path}")
+            return _json(500, refusals.error(refusals.INTERNAL_TEXT, time.perf_counter() - started))
+
+    async def _refuse(self, endpoint: Refused, headers: Mapping[str, str]) -> None:
+        """Refuse through the pipeline, so that the trail has it, with the table's reason.
+
+        Raises:
+            Refused, Denied.
+        """
+        try:
+            await self._pipeline.handle(f"{endpoint.method} {endpoint.path}", b"", headers, None, protocol=_PROTOCOL)
+        except RefusedCall:
+            raise RefusedCall(f"{endpoint.method} {endpoint.path} is refused: {endpoint.about}") from None
+
+    async def _call(self, endpoint: Endpoint, request: Request, headers: Mapping[str, str], started: float) -> Reply:
+        assert request.sent is not None  # noqa: S101 - the caller made it
+        sent = await self._pipeline.handle(
+            endpoint.rpc, request.sent.SerializeToString(), headers, None, protocol=_PROTOCOL
+        )
+        reply = endpoint.reply.FromString(sent)
+        answer = endpoint.answer(reply, request)
+        if isinstance(answer, Text):
+            return Reply(200, answer.text.encode(), _PLAIN)
+        if isinstance(answer, Bare):
+            return _json(200, answer.tree)
+        if request.query.get("wait") is False and endpoint.rpc.startswith("/qdrant.Snapshots/"):
+            return _json(202, {"status": "accepted", "time": time.perf_counter() - started})
+        tree = {"result": answer, "status": "ok", "time": time.perf_counter() - started}
+        usage = answers.usage(reply)
+        return _json(200, tree if usage is None else {**tree, "usage": usage})
+
+
+async def _left(receive: Receive) -> None:
+    """Returns when the client has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _read(
+    endpoint: Endpoint, path: Mapping[str, str], query: bytes, headers: Mapping[str, str], content: bytes
+) -> Request:
+    """The request, if all of it was understood.
+
+    Raises:
+        InvalidArgument, Refusal: it was not.
+    """
+    parameters = query_string.read(query, endpoint.query)
+    if endpoint.body is None:
+        if content.strip():
+            raise InvalidArgument(f"{FORMAT}this endpoint takes no body")
+        return Request(path, parameters)
+    if headers.get("content-type", "").partition(";")[0].strip().lower() != _JSON:
+        raise InvalidArgument("Content type error")
+    return Request(path, parameters, endpoint.body.read(content))

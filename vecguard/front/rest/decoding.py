@@ -1,0 +1,147 @@
+"""From the bytes of a JSON body to a model of Qdrant's OpenAPI document, refusing what the model does not know.
+
+The models are those of `qdrant_client.http.models`, which are generated from that document; validation is pydantic's
+strict mode, so that a number in quotes is no number, as in Qdrant. The texts of errors follow serde's, which Qdrant
+passes on ("Format error in JSON body: unknown field `x`").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, Generic, TypeVar
+
+import orjson
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+from qdrant_client.http import models as m
+
+from vecguard.errors import InvalidArgument
+from vecguard.ranking.datetime_text import MICROSECONDS, microseconds
+
+T = TypeVar("T")
+
+FORMAT: Final = "Format error in JSON body: "
+# Fields whose text may be a time: only bodies with one of them are looked through for it.
+_TIMED: Final = (b'"range"', b'"start_from"')
+
+
+class Body(Generic[T]):
+    """How one endpoint's body is read."""
+
+    def __init__(self, model: Any, *, optional: bool = False) -> None:
+        """`model` is a type of `qdrant_client.http.models`, or one like them; `optional`: no body reads as None."""
+        self.model = model
+        self.optional = optional
+        self._adapter: TypeAdapter[T] = TypeAdapter(model)
+
+    def read(self, raw: bytes) -> T | None:
+        """The body as the model has it.
+
+        Raises:
+            InvalidArgument: it is not JSON, or not what the model says; says where and why.
+        """
+        if self.optional and not raw:
+            return None
+        try:
+            value = self._adapter.validate_json(raw, strict=True)
+        except ValidationError as fault:
+            raise InvalidArgument(FORMAT + _why(fault, raw)) from None
+        if any(word in raw for word in _TIMED):
+            _check_times(value, orjson.loads(raw))
+        return value
+
+
+def _why(fault: ValidationError, raw: bytes) -> str:
+    """One sentence for the complaint that says most: the one deepest in the body."""
+    found = fault.errors(include_url=False, include_context=True)
+    if found[0]["type"] == "json_invalid":
+        return found[0]["msg"].removeprefix("Invalid JSON: ")
+    try:
+        tree = orjson.loads(raw)
+    except orjson.JSONDecodeError as wrong:  # what the two parsers differ on
+        return wrong.msg
+    places = [(_place(error, tree), error) for error in found]
+    deepest = max(len(path) for path, _ in places)
+    shallowest_union = min(
+        (forks for (path, error) in places if (forks := _forks(error, tree)) is not None), default=None
+    )
+    unknown = [path for path, error in places if error["type"] == "extra_forbidden" and len(path) == deepest]
+    if unknown and (shallowest_union is None or deepest > shallowest_union + 1):
+        return f"unknown field `{unknown[0][-1]}` at `{_shown(unknown[0][:-1])}`"
+    if shallowest_union is not None and deepest <= shallowest_union + 1:
+        return f"data did not match any variant of untagged enum at `{_shown(places[0][0][:shallowest_union])}`"
+    path, error = next((path, error) for path, error in places if len(path) == deepest)
+    if error["type"] == "missing":
+        return f"missing field `{path[-1]}` at `{_shown(path[:-1])}`"
+    return f"invalid value at `{_shown(path)}`: {error['msg'][:1].lower()}{error['msg'][1:]}"
+
+
+def _place(error: ErrorDetails, tree: object) -> tuple[str | int, ...]:
+    """Where in the body an error is: its location without the names of the variants that were tried."""
+    path: list[str | int] = []
+    last = len(error["loc"]) - 1
+    for position, part in enumerate(error["loc"]):
+        inside, step = _step(tree, part)
+        if inside:
+            path.append(part)
+            tree = step
+        elif position == last and error["type"] == "missing":
+            path.append(part)
+    return tuple(path)
+
+
+def _forks(error: ErrorDetails, tree: object) -> int | None:
+    """How deep in the body the first variant was tried on the way to an error; None if none was."""
+    depth = 0
+    last = len(error["loc"]) - 1
+    for position, part in enumerate(error["loc"]):
+        inside, step = _step(tree, part)
+        if inside:
+            depth += 1
+            tree = step
+        elif not (position == last and error["type"] == "missing"):
+            return depth
+    return None
+
+
+def _step(tree: object, part: str | int) -> tuple[bool, object]:
+    if isinstance(tree, dict) and part in tree:
+        return True, tree[part]
+    if isinstance(tree, list) and isinstance(part, int) and part < len(tree):
+        return True, tree[part]
+    return False, None
+
+
+def _shown(path: Sequence[str | int]) -> str:
+    return ".".join(str(part) for part in path) or "."
+
+
+def _check_times(value: object, raw: object) -> None:
+    """Refuse texts that pydantic takes for a time and Qdrant does not (`"5"`).
+
+    Raises:
+        InvalidArgument: one is found.
+    """
+    if isinstance(value, list) and isinstance(raw, list):
+        for one, given in zip(value, raw, strict=True):
+            _check_times(one, given)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            _check_times(one, raw)
+    elif isinstance(value, BaseModel) and isinstance(raw, dict):
+        for name, info in type(value).model_fields.items():
+            key = info.alias or name
+            if key not in raw:
+                continue
+            if isinstance(raw[key], str) and (isinstance(value, m.DatetimeRange) or (name == "start_from")):
+                _check_time(raw[key])
+            elif isinstance(raw[key], dict | list):
+                _check_times(getattr(value, name), raw[key])
+
+
+def _check_time(text: str) -> None:
+    try:
+        seconds = microseconds(text) // MICROSECONDS
+    except InvalidArgument as fault:
+        raise InvalidArgument(FORMAT + str(fault)) from None
+    del seconds

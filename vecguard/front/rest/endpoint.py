@@ -1,0 +1,75 @@
+"""One row of the table: an HTTP method and path, and how it becomes one gRPC call and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from google.protobuf.message import Message
+
+from vecguard.front.rest.decoding import Body
+
+Tree: TypeAlias = Any
+"""What orjson writes: dicts, lists, leaves, numpy arrays."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as far as it has been read: path and query parameters by name, and the body as its model.
+
+    `sent` is the gRPC message made of it, once there is one: what an answer shows may depend on what was asked.
+    """
+
+    path: Mapping[str, str]
+    query: Mapping[str, Any]
+    body: Any = None
+    sent: Message | None = None
+
+    @property
+    def collection(self) -> str:
+        """The collection that the path names."""
+        return self.path["collection_name"]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """An answer in plain text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bare:
+    """An answer without the envelope of result, status and time."""
+
+    tree: Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An endpoint that becomes a call of `rpc`. `about` says what is particular, for docs/compatibility.md."""
+
+    method: str
+    path: str
+    rpc: str
+    reply: type[Message]
+    ask: Callable[[Request], Message]
+    answer: Callable[[Any, Request], Tree]
+    query: tuple[str, ...] = ()
+    body: Body[Any] | None = None
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An endpoint that is refused (501), and why: gRPC, by which the database is reached, has nothing like it."""
+
+    method: str
+    path: str
+    about: str
+
+
+AnyEndpoint: TypeAlias = Endpoint | Refused
+READ: Final = ("consistency", "timeout")
+WRITE: Final = ("wait", "ordering", "timeout")
