@@ -1,0 +1,22 @@
+"""Milvus' gRPC protocol."""
+
+from __future__ import annotations
+
+from vecguard.front.base import Front
+from vecguard.front.milvus.metadata import read_manifest, real_name
+from vecguard.front.milvus.status import failed
+from vecguard.front.milvus.table import ROUTES
+
+# By these the database knows who calls, in which database, and since when.
+_PASSED: frozenset[str] = frozenset(
+    {
+        "authorization",
+        "dbname",
+        "identifier",
+        "client-request-unixmsec",
+        "client_request_id",
+        "client-request-id",
+    }
+)
+
+FRONT = Front("milvus", ROUTES, read_manifest, real_name, failed, _PASSED)

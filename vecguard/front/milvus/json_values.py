@@ -1,0 +1,146 @@
+"""JSON values (JSON columns and `$meta`) protected and opened leaf by leaf.
+
+Objects and arrays keep their shape and keys, and null stays, so what a filter asks of the shape (`exists`,
+`json_contains` on a searchable field, array length) works at rest. Numbers keep their type: 5 is an integer, 5.0 is not.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from typing import Final, NoReturn, TypeAlias
+
+from vecguard.errors import InvalidArgument, Unreadable
+from vecguard.fields import Field, Keys
+from vecguard.front.milvus.layout import is_hidden
+from vecguard.seal.envelope import TEXT_PREFIX
+
+JsonValue: TypeAlias = "None | bool | int | float | str | list[JsonValue] | dict[str, JsonValue]"
+At: TypeAlias = Callable[[Keys], Field]
+
+# Deeper than any sensible value, and well below what would exhaust the stack of this walk.
+_DEEPEST: Final = 200
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def parse(content: bytes, what: str) -> JsonValue:
+    """A client's JSON value.
+
+    Raises:
+        InvalidArgument: it is none (NaN and infinities are none), in Milvus' words; `what` names the field.
+    """
+    try:
+        value: JsonValue = json.loads(content, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        raise InvalidArgument(f"{what} is not valid JSON: invalid parameter") from None
+    return value
+
+
+def render(value: JsonValue) -> bytes:
+    """The value as JSON text, UTF-8."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    try:
+        return text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair in a key; JSON has an escape for it, UTF-8 has none
+        return json.dumps(value, separators=(",", ":")).encode()
+
+
+def protect(value: JsonValue, keys: Keys, at: At, bound: bytes, nonces: Iterator[bytes], level: int = 0) -> JsonValue:
+    """The value with every leaf as it is stored.
+
+    Raises:
+        InvalidArgument: nested too deeply, or a leaf cannot be encoded.
+    """
+    if level > _DEEPEST:
+        raise InvalidArgument("a JSON value is nested too deeply: invalid parameter")
+    if isinstance(value, dict):
+        return {key: protect(item, (*keys, key), at, bound, nonces, level + 1) for key, item in value.items()}
+    if isinstance(value, list):
+        return [protect(item, keys, at, bound, nonces, level + 1) for item in value]
+    if value is None:
+        return None
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InvalidArgument("a number in a JSON value is too large: invalid parameter")
+    return at(keys).protect(value, bound, nonces)
+
+
+def reveal(value: JsonValue, keys: Keys, at: At, bound: bytes) -> JsonValue:
+    """What `protect` took.
+
+    Raises:
+        Unreadable: a leaf does not authenticate.
+    """
+    if isinstance(value, dict):
+        return {key: reveal(item, (*keys, key), at, bound) for key, item in value.items()}
+    if isinstance(value, list):
+        return [reveal(item, keys, at, bound) for item in value]
+    if value is None:
+        return None
+    return at(keys).reveal(value, bound)
+
+
+def protect_json(content: bytes, name: str, at: At, bound: bytes, nonces: Iterator[bytes]) -> bytes:
+    """A JSON column's value as it is stored.
+
+    Raises:
+        InvalidArgument: no JSON, or see `protect`.
+    """
+    return render(protect(parse(content, f"field {name}"), (name,), at, bound, nonces))
+
+
+def reveal_json(content: bytes, name: str, at: At, bound: bytes) -> bytes:
+    """A JSON column's value as the client wrote it.
+
+    Milvus Lite answers a value that is one text without its quotation marks.
+
+    Raises:
+        Unreadable: it does not authenticate.
+    """
+    value = _stored_text(content) if content.startswith(TEXT_PREFIX.encode()) else _stored(content)
+    return render(reveal(value, (name,), at, bound))
+
+
+def protect_dynamic(content: bytes, at: At, bound: bytes, nonces: Iterator[bytes]) -> bytes:
+    """A row's dynamic fields as they are stored.
+
+    Raises:
+        InvalidArgument: no JSON object, a key of ours, or see `protect`.
+    """
+    value = parse(content, "dynamic field")
+    if not isinstance(value, dict):
+        raise InvalidArgument("the dynamic field should be a JSON object: invalid parameter")
+    reserved = next((key for key in value if is_hidden(key)), None)
+    if reserved is not None:
+        raise InvalidArgument(f"dynamic field {reserved} is reserved: invalid parameter")
+    return render(protect(value, (), at, bound, nonces))
+
+
+def reveal_dynamic(content: bytes, at: At, bound: bytes) -> bytes:
+    """A row's dynamic fields as the client wrote them.
+
+    Raises:
+        Unreadable: they do not authenticate.
+    """
+    value = _stored(content)
+    if not isinstance(value, dict):
+        raise Unreadable
+    return render(reveal(value, (), at, bound))
+
+
+def _stored(content: bytes) -> JsonValue:
+    try:
+        value: JsonValue = json.loads(content)
+    except (ValueError, RecursionError):
+        raise Unreadable from None
+    return value
+
+
+def _stored_text(content: bytes) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise Unreadable from None

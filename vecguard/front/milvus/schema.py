@@ -1,0 +1,299 @@
+"""A collection as a client declares it, turned into what the database is asked to make, and records of the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from vecguard.errors import InvalidArgument, UnknownField
+from vecguard.front.milvus.layout import (
+    DENSE_TYPES,
+    FLOAT_VECTOR,
+    MAX_VARCHAR,
+    SEALABLE_TYPES,
+    TOKEN_FIELD,
+    VARCHAR,
+    Column,
+    Layout,
+    build,
+    column_of,
+    function_outputs,
+    is_hidden,
+    record_field,
+    stored_length,
+)
+from vecguard.front.milvus.proto import TYPE_NAMES, c, s
+from vecguard.manifest import VectorRecord
+from vecguard.policy.model import CollectionPolicy
+from vecguard.policy.paths import render
+from vecguard.shield import require_protectable
+
+Parsed = TypeVar("Parsed", bound=Message)
+
+_MAX_NAME: Final = 255
+# What the record of a sealed vector holds beside its four bytes a dimension, and its text form.
+_ENTRY_BYTES: Final = 75
+_RECORD_TEXT: Final = 512
+_BM25: Final = "BM25"
+# What a client may say of a column whose values are encrypted: its bounds, which the proxy checks, and how it is kept.
+_BOUNDS: Final = frozenset({"max_length", "max_capacity"})
+_KEPT: Final = frozenset({"mmap.enabled", "mmap_enabled", "warmup", "max_capacity"})
+_TEXT_SEARCH: Final = frozenset({"enable_match", "enable_analyzer", "analyzer_params", "multi_analyzer_params"})
+_NOT_SAID: Final = frozenset({"", "false"})
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """A new collection: as declared, as stored, and what the manifest says of its vectors."""
+
+    layout: Layout
+    stored: s.CollectionSchema
+    vectors: tuple[VectorRecord, ...]
+
+
+def parse_schema(content: bytes) -> s.CollectionSchema:
+    """The schema that a client sent as bytes.
+
+    Raises:
+        InvalidArgument: it is none.
+        UnknownField: it has fields that the generated code here does not know.
+    """
+    return _parsed(content, s.CollectionSchema(), "schema")
+
+
+def parse_field(content: bytes) -> s.FieldSchema:
+    """One field of a schema, as `parse_schema`.
+
+    Raises:
+        InvalidArgument, UnknownField: see `parse_schema`.
+    """
+    return _parsed(content, s.FieldSchema(), "field schema")
+
+
+def _parsed(content: bytes, message: Parsed, what: str) -> Parsed:
+    try:
+        message.ParseFromString(content)
+    except DecodeError:
+        raise InvalidArgument(f"the {what} is not a valid message: invalid parameter") from None
+    size = message.ByteSize()
+    message.DiscardUnknownFields()
+    if message.ByteSize() != size:
+        raise UnknownField(
+            f"the {what} carries protobuf fields that this version of VecGuard does not know; they could hold data in "
+            "clear, so nothing was forwarded. Upgrade VecGuard, or use an older client"
+        )
+    return message
+
+
+def declare(schema: s.CollectionSchema, policy: CollectionPolicy) -> Declaration:
+    """What is stored for a collection.
+
+    Raises:
+        InvalidArgument: a type, name, function or parameter that cannot be protected; says why.
+        FailedPrecondition: no rule of the policy matches a vector's name.
+    """
+    _require_known_parts(schema)
+    layout = build(schema, policy.payload)
+    for function in schema.functions:
+        _require_open(function, layout, policy)
+    stored = s.CollectionSchema()
+    stored.CopyFrom(schema)
+    stored.description = ""
+    for function in stored.functions:
+        function.description = ""
+    del stored.fields[:]
+    vectors = []
+    for field in schema.fields:
+        column = layout.columns[field.name]
+        stored.fields.append(stored_field(field, column, policy))
+        if column.role in ("dense", "sparse"):
+            vectors.append(_vector_record(column, policy))
+    stored.fields.extend(_hidden_fields(layout))
+    return Declaration(layout, stored, tuple(vectors))
+
+
+def _require_known_parts(schema: s.CollectionSchema) -> None:
+    """Refuse what a collection can have that moves rows or text past the shield, or that nobody here understands."""
+    refused = {
+        "struct_array_fields": "arrays of structs cannot be protected",
+        "external_source": "an external collection's rows do not come through the proxy",
+        "external_spec": "an external collection's rows do not come through the proxy",
+        "enable_namespace": "namespaces cannot be protected",
+        "file_resource_ids": "text analysis with file resources cannot be protected",
+    }
+    for part, why in refused.items():
+        if getattr(schema, part, None):
+            raise InvalidArgument(f"{part}: {why}; say `protect: none` for the collection to use it in clear")
+    for pair in schema.properties:
+        if is_hidden(pair.key):
+            raise InvalidArgument(f"property {pair.key} is reserved: invalid parameter")
+
+
+def _require_open(function: s.FunctionSchema, layout: Layout, policy: CollectionPolicy) -> None:
+    """Only BM25 over plain text: its output says no more than that text."""
+    kind = s.FunctionType.Name(function.type)
+    if kind != _BM25:
+        raise InvalidArgument(
+            f"function {function.name} of type {kind} is refused: the database would keep what it makes in clear; "
+            "compute it on the client"
+        )
+    for name in function.input_field_names:
+        if layout.column(name).mode != "plain":
+            raise InvalidArgument(
+                f"function {function.name} cannot read field {name}: its mode is {layout.column(name).mode} "
+                f"({policy.rule_for(render((name,)))}); full-text search needs mode plain"
+            )
+
+
+def stored_field(field: s.FieldSchema, column: Column, policy: CollectionPolicy) -> s.FieldSchema:
+    """One field as it is stored.
+
+    Raises:
+        InvalidArgument: see `declare`.
+    """
+    _require_name(field.name)
+    stored = s.FieldSchema()
+    stored.CopyFrom(field)
+    stored.description = ""
+    if column.role in ("primary", "open_vector"):
+        return stored
+    if column.role == "dense":
+        return _dense_field(stored, column)
+    if column.role == "sparse":
+        return stored
+    if getattr(field, "external_field", ""):
+        raise InvalidArgument(f"field {field.name}: fields of external data cannot be protected")
+    if column.mode == "plain" and column.role != "json":
+        return stored
+    if column.role == "json":
+        # Its leaves may differ in mode, so the proxy fills in its default.
+        stored.ClearField("default_value")
+        return stored
+    return _sealed_field(stored, column, policy)
+
+
+def _require_name(name: str) -> None:
+    if is_hidden(name):
+        raise InvalidArgument(
+            f"Invalid field name: {name}. Names that begin with `_vg` are reserved: invalid parameter"
+        )
+
+
+def _dense_field(stored: s.FieldSchema, column: Column) -> s.FieldSchema:
+    if column.data_type not in DENSE_TYPES:
+        kind = TYPE_NAMES.get(column.data_type, str(column.data_type))
+        raise InvalidArgument(
+            f"field {column.name}: {kind} cannot hold a rotated vector with noise exactly enough to recover it; use "
+            "FLOAT_VECTOR, FLOAT16_VECTOR, BFLOAT16_VECTOR or SPARSE_FLOAT_VECTOR, or say `protect: none` for the "
+            "collection"
+        )
+    if column.dims < 1:
+        raise InvalidArgument(
+            "dimension is not defined in field type params, check type param `dim` for vector field: invalid parameter"
+        )
+    stored.data_type = FLOAT_VECTOR
+    return stored
+
+
+def _sealed_field(stored: s.FieldSchema, column: Column, policy: CollectionPolicy) -> s.FieldSchema:
+    _require_sealable(stored, column, policy)
+    kept = [pair for pair in stored.type_params if pair.key in _KEPT]
+    stored.ClearField("default_value")
+    value_type = column.element_type if column.role == "array" else column.data_type
+    length = stored_length(column.mode, value_type, column.max_length)
+    del stored.type_params[:]
+    stored.type_params.extend([*kept, c.KeyValuePair(key="max_length", value=str(length))])
+    if column.role == "array":
+        stored.element_type = VARCHAR
+    else:
+        stored.data_type = VARCHAR
+    return stored
+
+
+def _require_sealable(field: s.FieldSchema, column: Column, policy: CollectionPolicy) -> None:
+    where = f"field {field.name}, whose mode is {column.mode} ({policy.rule_for(render((field.name,)))})"
+    value_type = column.element_type if column.role == "array" else column.data_type
+    if value_type not in SEALABLE_TYPES:
+        kind = TYPE_NAMES.get(value_type, str(value_type))
+        raise InvalidArgument(f"{where}, has type {kind}, which cannot be encrypted: give it mode plain")
+    if field.is_partition_key and column.mode != "searchable":
+        raise InvalidArgument(f"{where}, cannot be the partition key: it needs mode searchable or plain")
+    if field.is_clustering_key:
+        raise InvalidArgument(f"{where}, cannot be the clustering key: it needs mode plain")
+    if field.index_params:
+        raise InvalidArgument(f"{where}, cannot have index_params")
+    if value_type == VARCHAR and not 1 <= column.max_length <= MAX_VARCHAR:
+        raise InvalidArgument(
+            f"type param(max_length) should be specified for the field({field.name}), between 1 and {MAX_VARCHAR}: "
+            "invalid parameter"
+        )
+    for pair in field.type_params:
+        if pair.key in _TEXT_SEARCH:
+            if pair.value.strip().lower() not in _NOT_SAID:
+                raise InvalidArgument(f"{where}, cannot be searched as text ({pair.key}): that needs mode plain")
+        elif pair.key not in _BOUNDS | _KEPT:
+            raise InvalidArgument(f"{where}, has a type parameter that VecGuard does not know: {pair.key}")
+
+
+def _vector_record(column: Column, policy: CollectionPolicy) -> VectorRecord:
+    """What the manifest says of a vector.
+
+    The metric of Milvus belongs to an index that is made later and may change, so "euclid" stands for a vector that is
+    kept as it came: stored y = (R x + n) / (1 + r^2), whatever it will be compared by.
+    """
+    rule = policy.vector(column.name)
+    if column.role == "sparse":
+        return VectorRecord(name=column.name, kind="sparse", dims=0, distance="dot", transforms=(), recover="derived")
+    record = VectorRecord(
+        name=column.name,
+        kind="dense",
+        dims=column.dims,
+        distance="euclid",
+        transforms=rule.transforms,
+        recover=rule.recover,
+    )
+    require_protectable(record)
+    if rule.recover == "sealed" and 4 * (_ENTRY_BYTES + 4 * column.dims) // 3 + _RECORD_TEXT > MAX_VARCHAR:
+        raise InvalidArgument(
+            f"field {column.name}: an encrypted copy of {column.dims} dimensions does not fit beside the row; "
+            "give the vector `recover: derived`"
+        )
+    return record
+
+
+def _hidden_fields(layout: Layout) -> Sequence[s.FieldSchema]:
+    fields = []
+    for name in layout.vectors:
+        if len(record_field(name)) > _MAX_NAME:
+            raise InvalidArgument(
+                f"field {name}: the name of a protected vector has at most {_MAX_NAME - 4} characters"
+            )
+        fields.append(_text_field(record_field(name), nullable=layout.columns[name].nullable))
+    if layout.auto_id:
+        fields.append(_text_field(TOKEN_FIELD, nullable=False))
+    return fields
+
+
+def _text_field(name: str, *, nullable: bool) -> s.FieldSchema:
+    length = c.KeyValuePair(key="max_length", value=str(MAX_VARCHAR))
+    return s.FieldSchema(name=name, data_type=VARCHAR, type_params=[length], nullable=nullable)
+
+
+def added_field(field: s.FieldSchema, layout: Layout, policy: CollectionPolicy) -> s.FieldSchema:
+    """What is stored for a field that is added to a collection that has rows already, by name as `declare`.
+
+    Raises:
+        InvalidArgument: see `declare`; or a vector, whose record would be missing from the rows that there are.
+    """
+    column = column_of(field, policy.payload, function_outputs(layout.schema))
+    if column.role in ("dense", "sparse", "open_vector"):
+        raise InvalidArgument(f"not support to add vector field, field name = {field.name}: invalid parameter")
+    if column.default is not None and column.protected:
+        raise InvalidArgument(
+            f"field {field.name}: a default for rows that are there already cannot be encrypted for each of them; add "
+            "the field without one, or give it mode plain"
+        )
+    return stored_field(field, column, policy)
