@@ -242,7 +242,7 @@ class TestReload:
             with Load(place.client) as load:
                 load.more(10)
                 add = q.CreateCollection(collection_name="processes-two")
-                place.refused(lambda: place.client.collections.Create(add), "PERMISSION_DENIED")
+                assert refusal(lambda: place.client.collections.Create(add))[0].name == "PERMISSION_DENIED"
                 reload(place.proxy, policy + "  - match: processes-two\n")
                 until(lambda: "policy reloaded" in place.proxy.logs)
                 load.more(10)
