@@ -2,9 +2,9 @@
 
 Source: milvus.io/docs ("Boolean Expression Rules", "Basic Operators", "JSON Operators", "ARRAY Operators", "Filter
 Templating") and Plan.g4 of github.com/milvus-io/milvus, internal/parser/planparserv2. Precedence is that of Plan.g4,
-but for `not`: there it binds tighter than a comparison, which leaves it no meaning in front of one, so here
-`not a == 1` is `not (a == 1)` as in Milvus Lite. Bit operators and shifts, which Milvus parses and then refuses, and
-arrays of structs are not in it.
+but in two places where Plan.g4 leaves an expression no meaning: `not a == 1` is `not (a == 1)`, as the documentation
+and Milvus Lite have it, and `a & 4 == 4` is `(a & 4) == 4`. Shifts, which Milvus parses and then refuses, and arrays of
+structs are not in it.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ start: disjunction
 ?conjunction: negation (_AND negation)*
 ?negation: _NOT negation        -> not_
     | comparison
-?comparison: sum
-    | sum COMPARE sum                   -> compare
-    | sum COMPARE sum COMPARE sum       -> between
-    | sum _IN sum                       -> member
-    | sum _NOT _IN sum                  -> not_member
-    | sum MATCH sum                     -> match_
-    | sum _IS _NULL                     -> null
-    | sum _IS _NOT _NULL                -> not_null
+?comparison: bits
+    | bits COMPARE bits                 -> compare
+    | bits COMPARE bits COMPARE bits    -> between
+    | bits _IN bits                     -> member
+    | bits _NOT _IN bits                -> not_member
+    | bits MATCH bits                   -> match_
+    | bits _IS _NULL                    -> null
+    | bits _IS _NOT _NULL               -> not_null
+?bits: sum (BITS sum)*
 ?sum: product (SUM product)*
 ?product: unary (PRODUCT unary)*
 ?unary: SUM unary               -> signed
@@ -50,6 +51,7 @@ option: NAME "=" INTEGER
 
 COMPARE: "==" | "!=" | "<=" | ">=" | "<" | ">"
 MATCH: "=~" | "!~" | /(?:like|LIKE)(?![A-Za-z0-9_])/
+BITS: /&(?!&)|\|(?!\|)|\^/
 SUM: "+" | "-"
 PRODUCT: /\*(?!\*)|[\/%%]/
 POWER: "**"

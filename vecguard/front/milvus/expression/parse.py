@@ -48,7 +48,7 @@ from vecguard.front.milvus.expression.tree import (
 # Deeper trees than people or frameworks write; rendering and rewriting recurse, a few frames a level.
 _DEEPEST: Final = 64
 # Tokens cost microseconds each on the event loop; a list of constants is one token, however long.
-_MOST_TOKENS: Final = 20_000
+_MOST_TOKENS: Final = 10_000
 _LONGEST: Final = 8 * 2**20
 _REMEMBERED: Final = 256
 _LONGEST_REMEMBERED: Final = 4096
@@ -137,6 +137,12 @@ class _Builder(Transformer[Token, Node]):
 
     def exists(self, operand: Node) -> Node:
         return Exists(_place(operand, "exists"))
+
+    def bits(self, first: Node, *rest: Any) -> Node:
+        pairs = _pairs(rest)
+        if len({op for op, _ in pairs}) > 1:
+            raise InvalidArgument("different bit operators need parentheses between them")
+        return Arithmetic(first, pairs)
 
     def sum(self, first: Node, *rest: Any) -> Node:
         return Arithmetic(first, _pairs(rest))
