@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from vecguard.errors import InvalidArgument, Refused
+from vecguard.front.milvus import filters
+from vecguard.front.milvus.layout import Layout
 from vecguard.front.milvus.proto import s
 from vecguard.front.milvus.rankers import DEFAULT_K, Curve, Decay, Mode, Ranker, ReciprocalRank, Weighted
 from vecguard.front.milvus.search_parameters import RankParameters, boolean, number
+from vecguard.shield import Shield
 
 _CURVES: Final[dict[str, Curve]] = {"gauss": "gauss", "exp": "exp", "linear": "linear"}
 _MODES: Final[dict[str, Mode]] = {"max": "max", "sum": "sum", "avg": "avg"}
@@ -68,6 +71,39 @@ def read_function_score(message: s.FunctionScore) -> Ranker:
         inputs = " ".join(function.inputs)
         raise InvalidArgument(f"The {function.name} function does not support input parameters, but got [{inputs}]")
     return _weighted(function.options) if function.name == "weighted" else _rrf(function.options)
+
+
+def for_database(message: s.FunctionScore, layout: Layout, shield: Shield) -> s.FunctionScore | None:
+    """The rerank functions as the database can compute them where its own distances are exact, else None.
+
+    Raises:
+        Refused: a reranker that sends text outside.
+        InvalidArgument: a filter of one of them that a field's mode cannot answer.
+    """
+    stored = s.FunctionScore()
+    stored.CopyFrom(message)
+    for function in stored.functions:
+        read = _read(function)
+        if read.name == "model":
+            raise Refused(MODEL_REFUSED)
+        for name in read.inputs:
+            if layout.column(name).protected:
+                return None
+        if read.name == "boost":
+            _rewrite_boost(function, layout, shield)
+        elif read.name not in _KNOWN:
+            return None
+    return stored
+
+
+def _rewrite_boost(function: s.FunctionSchema, layout: Layout, shield: Shield) -> None:
+    """Put a boost's filter into its form at rest, in place."""
+    for pair in function.params:
+        key = pair.key.lower()
+        if key == "filter":
+            pair.value = filters.rewrite(pair.value, {}, layout, shield).text
+        elif key not in ("reranker", "weight"):
+            raise InvalidArgument(f"parameter {pair.key} of reranker boost is not known to VecGuard")
 
 
 def read_rank_strategy(rank: RankParameters) -> Ranker:

@@ -93,9 +93,7 @@ def _compact_rows(marks: Sequence[bool], count: int) -> list[int] | None:
     return [before - 1 for before in accumulate(marks)]
 
 
-def _cutter(
-    kind: str, vectors: Sequence[s.VectorField]
-) -> tuple[Callable[[int, int], Any], Callable[[int], int]]:
+def _cutter(kind: str, vectors: Sequence[s.VectorField]) -> tuple[Callable[[int, int], Any], Callable[[int], int]]:
     """How to cut one vector out of a page, and to count a page's vectors."""
     if kind == "sparse_float_vector":
         contents = [held.sparse_float_vector.contents for held in vectors]

@@ -1,0 +1,152 @@
+"""Candidates of a search: rows opened to be scored, and what was read of them for one query.
+
+Opened vectors are in the coordinates in which that is the cheapest (see `vecguard.transform.frame`), never what a
+client is shown: `reveal` gives those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias, cast
+
+import numpy as np
+
+from vecguard.errors import Unreadable
+from vecguard.front.milvus import reveal
+from vecguard.front.milvus.distances import Band, Metric, PrimaryKey, Settling, bigger_is_better, kth_best, ordered
+from vecguard.front.milvus.layout import Layout
+from vecguard.front.milvus.proto import s
+from vecguard.front.milvus.selection import RowPlace
+from vecguard.metric import FloatArray
+from vecguard.shield import Shield
+
+# What a stored row is grouped by: a value as it is at rest, None for null.
+GroupKey: TypeAlias = bool | int | str | None
+
+
+def primary_keys(ids: s.IDs) -> Sequence[PrimaryKey]:
+    """The primary keys of an answer's rows."""
+    is_text = ids.WhichOneof("id_field") == "str_id"
+    return cast("Sequence[PrimaryKey]", ids.str_id.data if is_text else ids.int_id.data)
+
+
+def column_named(columns: Sequence[s.FieldData], name: str) -> s.FieldData:
+    """The column of that name.
+
+    Raises:
+        Unreadable: the answer lacks it.
+    """
+    for data in columns:
+        if data.field_name == name:
+            return data
+    raise Unreadable
+
+
+def open_candidates(shield: Shield, layout: Layout, page: s.SearchResultData, name: str) -> FloatArray:
+    """The vectors called `name` of an answer's rows, opened for scoring: `(rows, d')` float32.
+
+    The answer carries the column and the hidden ones that it takes (`Layout.needs_record`).
+
+    Raises:
+        Unreadable: a row lacks its vector or record, or they do not fit each other.
+        StaleEntry: a record belongs to another manifest.
+        InvalidArgument: nobody can recover these vectors.
+    """
+    guard, rows = shield.dense(name), len(primary_keys(page.ids))
+    if not rows:
+        return np.zeros((0, guard.stored_dims), np.float32)
+    there = reveal.held_dense(reveal.found_rows(shield, layout, page.fields_data, rows, page.ids), name)
+    if len(there.held.rows) != rows:
+        raise Unreadable
+    return guard.open_for_scoring(there.held.ids, there.stored, there.held.entries)
+
+
+class Page(NamedTuple):
+    """What one answer holds for one query, in the database's order.
+
+    distances: `(n,)` float32, exact. worst: the last row's distance at rest. norm: the largest of the opened vectors.
+    groups: empty where the search is not grouped.
+    """
+
+    keys: Sequence[PrimaryKey]
+    places: Sequence[RowPlace]
+    groups: Sequence[GroupKey]
+    distances: FloatArray
+    worst: float
+    norm: float
+
+
+class Candidates:
+    """Candidates of one query read so far, scored."""
+
+    def __init__(self, metric: Metric, band: Band, settling: Settling | None) -> None:
+        """`settling` is None where distances keep the order that they have at rest."""
+        self.places: list[RowPlace] = []
+        self.groups: list[GroupKey] = []
+        self.exhausted = False
+        self._metric = metric
+        self._band = band
+        self._settling = settling
+        self._known: set[PrimaryKey] = set()
+        self._keys: list[PrimaryKey] = []
+        self._distances: list[FloatArray] = []
+        self._worst: float | None = None
+        self._largest_norm = 0.0
+
+    def add(self, page: Page, *, exhausted: bool = False, whole: bool = True) -> None:
+        """Take a page; a row seen before (pages of an index may overlap) counts once.
+
+        exhausted: there are no more candidates. whole: the page is of all rows that the search may find, so that its
+        last row says how far was read.
+        """
+        self.exhausted = self.exhausted or exhausted
+        fresh = [i for i, key in enumerate(page.keys) if key not in self._known]
+        self._keys.extend(page.keys[i] for i in fresh)
+        self._known.update(page.keys)
+        self.places.extend(page.places[i] for i in fresh)
+        self.groups.extend(page.groups[i] for i in fresh if page.groups)
+        self._distances.append(page.distances[fresh])
+        self._largest_norm = max(self._largest_norm, page.norm)
+        if whole:
+            self._worst = page.worst
+
+    @property
+    def keys(self) -> Sequence[PrimaryKey]:
+        """Primary keys, in the order of arrival; `places`, `groups` and `distances` are of the same rows."""
+        return self._keys
+
+    @property
+    def distances(self) -> FloatArray:
+        """Exact distances, `(n,)` float32."""
+        if len(self._distances) > 1:
+            self._distances = [np.concatenate(self._distances)]
+        return self._distances[0] if self._distances else np.zeros(0, np.float32)
+
+    def ranked(self) -> list[int]:
+        """Positions of what the band lets through, best first."""
+        distances = self.distances
+        inside = np.flatnonzero(self._band.passes(distances, self._metric))
+        keys = [self._keys[i] for i in inside.tolist()]
+        order = ordered(keys, distances[inside], descending=bigger_is_better(self._metric))
+        best: list[int] = inside[order].tolist()
+        return best
+
+    @property
+    def skipped(self) -> int:
+        """How many candidates are too good for the band."""
+        return self._band.skips(self.distances, self._metric)
+
+    def settled(self, wanted: int) -> bool:
+        """Whether no row that was not read can plausibly belong to the best `wanted`."""
+        distances = self.distances
+        inside = distances[self._band.passes(distances, self._metric)]
+        bound = self._band.stricter(kth_best(inside, wanted, self._metric), self._metric)
+        return bound is not None and self.beyond(bound)
+
+    def beyond(self, bound: float) -> bool:
+        """Whether no row that was not read can plausibly be better than `bound`."""
+        if self._worst is None:
+            return False
+        if self._settling is None:
+            return self._worst <= bound if bigger_is_better(self._metric) else self._worst >= bound
+        return self._settling.settled(bound, self._worst, self._largest_norm)

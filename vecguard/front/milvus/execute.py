@@ -1,0 +1,288 @@
+"""Running a search on a noised vector: over-fetch, open, score exactly, until every query is settled.
+
+All queries of a request page together: each further page is asked for those that are not settled yet. Where the policy
+turns re-ranking off, or nobody can recover the vectors, distances at rest are turned into what they stand for on
+average, which keeps their order, and nothing is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
+
+import numpy as np
+
+from vecguard.errors import Unreadable
+from vecguard.front.milvus.candidates import Candidates, GroupKey, Page, open_candidates, primary_keys
+from vecguard.front.milvus.distances import (
+    Metric,
+    PrimaryKey,
+    Settling,
+    check_band,
+    estimated_distances,
+    exact_distances,
+)
+from vecguard.front.milvus.expression import Rewritten, conjunction
+from vecguard.front.milvus.grouping import Group, best_groups, group_keys, in_groups
+from vecguard.front.milvus.layout import Layout
+from vecguard.front.milvus.placeholder import write_dense
+from vecguard.front.milvus.proto import m, rpc
+from vecguard.front.milvus.search_parameters import MAX_TOPK, SearchParameters
+from vecguard.front.milvus.selection import RowPlace
+from vecguard.front.milvus.status import ask
+from vecguard.metric import FloatArray, largest_norm
+from vecguard.pipeline import Session
+from vecguard.rerank import next_page
+from vecguard.shield import Shield
+
+Source: TypeAlias = m.SearchRequest | m.HybridSearchRequest
+
+_SEARCH: Final = rpc("Search")
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """One search, understood: queries `(nq, d)` float32 in clear, the expression as it is at rest."""
+
+    field: str
+    metric: Metric
+    queries: FloatArray
+    parameters: SearchParameters
+    expression: Rewritten
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A row of the answer: where it was read, its primary key, its distance."""
+
+    place: RowPlace
+    key: PrimaryKey
+    distance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search found: hits of each query, best first (group by group where grouped), and the answers read."""
+
+    pages: Sequence[m.SearchResults]
+    hits: Sequence[Sequence[Hit]]
+
+
+@dataclass(frozen=True, slots=True)
+class Executor:
+    """Runs searches on one collection. `source` gives its read options to every request made of it."""
+
+    session: Session
+    shield: Shield
+    layout: Layout
+    source: Source
+
+    async def run(self, search: Search, outputs: Sequence[str]) -> Found:
+        """The answer of a search; `outputs` are stored columns that its pages carry.
+
+        Raises:
+            InvalidArgument: a dimension or bounds that do not fit.
+            Unreadable, StaleEntry: see `open_candidates`.
+            UpstreamFailure: the database says no, or cannot be reached.
+        """
+        check_band(search.parameters.band, search.metric)
+        run = _Run(self, search, outputs)
+        await run.read()
+        return run.found()
+
+    async def page(
+        self, search: Search, queries: FloatArray, outputs: Sequence[str], offset: int, limit: int
+    ) -> m.SearchResults:
+        """The database's answer to protected queries `(n, d')`: candidates `offset` to `offset + limit` of each."""
+        source = self.source
+        request = m.SearchRequest(
+            db_name=source.db_name,
+            collection_name=source.collection_name,
+            partition_names=source.partition_names,
+            dsl=search.expression.text,
+            dsl_type="BoolExprV1",
+            placeholder_group=write_dense(queries),
+            nq=len(queries),
+            output_fields=outputs,
+            search_params=search.parameters.candidates(limit, offset, search.metric),
+            travel_timestamp=source.travel_timestamp,
+            guarantee_timestamp=source.guarantee_timestamp,
+            consistency_level=source.consistency_level,
+            use_default_consistency=source.use_default_consistency,
+            not_return_all_meta=source.not_return_all_meta,
+            expr_template_values=search.expression.templates,
+        )
+        return await ask(self.session, _SEARCH, request, m.SearchResults)
+
+
+class _Run:
+    """One search under way."""
+
+    def __init__(self, executor: Executor, search: Search, outputs: Sequence[str]) -> None:
+        guard = executor.shield.dense(search.field)
+        self._executor = executor
+        self._search = search
+        self._guard = guard
+        self._protected = guard.query(search.queries)
+        # Candidates are compared in the coordinates in which they are opened.
+        self._framed = self._protected if guard.scores_rotated else search.queries
+        self._pages: list[m.SearchResults] = []
+        self._candidates = [self._empty(query) for query in search.queries]
+        parameters = search.parameters
+        self._wanted = parameters.offset + parameters.limit
+        size = 1 if parameters.grouping is None else parameters.grouping.size
+        self._enough = min(self._wanted * size, MAX_TOPK)
+        self._outputs = list(dict.fromkeys((*outputs, *self._needed())))
+
+    def _needed(self) -> Sequence[str]:
+        """Columns that are read for the search itself."""
+        field, grouping = self._search.field, self._search.parameters.grouping
+        grouped = () if grouping is None else (grouping.field,)
+        if self._guard.rerank is None:
+            return grouped
+        return (*grouped, field, *self._executor.layout.needs_record(field))
+
+    def _empty(self, query: FloatArray) -> Candidates:
+        metric, guard = self._search.metric, self._guard
+        settling = None
+        if guard.rerank is not None:
+            certainty, scale = guard.rerank.certainty, guard.fixed_scale
+            settling = Settling.of(
+                metric, query, guard.noise_ratio, certainty, stored_scale=scale, dims=guard.stored_dims
+            )
+        return Candidates(metric, self._search.parameters.band, settling)
+
+    async def read(self) -> None:
+        """Fetch pages until every query is settled, or its candidates or the cap are used up."""
+        unsettled, fetched = list(range(len(self._candidates))), 0
+        while unsettled:
+            size = self._next(fetched, unsettled) - fetched
+            if size <= 0:
+                break
+            pages = await self._fetch(self._search, unsettled, fetched, size)
+            fetched += size
+            for i, page in zip(unsettled, pages, strict=True):
+                self._candidates[i].add(page, exhausted=len(page.keys) < size)
+            unsettled = [i for i in unsettled if not self._is_settled(self._candidates[i])]
+        self._executor.session.uncertified += len(unsettled)
+        if self._search.parameters.grouping is not None and self._search.parameters.grouping.size > 1:
+            for i in range(len(self._candidates)):
+                await self._fill(i)
+
+    def _next(self, fetched: int, unsettled: Sequence[int]) -> int:
+        """How many candidates to have after the next fetch. Those that are too good for a range do not count."""
+        rule = self._guard.rerank
+        first, most = (1, MAX_TOPK) if rule is None else (rule.first_page, rule.max_candidates)
+        skipped = max(self._candidates[i].skipped for i in unsettled)
+        return min(next_page(fetched, first, most + skipped, self._enough + skipped), MAX_TOPK)
+
+    async def _fetch(self, search: Search, queries: Sequence[int], offset: int, limit: int) -> list[Page]:
+        """Read candidates of the queries with these numbers: a page for each."""
+        answer = await self._executor.page(search, self._protected[list(queries)], self._outputs, offset, limit)
+        results, number = answer.results, len(self._pages)
+        self._pages.append(answer)
+        keys, counts = primary_keys(results.ids), list(results.topks)
+        if not keys:
+            counts = [0] * len(queries)
+        if len(counts) != len(queries) or sum(counts) != len(keys) or len(results.scores) != len(keys):
+            raise Unreadable
+        executor, vectors = self._executor, None
+        if self._guard.rerank is not None:
+            executor.session.candidates += len(keys)
+            vectors = open_candidates(executor.shield, executor.layout, results, search.field)
+        grouping, groups = search.parameters.grouping, list[GroupKey]()
+        if grouping is not None and keys:
+            groups = group_keys(executor.layout, results.fields_data, grouping.field, len(keys))
+        at_rest, pages, start = np.array(results.scores, np.float32), list[Page](), 0
+        for i, count in zip(queries, counts, strict=True):
+            rows = slice(start, start + count)
+            start += count
+            distances = self._distances(i, at_rest[rows], None if vectors is None else vectors[rows])
+            worst = (distances if vectors is None else at_rest[rows])[-1:].tolist()
+            places = [RowPlace(number, row) for row in range(rows.start, rows.stop)]
+            norm = 0.0 if vectors is None else largest_norm(vectors[rows])
+            # A page without rows is one that used up its candidates: nobody asks how far it reached.
+            pages.append(Page(list(keys[rows]), places, groups[rows], distances, worst[0] if worst else 0.0, norm))
+        return pages
+
+    def _distances(self, i: int, at_rest: FloatArray, vectors: FloatArray | None) -> FloatArray:
+        if vectors is None:
+            return estimated_distances(self._search.metric, self._search.queries[i], at_rest, self._guard.fixed_scale)
+        return exact_distances(self._search.metric, self._framed[i], vectors)
+
+    def _is_settled(self, candidates: Candidates) -> bool:
+        if candidates.exhausted:
+            return True
+        if self._search.parameters.grouping is None:
+            return candidates.settled(self._wanted)
+        groups = self._groups(candidates)
+        # A row that was not read can only make another group of the best if it beats the last one's best row.
+        return len(groups) == self._wanted and candidates.beyond(_distance_of(candidates, groups[-1].members[0]))
+
+    def _groups(self, candidates: Candidates) -> list[Group]:
+        grouping = self._search.parameters.grouping
+        size = 1 if grouping is None else grouping.size
+        return best_groups(candidates.ranked(), candidates.groups, size, self._wanted)
+
+    async def _fill(self, i: int) -> None:
+        """Read on within the groups of a query's answer, until each holds its best rows."""
+        candidates, grouping = self._candidates[i], self._search.parameters.grouping
+        assert grouping is not None  # noqa: S101 - the caller looked
+
+        def short(of: Candidates) -> list[Group]:
+            chosen = self._groups(candidates)[self._search.parameters.offset :]
+            return [
+                group
+                for group in chosen
+                if len(group.members) < grouping.size or not of.beyond(_distance_of(candidates, group.members[-1]))
+            ]
+
+        if candidates.exhausted or not (lacking := short(candidates)):
+            return
+        narrower = self._narrowed(grouping.field, [group.key for group in lacking])
+        inner, fetched = self._empty(self._search.queries[i]), 0
+        while lacking:
+            size = self._next(fetched, [i]) - fetched
+            if size <= 0:
+                self._executor.session.uncertified += 1
+                break
+            (page,) = await self._fetch(narrower, [i], fetched, size)
+            fetched += size
+            inner.add(page)
+            candidates.add(page, whole=False)
+            lacking = [] if len(page.keys) < size else short(inner)
+
+    def _narrowed(self, field: str, groups: Sequence[GroupKey]) -> Search:
+        expression = self._search.expression
+        text = conjunction(expression.text, in_groups(field, groups))
+        return replace(self._search, expression=Rewritten(text, expression.templates))
+
+    def found(self) -> Found:
+        """The answer."""
+        return Found(self._pages, [self._answer(candidates) for candidates in self._candidates])
+
+    def _answer(self, candidates: Candidates) -> list[Hit]:
+        parameters = self._search.parameters
+        if parameters.grouping is None:
+            ranked = candidates.ranked()
+            chosen = ranked[parameters.offset : self._wanted]
+            if parameters.iteration is not None and parameters.iteration.version == 2:
+                chosen += _equals(candidates, ranked, self._wanted)
+        else:
+            groups = self._groups(candidates)[parameters.offset :]
+            chosen = [position for group in groups for position in group.members]
+        distances = candidates.distances
+        return [Hit(candidates.places[i], candidates.keys[i], float(distances[i])) for i in chosen]
+
+
+def _distance_of(candidates: Candidates, position: int) -> float:
+    return float(candidates.distances[position])
+
+
+def _equals(candidates: Candidates, ranked: Sequence[int], end: int) -> list[int]:
+    """What follows the last of a batch at the same distance: the next batch begins beyond that."""
+    distances, last = candidates.distances, end
+    while 0 < last < len(ranked) and distances[ranked[last]] == distances[ranked[end - 1]]:
+        last += 1
+    return list(ranked[end:last])
