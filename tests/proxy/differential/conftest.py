@@ -10,6 +10,7 @@ from qdrant_client import models
 from serving import Proxy, Server
 
 from . import library
+from .over_rest import RestPair, mixed_side, rest_side
 from .sides import Pair, Side, side
 
 Proxies = Callable[[str | None], Proxy]
@@ -69,3 +70,25 @@ def writers(engine: Server, proxy: Proxies) -> Iterator[Pair]:
     """A pair without collections, for tests that make their own (protection `exact`)."""
     with side(engine, "exact-") as direct, side(proxy(library.POLICY), "exact-") as proxied:
         yield Pair(direct, proxied)
+
+
+@pytest.fixture(scope="session")
+def rest_writers(engine: Server, proxy: Proxies) -> Iterator[Pair]:
+    """As `writers`, with the proxy's side over REST."""
+    with side(engine, "exact-") as direct, mixed_side(proxy(library.POLICY), "exact-") as proxied:
+        yield RestPair(direct, proxied)
+
+
+@pytest.fixture(scope="session")
+def rest_pairs(pairs: Callable[[str, str], Pair], proxy: Proxies) -> Iterator[Callable[[str, str], RestPair]]:
+    """As `pairs`, with the proxy's side over REST."""
+    with contextlib.ExitStack() as stack:
+        made: dict[str, Side] = {}
+
+        def on(protection: str, distance: str) -> RestPair:
+            direct = pairs(protection, distance).direct
+            if protection not in made:
+                made[protection] = stack.enter_context(rest_side(proxy(library.POLICY), f"{protection}-"))
+            return RestPair(direct, made[protection])
+
+        yield on

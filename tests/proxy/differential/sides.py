@@ -93,7 +93,7 @@ class Pair:
         """Run on both; the common outcome. Fails with the first differences."""
         expected, got = outcome(self.direct, call), outcome(self.proxied, call)
         if isinstance(call, Tied):
-            expected, got = _untied(expected, got)
+            expected, got = untied(expected, got)
         found = list(differences(expected, got))
         assert not found, "engine and proxy differ:\n" + "\n".join(found[:8])
         return expected
@@ -176,7 +176,7 @@ def _is_ranking(value: Plain) -> bool:
     )
 
 
-def _untied(expected: Plain, got: Plain) -> tuple[Plain, Plain]:
+def untied(expected: Plain, got: Plain) -> tuple[Plain, Plain]:
     """Both with their rankings made comparable: scores in order, then points by id.
 
     Points that only one of them has are left out if they tie with its last one: the limit cut through the tie.
@@ -185,13 +185,13 @@ def _untied(expected: Plain, got: Plain) -> tuple[Plain, Plain]:
         common = {str(hit["id"]) for hit in expected} & {str(hit["id"]) for hit in got}
         return _by_id(expected, common), _by_id(got, common)
     if isinstance(expected, dict) and isinstance(got, dict):
-        both = {key: _untied(expected[key], got[key]) for key in expected if key in got}
+        both = {key: untied(expected[key], got[key]) for key in expected if key in got}
         return (
             {key: both[key][0] if key in both else value for key, value in expected.items()},
             {key: both[key][1] if key in both else value for key, value in got.items()},
         )
     if isinstance(expected, list) and isinstance(got, list) and len(expected) == len(got):
-        both_items = [_untied(one, other) for one, other in zip(expected, got, strict=True)]
+        both_items = [untied(one, other) for one, other in zip(expected, got, strict=True)]
         return [one for one, _ in both_items], [other for _, other in both_items]
     return expected, got
 

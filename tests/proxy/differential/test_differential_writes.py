@@ -11,6 +11,7 @@ from serving import Proxy, Server
 
 from . import library
 from .conftest import Proxies
+from .over_rest import RestPair, mixed_side
 from .sides import Call, Pair, Side, side
 from .write_operations import STAGES, unnamed
 
@@ -52,16 +53,19 @@ def make(pair: Pair, name: str, config: dict[str, object]) -> None:
 
 @pytest.fixture(scope="session")
 def written(engine: Server, proxy: Proxies) -> Iterator[dict[str, Pair]]:
-    """Pairs by protection, whose collections are the tests' own."""
+    """Pairs by protection, and one over REST; their collections are the tests' own."""
     server: Proxy = proxy(library.POLICY)
     with contextlib.ExitStack() as stack:
         direct = stack.enter_context(side(engine))
         protections = ("exact", "noisy", "copied")
-        yield {name: Pair(direct, stack.enter_context(side(server, f"{name}-"))) for name in protections}
+        yield {
+            **{name: Pair(direct, stack.enter_context(side(server, f"{name}-"))) for name in protections},
+            "rest": RestPair(direct, stack.enter_context(mixed_side(server, "exact-"))),
+        }
 
 
 SLOW = pytest.mark.slow
-PROTECTIONS = ["exact", pytest.param("noisy", marks=SLOW), pytest.param("copied", marks=SLOW)]
+PROTECTIONS = ["exact", *(pytest.param(name, marks=SLOW) for name in ("noisy", "copied", "rest"))]
 
 
 @pytest.mark.parametrize("distance", ["cosine", pytest.param("dot", marks=SLOW), pytest.param("euclid", marks=SLOW)])
