@@ -1,6 +1,6 @@
-"""What every scenario stores and asks: synthetic clinic notes, a real embedder, a connection, and the form of answers.
+"""What every scenario stores and asks: synthetic clinic notes, a real embedder, a connection, the form of answers.
 
-Scenarios run in an environment of their own, where the frameworks are; they print one JSON object, which the tests read.
+Scenarios run in an environment of their own, where the frameworks are; they print a JSON object, which the tests read.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def refused(call: Any, *arguments: Any, **options: Any) -> str:
     """The text of the error that a call ends with; fails if it does not."""
     try:
         call(*arguments, **options)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  frameworks raise what they like; the text is what counts
         return f"{type(error).__name__}: {error}"
     raise AssertionError(f"{call} was not refused")
 

@@ -1,4 +1,4 @@
-"""llama-index-vector-stores-qdrant: indexes, hybrid search, node filters, getting, deleting, clearing, the async API."""
+"""llama-index-vector-stores-qdrant: indexes, hybrid search, node filters, getting, deleting, clearing, async."""
 
 from __future__ import annotations
 

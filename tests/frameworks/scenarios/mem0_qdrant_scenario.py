@@ -1,8 +1,8 @@
 """mem0: adding with and without a language model, searching, updating, deleting, history, filters, keyword search.
 
 mem0 takes its language model and embedder through langchain's interfaces. The language model here is a stand-in that
-follows rules: it names every sentence of the user's message a memory. `fastembed`, whose BM25 model would be downloaded,
-is stood in for by term weights of the same form.
+follows rules: it names every sentence of the user's message a memory. `fastembed`, whose BM25 model would be
+downloaded, is stood in for by term weights of the same form.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def searches(memory: Memory) -> dict[str, Any]:
             name: _found(memory.search(question, filters=given, top_k=5, threshold=0.0))
             for name, given in _filters().items()
         },
-        "threshold": _found(memory.search(question, filters={"user_id": "ann"}, threshold=0.45)),
+        "threshold": _found(memory.search(question, filters={"user_id": "ann"}, threshold=0.3, top_k=100)),
         "explained": memory.search(question, filters={"user_id": "ann"}, top_k=1, explain=True)["results"][0][
             "score_details"
         ],
