@@ -14,8 +14,10 @@ LOCK_FILE = "LOCK"
 class DataLock:
     """An exclusive advisory lock on `folder`, released by the kernel when the process dies, however it dies."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = LOCK_FILE) -> None:
+        """`name` is that of the lock's file in `folder`."""
         self._folder = folder
+        self._name = name
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
@@ -25,7 +27,7 @@ class DataLock:
             FailedPrecondition: it is locked; the message names the folder and the holder's process id.
         """
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(self._folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self._folder / self._name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -14,9 +14,9 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import grpc
-from qdrant_client import grpc as qdrant
 
 from vecguard.errors import Unavailable
 
@@ -35,7 +35,11 @@ class EngineProcess:
     """An engine process under supervision: restarted when it dies, gone when this process is.
 
     Start it from a thread that lives as long as it is needed: the kernel ends it with that thread.
+    `module` is what runs in the process, `health` an RPC that it answers when sent an empty message.
     """
+
+    module: ClassVar[str] = "vecguard.engine"
+    health: ClassVar[str] = "/qdrant.Qdrant/HealthCheck"
 
     def __init__(self) -> None:
         self.restarts = 0
@@ -64,7 +68,7 @@ class EngineProcess:
         """
         self._target = f"unix:{self._socket_path(data)}"
         self._arguments = (
-            *(sys.executable, "-m", "vecguard.engine", "--data", str(data), "--listen", self._target),
+            *(sys.executable, "-m", self.module, "--data", str(data), "--listen", self._target),
             *("--die-with", str(os.getpid())),
         )
         try:
@@ -131,8 +135,7 @@ class EngineProcess:
     async def _check_health(self) -> None:
         try:
             async with grpc.aio.insecure_channel(self._target) as channel:
-                stub = qdrant.QdrantStub(channel)  # type: ignore[no-untyped-call]
-                await stub.HealthCheck(qdrant.HealthCheckRequest(), timeout=_HEALTH_SECONDS, wait_for_ready=True)
+                await channel.unary_unary(self.health, None, None)(b"", timeout=_HEALTH_SECONDS, wait_for_ready=True)
         except grpc.aio.AioRpcError as failure:
             raise Unavailable(f"the engine process does not answer: {failure.details()}") from failure
 

@@ -1,0 +1,162 @@
+"""`python -m vecguard.engine.lite_server`: Milvus Lite's server on its own.
+
+The data folder is a folder of Milvus Lite; beside its files lie our lock and the socket. Calls are answered one after
+another: Milvus Lite lets a collection have one writer, its readers miss rows while a flush swaps its tables, and two
+first calls at once would open a collection twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
+
+import grpc
+
+from vecguard.engine.data_lock import DataLock
+from vecguard.engine.parent_death import die_with_parent
+from vecguard.errors import ConfigError, VecGuardError
+
+if TYPE_CHECKING:
+    from milvus_lite import MilvusLite
+
+GRACE_S: Final = 30.0
+# Milvus Lite has a lock of its own in a file `LOCK`, which does not tell who holds it.
+LOCK_FILE: Final = "engine.lock"
+DEFAULT_MESSAGE_BYTES: Final = 256 * 1024 * 1024
+# A timestamp of Milvus: milliseconds since 1970, and 18 bits of a counter ("Timestamp" in Milvus' documentation).
+_COUNTER_BITS: Final = 18
+# What a collection's folder may hold beside `schema.json`.
+_WITHOUT_SCHEMA: Final = frozenset(
+    {"schema.json.tmp", "manifest.json", "manifest.json.prev", "manifest.json.tmp", "partitions", "snapshots", "wal"}
+)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve a data folder until SIGTERM or SIGINT. Exit status 1: it could not be served; standard error says why."""
+    options = _parse(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        if options.die_with is not None:
+            die_with_parent(options.die_with)
+        _serve(options.data, options.listen, stop)
+    except VecGuardError as failure:
+        print(f"engine: {failure}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m vecguard.engine.lite_server", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="data folder; made when it is not there")
+    parser.add_argument("--listen", required=True, help="unix:/path or host:port")
+    parser.add_argument("--die-with", type=int, metavar="PID", help=argparse.SUPPRESS)
+    return parser.parse_args(arguments)
+
+
+def _serve(data: Path, listen: str, stop: threading.Event) -> None:
+    _require_milvus_lite()
+    lock = DataLock(data, LOCK_FILE)
+    lock.acquire()
+    remove_unfinished(data)
+    database = _open(data)
+    try:
+        server = _server(database)
+        target = _bind(server, listen)
+        server.start()
+        # The line that whoever started this process waits for.
+        print(f"serving {data} on {target}", flush=True)
+        stop.wait()
+        server.stop(GRACE_S).wait()
+    finally:
+        database.close()
+        lock.release()
+
+
+def _require_milvus_lite() -> None:
+    """Make `milvus_lite` importable at its own cost alone.
+
+    Of `pymilvus` it needs the generated protocol modules, while that package's start-up imports pandas and all its
+    clients: so a bare package of that name, over the same folders, stands in for it in this process.
+    """
+    found = find_spec("pymilvus")
+    if find_spec("milvus_lite") is None or found is None or found.submodule_search_locations is None:
+        raise ConfigError("an embedded Milvus needs Milvus Lite: install vecguard[milvus]")
+    bare = ModuleType("pymilvus")
+    bare.__path__ = list(found.submodule_search_locations)
+    sys.modules.setdefault("pymilvus", bare)
+
+
+def remove_unfinished(data: Path) -> None:
+    """Remove what a killed process left of collections that it was making or dropping.
+
+    Such a folder has no schema, so the collection does not exist, and yet none of its name can be made. Only folders
+    that hold nothing but Milvus Lite's own files are touched.
+    """
+    for collections in (data / "collections", *data.glob("databases/*/collections")):
+        for folder in collections.glob("*"):
+            if folder.is_dir() and {entry.name for entry in folder.iterdir()} <= _WITHOUT_SCHEMA:
+                shutil.rmtree(folder)
+
+
+def _open(data: Path) -> MilvusLite:
+    from milvus_lite import DataDirLockedError, MilvusLite
+
+    try:
+        return MilvusLite(str(data))
+    except DataDirLockedError:
+        raise ConfigError(f"the data folder {data} is opened by another process with Milvus Lite") from None
+
+
+def _server(database: MilvusLite) -> grpc.Server:
+    from milvus_lite.adapter.grpc.servicer import MilvusServicer
+    from pymilvus.grpc_gen import milvus_pb2, milvus_pb2_grpc
+
+    class Servicer(MilvusServicer):  # type: ignore[misc] # untyped
+        """Milvus Lite's services, and what clients ask for besides."""
+
+        def AllocTimestamp(self, request: Any, context: grpc.ServicerContext) -> Any:
+            """The time now; clients ask for it while they wait for an index."""
+            return milvus_pb2.AllocTimestampResponse(timestamp=(time.time_ns() // 1_000_000) << _COUNTER_BITS)
+
+    server = grpc.server(
+        ThreadPoolExecutor(max_workers=1),
+        options=[
+            ("grpc.max_receive_message_length", DEFAULT_MESSAGE_BYTES),
+            ("grpc.max_send_message_length", DEFAULT_MESSAGE_BYTES),
+            # Two engines must not share a port: each would see a part of the calls.
+            ("grpc.so_reuseport", 0),
+        ],
+    )
+    milvus_pb2_grpc.add_MilvusServiceServicer_to_server(Servicer(database), server)
+    return server
+
+
+def _bind(server: grpc.Server, address: str) -> str:
+    """Listen; returns the target under which clients reach it."""
+    # A socket file is made with the permissions that the mask leaves: for this user alone.
+    mask = os.umask(0o077)
+    try:
+        port = server.add_insecure_port(address)
+    except RuntimeError as failure:
+        raise ConfigError(f"cannot listen on {address}: {failure}") from failure
+    finally:
+        os.umask(mask)
+    return address if address.startswith("unix:") else f"{address.rpartition(':')[0]}:{port}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
