@@ -14,6 +14,8 @@ from vecguard.front.milvus.expression.values import Value, constant
 from vecguard.front.milvus.proto import s
 
 _SAMPLE: Final = "random_sample"
+_LEAST: Final = -(2**63)
+_SECOND_LEAST: Final = _LEAST + 1
 
 
 def pk_in(field: str, ids: Iterable[int | str]) -> str:
@@ -22,7 +24,8 @@ def pk_in(field: str, ids: Iterable[int | str]) -> str:
     Raises:
         InvalidArgument: `field` is no name of a field.
     """
-    return f"{write_ref(field)} in {_ids(ids)}"
+    name, listed, least = write_ref(field), *_ids(ids)
+    return f"({name} in {listed} or {name} < {_SECOND_LEAST})" if least else f"{name} in {listed}"
 
 
 def not_in(field: str, ids: Iterable[int | str]) -> str:
@@ -31,7 +34,8 @@ def not_in(field: str, ids: Iterable[int | str]) -> str:
     Raises:
         InvalidArgument: `field` is no name of a field.
     """
-    return f"{write_ref(field)} not in {_ids(ids)}"
+    name, listed, least = write_ref(field), *_ids(ids)
+    return f"({name} not in {listed} and {name} >= {_SECOND_LEAST})" if least else f"{name} not in {listed}"
 
 
 def conjunction(*texts: str) -> str:
@@ -93,5 +97,8 @@ def _whole(values: Value | None) -> tuple[int | str, ...] | None:
     return ids if len(ids) == len(values) else None
 
 
-def _ids(ids: Iterable[int | str]) -> str:
-    return f"[{', '.join([write_string(key) if isinstance(key, str) else str(key) for key in ids])}]"
+def _ids(ids: Iterable[int | str]) -> tuple[str, bool]:
+    """The list of the ids, and whether the one integer is among them that Milvus 2.3 cannot read: -2^63."""
+    given = list(ids)
+    texts = [write_string(key) if isinstance(key, str) else str(key) for key in given if key != _LEAST]
+    return f"[{', '.join(texts)}]", len(texts) < len(given)

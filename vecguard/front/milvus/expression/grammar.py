@@ -32,7 +32,9 @@ start: disjunction
 ?unary: SUM unary               -> signed
     | power
 ?power: atom
-    | atom POWER unary          -> raised
+    | atom POWER exponent       -> raised
+?exponent: atom
+    | SUM atom                  -> signed
 ?atom: STRING                   -> string
     | RAW_STRING                -> raw_string
     | FLOAT                     -> floating
@@ -65,7 +67,7 @@ _EXISTS.2: /(?:exists|EXISTS)(?![A-Za-z0-9_])/
 BOOLEAN.2: /(?:true|True|TRUE|false|False|FALSE)(?![A-Za-z0-9_])/
 TIMESTAMP.4: /(?:iso|ISO|interval|INTERVAL)[ \t\r\n]*(?:%(string)s)/
 RAW_STRING.4: /[rR](?:%(raw)s)/
-PATH.3: /(?:\$meta|[A-Za-z_][A-Za-z0-9_]*)(?:\[(?:%(key)s|(?:0|[1-9][0-9]*))\])+/
+PATH.3: /(?:\$meta|[A-Za-z_][A-Za-z0-9_]*)(?:\[(?:%(string)s|0|[1-9][0-9]*)\])+/
 NAME.1: /[A-Za-z_][A-Za-z0-9_]*/
 PLACEHOLDER: /\{[ \t\r\n]*[A-Za-z_][A-Za-z0-9_]*[ \t\r\n]*\}/
 STRING: /%(string)s/
@@ -76,8 +78,7 @@ LITERALS.2: /\[\s*+(?:%(literal)s(?:\s*+,\s*+%(literal)s)*+\s*+(?:,\s*+)?)?\]/
 %%ignore /[ \t\r\n]+/
 """
 
-_STRING: Final = r'"(?:[^"\\\r\n]|\\[^\r\n])*+"' + r"|'(?:[^'\\\r\n]|\\[^\r\n])*+'"
-_KEY: Final = r'"[^"\\\r\n]*(?:\\u[0-9a-fA-F]{4}[^"\\\r\n]*)*"' + r"|'[^'\\\r\n]*(?:\\u[0-9a-fA-F]{4}[^'\\\r\n]*)*'"
+STRING: Final = r'"(?:[^"\\\r\n]|\\[^\r\n])*+"' + r"|'(?:[^'\\\r\n]|\\[^\r\n])*+'"
 _FLOATING: Final = (
     r"(?:0[xX](?:[0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)[pP][+-]?[0-9]+"
     r"|(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[0-9]+[eE][+-]?[0-9]+)(?![A-Za-z0-9_.])"
@@ -85,13 +86,12 @@ _FLOATING: Final = (
 _INTEGER: Final = r"(?:0[xX][0-9a-fA-F]+|0[bB][01]+|0[0-7]*|[1-9][0-9]*)(?![A-Za-z0-9_.])"
 _BOOLEAN: Final = r"(?:true|True|TRUE|false|False|FALSE)(?![A-Za-z0-9_])"
 
-LITERAL: Final = rf"(?:{_STRING}|[+-]?(?:{_FLOATING}|{_INTEGER})|{_BOOLEAN})"
+LITERAL: Final = rf"(?:{STRING}|[+-]?(?:{_FLOATING}|{_INTEGER})|{_BOOLEAN})"
 """A constant of a list: what `LITERALS` is made of."""
 
 TEXT: Final = GRAMMAR % {
-    "string": _STRING.replace("/", r"\/"),
-    "raw": _STRING,
-    "key": _KEY,
+    "string": STRING,
+    "raw": STRING,
     "floating": _FLOATING,
     "integer": _INTEGER,
     "literal": LITERAL,

@@ -16,6 +16,7 @@ from vecguard.errors import InvalidArgument
 _ESCAPE: Final = re.compile(
     r"""\\(?:([abfnrtv\\'"])|([0-7]{3})|x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.?))""", re.DOTALL
 )
+_KEY_ESCAPE: Final = re.compile(r"""\\(?:([nrt\\'"])|((?!))|((?!))|u([0-9a-fA-F]{4})|((?!))|(.?))""", re.DOTALL)
 _SINGLE: Final = {
     "a": "\a",
     "b": "\b",
@@ -30,7 +31,6 @@ _SINGLE: Final = {
 }
 # The escapes that every server reads alike; everything else stands for itself.
 _WRITTEN: Final = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
-_UNICODE_ESCAPE: Final = re.compile(r"\\u([0-9a-fA-F]{4})")
 _HEX_FLOAT: Final = re.compile(r"0[xX].*[pP]")
 
 
@@ -63,33 +63,23 @@ def read_raw_string(text: str) -> str:
 
 
 def read_key(text: str) -> str:
-    r"""A key of a JSON path, quotes included. Milvus unescapes `\uXXXX` there and nothing else.
+    r"""A key of a JSON path, quotes included. It may be escaped as far as JSON's escapes are also Milvus Lite's.
+
+    Milvus compares the text between the quotes with the key as the row's JSON text spells it, once `\uXXXX` is read.
 
     Raises:
-        InvalidArgument: it is empty, or holds what servers read differently: another backslash, or `][`.
+        InvalidArgument: it is empty, holds another escape, or `][`, where Milvus splits the path.
     """
-    key = _UNICODE_ESCAPE.sub(lambda match: chr(int(match[1], 16)), text[1:-1])
-    if not key or "\\" in key or "][" in key or any("\ud800" <= sign <= "\udfff" for sign in key):
-        raise InvalidArgument("invalid identifier: a JSON key is not empty and has neither a backslash nor `][` in it")
+    body = text[1:-1]
+    key = _KEY_ESCAPE.sub(_unescaped, body) if "\\" in body else body
+    if not key or "][" in key:
+        raise InvalidArgument("invalid identifier: a JSON key is not empty and has no `][` in it")
     return key
 
 
 def write_string(value: str) -> str:
-    """A string literal of this value, in double quotes."""
+    """A string literal of this value, or a key of a JSON path, in double quotes."""
     return f'"{value.translate(_WRITTEN)}"'
-
-
-def write_key(key: str) -> str:
-    """A key of a JSON path, in the quotes that it does not hold itself.
-
-    Raises:
-        InvalidArgument: it holds both.
-    """
-    if '"' not in key:
-        return f'"{key}"'
-    if "'" not in key:
-        return f"'{key}'"
-    raise InvalidArgument("invalid identifier: a JSON key cannot hold both kinds of quotes")
 
 
 def read_integer(text: str) -> int:

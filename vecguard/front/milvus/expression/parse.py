@@ -14,7 +14,7 @@ from lark import Lark, Token, Transformer, v_args
 from lark.exceptions import UnexpectedInput, VisitError
 
 from vecguard.errors import InvalidArgument
-from vecguard.front.milvus.expression.grammar import LITERAL, TEXT
+from vecguard.front.milvus.expression.grammar import LITERAL, STRING, TEXT
 from vecguard.front.milvus.expression.literals import (
     read_floating,
     read_integer,
@@ -50,11 +50,12 @@ _DEEPEST: Final = 64
 # Tokens cost microseconds each on the event loop; a list of constants is one token, however long.
 _MOST_TOKENS: Final = 10_000
 _LONGEST: Final = 8 * 2**20
+_LONGEST_SHOWN: Final = 1000
 _REMEMBERED: Final = 256
 _LONGEST_REMEMBERED: Final = 4096
 
 _CONSTANT: Final = re.compile(LITERAL)
-_STEP: Final = re.compile(r"""\[(?:("[^"]*"|'[^']*')|([0-9]+))\]""")
+_STEP: Final = re.compile(rf"\[(?:({STRING})|([0-9]+))\]")
 _RESERVED: Final = frozenset(
     word
     for lower in (
@@ -69,8 +70,9 @@ _RESERVED: Final = frozenset(
 
 
 def cannot_parse(text: str, why: str) -> InvalidArgument:
-    """The refusal of an expression, in Milvus' words."""
-    return InvalidArgument(f"failed to create query plan: cannot parse expression: {text}, error: {why}")
+    """The refusal of an expression, in Milvus' words; of a long one they repeat the beginning."""
+    shown = text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+    return InvalidArgument(f"failed to create query plan: cannot parse expression: {shown}, error: {why}")
 
 
 def _constant(text: str) -> Literal:

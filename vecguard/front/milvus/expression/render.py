@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from vecguard.errors import InvalidArgument
-from vecguard.front.milvus.expression.literals import write_key, write_string
+from vecguard.front.milvus.expression.literals import write_string
 from vecguard.front.milvus.expression.tree import (
     And,
     Arithmetic,
@@ -38,7 +38,7 @@ def render(node: Node) -> str:
     """The expression's text.
 
     Raises:
-        InvalidArgument: a JSON key cannot be written, or a name is none.
+        InvalidArgument: a name is none.
     """
     match node:
         case Or(operands):
@@ -92,11 +92,11 @@ def write_ref(root: str, steps: tuple[str | int, ...] = ()) -> str:
     """A field, or a place in one.
 
     Raises:
-        InvalidArgument: `root` is no name of a field, or a key cannot be written.
+        InvalidArgument: `root` is no name of a field.
     """
     if not _NAME.fullmatch(root):
         raise InvalidArgument(f"invalid identifier: {root}")
-    return root + "".join(f"[{write_key(step) if isinstance(step, str) else step}]" for step in steps)
+    return root + "".join(f"[{write_string(step) if isinstance(step, str) else step}]" for step in steps)
 
 
 def _operand(node: Node) -> str:

@@ -99,8 +99,10 @@ def _condition(node: Node, scope: Scope) -> Node:
             return _contains(name, ref, value, scope)
         case Ref():
             return _equality(node, "==", node, _TRUE, scope)
-        case _:
+        case Compare() | Between() | Member() | Match() | Null() | Exists() | Call() | Placeholder() | Literal(bool()):
             return _plain(node, _what(node), scope)
+        case _:
+            raise InvalidArgument("predicate is not a boolean expression")
 
 
 def _equality(node: Node, op: Comparison, ref: Ref, other: Node, scope: Scope) -> Node:
