@@ -114,5 +114,6 @@ class Fields:
         text = render(keys)
         raise InvalidArgument(
             f"{what} cannot be answered on field `{text}`: its mode is {mode} ({self._named(text)}); "
-            f"it needs mode {' or '.join(allowed)}"
+            f"it needs mode {' or '.join(allowed)}, which the policy has to say under payload.fields before the "
+            "collection is created"
         )
