@@ -6,6 +6,7 @@ averages, the older Search/Recommend/Discover RPCs, and whole-batch checks befor
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -13,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 import grpc
 from qdrant_client import grpc as pb
+from qdrant_edge import Point, UpdateOperation
 
 from vecguard.engine import points_write, search
 from vecguard.engine.collection import Collection
@@ -40,6 +42,9 @@ from vecguard.engine.vector_creation import creation_operation, deletion_operati
 from vecguard.engine.vectors_convert import VectorSpace
 from vecguard.errors import InvalidArgument
 
+# A batch holds the engine for the reading of this many points at a stretch: about 1 ms.
+POINTS_AT_A_TIME = 25
+
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -48,11 +53,18 @@ class PointsService(pb.PointsServicer):
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._reading = asyncio.Lock()
         self._spaces: WeakKeyDictionary[Collection, tuple[pb.CollectionConfig, VectorSpace]] = WeakKeyDictionary()
 
     async def Upsert(self, request: pb.UpsertPoints, context: _Context) -> pb.PointsOperationResponse:
         """Insert or replace points."""
-        return await self._write(request, points_write.upsert)
+        started = time.perf_counter()
+        collection = self._open(request)
+        # One batch after the other: taking turns would make each of them wait for all.
+        async with self._reading:
+            operation = await self._upsert_operation(request, collection)
+        number = await apply_write(collection, operation, request.wait, request)
+        return operation_response(number, request.wait, started)
 
     async def Delete(self, request: pb.DeletePoints, context: _Context) -> pb.PointsOperationResponse:
         """Delete points by ids or filter."""
@@ -332,6 +344,19 @@ class PointsService(pb.PointsServicer):
         operation = build(request, self._space(collection))
         number = await apply_write(collection, operation, request.wait, request)
         return operation_response(number, request.wait, started)
+
+    async def _upsert_operation(self, request: pb.UpsertPoints, collection: Collection) -> UpdateOperation:
+        """Read a batch of points, letting other calls in between: a search must not wait for all of it."""
+        points_write.check_upsert(request)
+        while True:
+            space, points = self._space(collection), list[Point]()
+            for start in range(0, len(request.points), POINTS_AT_A_TIME):
+                if start:
+                    await asyncio.sleep(0)
+                points += [points_write.point(one, space) for one in request.points[start : start + POINTS_AT_A_TIME]]
+            # The collection's vectors may have changed meanwhile; then the points have to fit the new ones.
+            if self._space(collection) is space:
+                return points_write.upsert_of(points, request)
 
     async def _references(self, wanted: dict[Lookup, list[EdgeId]]) -> ReferencedVectors:
         return await fetch_vectors(self._store, wanted) if wanted else ReferencedVectors()

@@ -39,14 +39,32 @@ def upsert(request: Any, space: VectorSpace) -> UpdateOperation:
     Raises:
         InvalidArgument: no points, or any is malformed or does not fit the collection; then none is written.
     """
+    check_upsert(request)
+    return upsert_of([point(source, space) for source in request.points], request)
+
+
+def check_upsert(request: Any) -> None:
+    """What can be said of an upsert before its points are looked at.
+
+    Raises:
+        InvalidArgument: no points, or an unknown mode.
+    """
     known(request.update_mode, pb.UpdateMode, "update_mode")
     _check_not_empty(request.points)
-    points = [_point(point, space) for point in request.points]
+
+
+def upsert_of(points: list[Point], request: Any) -> UpdateOperation:
+    """The upsert of points that were made by `point`."""
     mode = _UPDATE_MODES[request.update_mode] if request.HasField("update_mode") else None
     return UpdateOperation.upsert_points(points, optional_filter(request, "update_filter"), mode)
 
 
-def _point(source: pb.PointStruct, space: VectorSpace) -> Point:
+def point(source: pb.PointStruct, space: VectorSpace) -> Point:
+    """One point of an upsert.
+
+    Raises:
+        InvalidArgument: malformed, or it does not fit the collection.
+    """
     if not source.HasField("id"):
         raise InvalidArgument("Empty ID is not allowed")
     if not source.HasField("vectors"):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import struct
-
 
 def length_prefixed(*parts: bytes) -> bytes:
     """Join `parts` so that no two different lists of parts give the same bytes.
 
     Each part is preceded by its length as a big-endian uint32.
     """
-    return b"".join(struct.pack(">I", len(part)) + part for part in parts)
+    return b"".join([len(part).to_bytes(4, "big") + part for part in parts])

@@ -14,7 +14,9 @@ from qdrant_client import grpc as q
 
 from vecguard.errors import InvalidArgument, Unreadable
 from vecguard.fields import Field, Fields, Keys, Leaf
+from vecguard.front.qdrant import value_wire
 from vecguard.front.qdrant.scope import PAYLOAD
+from vecguard.front.qdrant.value_wire import map_entry
 from vecguard.policy.paths import parse
 from vecguard.seal.fields import bound_to, fresh_nonces
 from vecguard.seal.ids import num_id, uuid_id
@@ -75,27 +77,24 @@ class _Protection:
         self.bound = bound_to(point_id)
         self.nonces = nonces
 
-    def fill(self, stored: Values, client: Mapping[str, q.Value], keys: Keys, level: int) -> None:
-        """Put the protected form of each value of `client` into `stored`; `keys` name the place of both."""
-        for key in client:
-            self._value(stored[key], client[key], (*keys, key), level + _MAP_LEVELS)
+    def fields(self, client: Mapping[str, q.Value], keys: Keys, level: int) -> bytes:
+        """Wire bytes of a `Struct` with the protected form of each value; `keys` name the place of both."""
+        level, value = level + _MAP_LEVELS, self.value
+        return b"".join([map_entry(key, value(client[key], (*keys, key), level)) for key in client])
 
-    def _value(self, stored: q.Value, client: q.Value, keys: Keys, level: int) -> None:
+    def value(self, client: q.Value, keys: Keys, level: int) -> bytes:
+        """Wire bytes of a `Value`: the protected form of `client`."""
         if level > _DEEPEST:
             raise InvalidArgument("Wrong input: payload is nested too deeply")
         kind = client.WhichOneof("kind")
         if kind in _LEAVES:
-            leaf: Leaf = getattr(client, kind)
-            _set_leaf(stored, self.at(keys).protect(leaf, self.bound, self.nonces))
-        elif kind == "struct_value":
-            stored.struct_value.SetInParent()
-            self.fill(stored.struct_value.fields, client.struct_value.fields, keys, level)
-        elif kind == "list_value":
-            stored.list_value.SetInParent()
-            for item in client.list_value.values:
-                self._value(stored.list_value.values.add(), item, keys, level + _LIST_LEVELS)
-        elif kind is not None:
-            stored.null_value = q.NullValue.NULL_VALUE
+            return value_wire.leaf(self.at(keys).protect(getattr(client, kind), self.bound, self.nonces))
+        if kind == "struct_value":
+            return value_wire.struct(self.fields(client.struct_value.fields, keys, level))
+        if kind == "list_value":
+            items = client.list_value.values
+            return value_wire.array([self.value(item, keys, level + _LIST_LEVELS) for item in items])
+        return value_wire.NOTHING if kind is None else value_wire.NULL
 
 
 def protect_map(payload: Values, keys: Keys, fields: Fields, point_id: bytes | None, level: int = 0) -> None:
@@ -106,7 +105,10 @@ def protect_map(payload: Values, keys: Keys, fields: Fields, point_id: bytes | N
     Raises:
         InvalidArgument: nested too deeply, or a leaf cannot be encoded.
     """
-    _Protection(fields.at, point_id, fresh_nonces()).fill(payload, _taken(payload), keys, level)
+    protection = _Protection(fields.at, point_id, fresh_nonces())
+    for key in payload:
+        value = payload[key]
+        value.ParseFromString(protection.value(value, (*keys, key), level + _MAP_LEVELS))
 
 
 def levels_of(path: str) -> int:
@@ -161,10 +163,9 @@ def wrap(payload: Values, fields: Fields, point_id: bytes | None, nonces: Iterat
     Raises:
         InvalidArgument: nested too deeply, or a leaf cannot be encoded.
     """
-    client = _taken(payload)
-    kept = payload[PAYLOAD].struct_value
-    kept.SetInParent()
-    _Protection(fields.at, point_id, nonces or fresh_nonces()).fill(kept.fields, client, (), 0)
+    kept = _Protection(fields.at, point_id, nonces or fresh_nonces()).fields(payload, (), 0)
+    payload.clear()
+    payload[PAYLOAD].ParseFromString(value_wire.struct(kept))
 
 
 def unwrap(payload: Values, fields: Fields, point_id: bytes) -> None:

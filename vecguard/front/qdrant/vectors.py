@@ -66,6 +66,24 @@ def _dense(message: q.DenseVector) -> Dense:
     return Dense(_floats(message.data))
 
 
+def dense_bytes(message: q.Vector) -> bytes | None:
+    """The floats of a dense vector as little-endian float32; None where it is of another kind.
+
+    Raises:
+        InvalidArgument: see `read`.
+    """
+    kind = message.WhichOneof("vector")
+    if kind == "dense":
+        encoded: bytes = message.dense.SerializeToString()
+        head = _packed_head(len(encoded))
+        if head and encoded.startswith(head):
+            return encoded[len(head) :]
+    elif kind is not None:
+        return None
+    vector = read(message)
+    return vector.data.astype("<f4", copy=False).tobytes() if isinstance(vector, Dense) else None
+
+
 @lru_cache(maxsize=256)
 def _packed_head(size: int) -> bytes:
     """What comes before the floats in `size` wire bytes of nothing but packed floats in field 1; empty if none can."""
@@ -256,6 +274,17 @@ def write(message: VectorHolder, vector: AnyVector) -> None:
         message.indices.data.extend(vector.indices.tolist())
     else:
         message.MergeFromString(packed_floats(vector.data if isinstance(vector, Dense) else vector.rows.ravel()))
+
+
+def write_dense(messages: Sequence[q.Vector], rows: Floats) -> None:
+    """Put each of `rows` `(n, d)` float32 into its message, in the form in which that holds a dense vector now."""
+    data, width = rows.astype("<f4", copy=False).tobytes(), 4 * rows.shape[1]
+    head = _packed_tag(width)
+    for i, message in enumerate(messages):
+        if message.WhichOneof("vector") == "dense":
+            message.dense.ParseFromString(head + data[i * width : (i + 1) * width])
+        else:
+            write(message, Dense(rows[i]))
 
 
 def to_input(vector: AnyVector) -> q.VectorInput:

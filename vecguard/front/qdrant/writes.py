@@ -25,10 +25,11 @@ from vecguard.shield import DenseShield, Shield, SparseShield
 Operation: TypeAlias = q.PointsUpdateOperation
 SetPayloadLike: TypeAlias = Operation.SetPayload | Operation.OverwritePayload
 Entries: TypeAlias = dict[str, bytes]
-# Position of the point, its message, and the vector read from that.
-_DenseBatch: TypeAlias = list[tuple[int, q.Vector, wire.Floats]]
+# Position of the point, its message, and the bytes of the vector read from that.
+_DenseBatch: TypeAlias = list[tuple[int, q.Vector, bytes]]
 
 _NO_SELECTOR = "PointSelector is missing"
+_FLOAT_BYTES = 4
 _MIXED = "Wrong input: Conversion between sparse and regular vectors failed"
 
 
@@ -50,12 +51,13 @@ def protect_vectors(shield: Shield, ids: Sequence[bytes], holders: Sequence[q.Ve
     dense: dict[str, _DenseBatch] = {}
     for i, vectors in enumerate(holders):
         for name, message in _named(vectors):
-            guard, vector = shield.vector(name), wire.read(message)
-            if isinstance(guard, DenseShield) and isinstance(vector, wire.Dense) and guard.record.kind == "dense":
-                guard.check_dims(vector.data)
-                dense.setdefault(name, []).append((i, message, vector.data))
+            guard, data = shield.vector(name), wire.dense_bytes(message)
+            if data is not None and isinstance(guard, DenseShield) and guard.record.kind == "dense":
+                if len(data) != _FLOAT_BYTES * guard.record.dims:
+                    guard.check_dims(np.frombuffer(data, "<f4"))
+                dense.setdefault(name, []).append((i, message, data))
             else:
-                _protect_one(guard, ids[i], name, message, vector, entries[i])
+                _protect_one(guard, ids[i], name, message, wire.read(message), entries[i])
     for name, batch in dense.items():
         _protect_dense(shield.dense(name), name, ids, batch, entries)
     return entries
@@ -65,11 +67,11 @@ def _protect_dense(
     guard: DenseShield, name: str, ids: Sequence[bytes], batch: _DenseBatch, entries: list[Entries]
 ) -> None:
     """Protect the vectors of one name in place, all together."""
-    matrix = np.concatenate([x for _, _, x in batch]).reshape(len(batch), -1)
+    matrix = np.frombuffer(b"".join([data for _, _, data in batch]), "<f4").reshape(len(batch), -1)
     wire.check_finite(wire.Multi(matrix))
     stored, sealed = guard.protect([ids[i] for i, _, _ in batch], matrix)
-    for (i, message, _), y, entry in zip(batch, stored, sealed, strict=True):
-        wire.write(message, wire.Dense(y))
+    wire.write_dense([message for _, message, _ in batch], stored)
+    for (i, _, _), entry in zip(batch, sealed, strict=True):
         if entry is not None:
             entries[i][name] = entry
 
