@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 import pytest
+from front.rest.openapi import check
+from httpx import Request, Response
 from qdrant_client.http.exceptions import UnexpectedResponse
 from serving import Proxy
 
@@ -38,10 +40,19 @@ class NeedsGrpc:
         pytest.skip("sends gRPC messages of its own")
 
 
+def _checked(request: Request, call_next: Callable[[Request], Response]) -> Response:
+    """Hold every answer against Qdrant's OpenAPI document."""
+    response = call_next(request)
+    path = request.url.raw_path.partition(b"?")[0].decode("ascii")
+    check(request.method, path, response.status_code, response.json())
+    return response
+
+
 @contextlib.contextmanager
 def rest_side(server: Proxy, prefix: str = "") -> Iterator[Side]:
     """The REST side of a running proxy, for calls of the ordinary client alone."""
     client = server.rest_client()
+    client.http.client.add_middleware(_checked)
     try:
         yield Side(client, NeedsGrpc(), NeedsGrpc(), prefix)  # type: ignore[arg-type]
     finally:

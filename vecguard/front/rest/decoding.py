@@ -8,6 +8,7 @@ passes on ("Format error in JSON body: unknown field `x`").
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 import orjson
@@ -16,7 +17,7 @@ from pydantic_core import ErrorDetails
 from qdrant_client.http import models as m
 
 from vecguard.errors import InvalidArgument
-from vecguard.ranking.datetime_text import MICROSECONDS, microseconds
+from vecguard.ranking.datetime_text import microseconds
 
 T = TypeVar("T")
 
@@ -53,32 +54,42 @@ class Body(Generic[T]):
 
 def _why(fault: ValidationError, raw: bytes) -> str:
     """One sentence for the complaint that says most: the one deepest in the body."""
-    found = fault.errors(include_url=False, include_context=True)
+    found = fault.errors(include_url=False)
     if found[0]["type"] == "json_invalid":
         return found[0]["msg"].removeprefix("Invalid JSON: ")
     try:
         tree = orjson.loads(raw)
     except orjson.JSONDecodeError as wrong:  # what the two parsers differ on
         return wrong.msg
-    places = [(_place(error, tree), error) for error in found]
-    deepest = max(len(path) for path, _ in places)
-    shallowest_union = min(
-        (forks for (path, error) in places if (forks := _forks(error, tree)) is not None), default=None
-    )
-    unknown = [path for path, error in places if error["type"] == "extra_forbidden" and len(path) == deepest]
-    if unknown and (shallowest_union is None or deepest > shallowest_union + 1):
-        return f"unknown field `{unknown[0][-1]}` at `{_shown(unknown[0][:-1])}`"
-    if shallowest_union is not None and deepest <= shallowest_union + 1:
-        return f"data did not match any variant of untagged enum at `{_shown(places[0][0][:shallowest_union])}`"
-    path, error = next((path, error) for path, error in places if len(path) == deepest)
-    if error["type"] == "missing":
-        return f"missing field `{path[-1]}` at `{_shown(path[:-1])}`"
-    return f"invalid value at `{_shown(path)}`: {error['msg'][:1].lower()}{error['msg'][1:]}"
+    complaints = [_complaint(error, tree) for error in found]
+    depth = max(len(one.path) for one in complaints)
+    deepest = [one for one in complaints if len(one.path) == depth]
+    unknown = [one for one in deepest if one.kind == "extra_forbidden"]
+    fork = min((one.fork for one in complaints if one.fork is not None), default=None)
+    if fork is not None and depth <= fork + 1:
+        return f"data did not match any variant of untagged enum{_at(complaints[0].path[:fork])}"
+    one = (unknown or deepest)[0]
+    if one.kind == "extra_forbidden":
+        return f"unknown field `{one.path[-1]}`{_at(one.path[:-1])}"
+    if one.kind == "missing":
+        return f"missing field `{one.path[-1]}`{_at(one.path[:-1])}"
+    return f"invalid value{_at(one.path)}: {one.text[:1].lower()}{one.text[1:]}"
 
 
-def _place(error: ErrorDetails, tree: object) -> tuple[str | int, ...]:
-    """Where in the body an error is: its location without the names of the variants that were tried."""
+@dataclass(frozen=True, slots=True)
+class _Complaint:
+    """One of pydantic's errors: its place in the body, and how deep a choice of variants lay on the way (`fork`)."""
+
+    kind: str
+    text: str
+    path: tuple[str | int, ...]
+    fork: int | None
+
+
+def _complaint(error: ErrorDetails, tree: object) -> _Complaint:
+    """An error without the names of the variants that were tried, which pydantic puts among the places."""
     path: list[str | int] = []
+    fork: int | None = None
     last = len(error["loc"]) - 1
     for position, part in enumerate(error["loc"]):
         inside, step = _step(tree, part)
@@ -87,21 +98,9 @@ def _place(error: ErrorDetails, tree: object) -> tuple[str | int, ...]:
             tree = step
         elif position == last and error["type"] == "missing":
             path.append(part)
-    return tuple(path)
-
-
-def _forks(error: ErrorDetails, tree: object) -> int | None:
-    """How deep in the body the first variant was tried on the way to an error; None if none was."""
-    depth = 0
-    last = len(error["loc"]) - 1
-    for position, part in enumerate(error["loc"]):
-        inside, step = _step(tree, part)
-        if inside:
-            depth += 1
-            tree = step
-        elif not (position == last and error["type"] == "missing"):
-            return depth
-    return None
+        elif fork is None:
+            fork = len(path)
+    return _Complaint(error["type"], error["msg"], tuple(path), fork)
 
 
 def _step(tree: object, part: str | int) -> tuple[bool, object]:
@@ -112,8 +111,8 @@ def _step(tree: object, part: str | int) -> tuple[bool, object]:
     return False, None
 
 
-def _shown(path: Sequence[str | int]) -> str:
-    return ".".join(str(part) for part in path) or "."
+def _at(path: Sequence[str | int]) -> str:
+    return f" at `{'.'.join(str(part) for part in path)}`" if path else ""
 
 
 def _check_times(value: object, raw: object) -> None:
@@ -141,7 +140,6 @@ def _check_times(value: object, raw: object) -> None:
 
 def _check_time(text: str) -> None:
     try:
-        seconds = microseconds(text) // MICROSECONDS
+        microseconds(text)
     except InvalidArgument as fault:
         raise InvalidArgument(FORMAT + str(fault)) from None
-    del seconds
