@@ -1,7 +1,7 @@
 """`python -m vecguard.engine.lite_server`: Milvus Lite's server on its own.
 
 The data folder is a folder of Milvus Lite; beside its files lie our lock and the socket. Calls are answered one after
-another: Milvus Lite lets a collection have one writer, its readers miss rows while a flush swaps its tables, and two
+another: Milvus Lite supposes one writer a collection, its readers can miss rows while a flush swaps its tables, and two
 first calls at once would open a collection twice.
 """
 
