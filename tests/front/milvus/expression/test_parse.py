@@ -214,7 +214,6 @@ def test_precedence(text, other):
             "a !",
             "a ! b",
             "()",
-            "[]",
             "[1] in [1]]",
             "a == 1\\",
             "element_filter == 1",
