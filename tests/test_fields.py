@@ -148,8 +148,7 @@ def test_a_field_that_cannot_answer_is_named_with_mode_and_policy_entry():
         fields_of().require("b", ("secret",), ("plain", "searchable"), "a match")
     assert str(refusal.value) == (
         "a match cannot be answered on field `secret.b`: its mode is sealed (rule of secret.b); "
-        "it needs mode plain or searchable, which the policy has to say under payload.fields before the collection is "
-        "created"
+        "it needs mode plain or searchable in the policy (payload.fields), from the collection's creation on"
     )
     with pytest.raises(InvalidArgument, match=r'collections\[0\]\.payload\.fields\."deep.open"'):
         shield_of().fields.require("deep.open", (), ("searchable",), "this")

@@ -113,7 +113,7 @@ class Fields:
             return mode
         text = render(keys)
         raise InvalidArgument(
+            # qdrant-client shows the first 200 characters of a REST error, so the remedy comes early and short.
             f"{what} cannot be answered on field `{text}`: its mode is {mode} ({self._named(text)}); "
-            f"it needs mode {' or '.join(allowed)}, which the policy has to say under payload.fields before the "
-            "collection is created"
+            f"it needs mode {' or '.join(allowed)} in the policy (payload.fields), from the collection's creation on"
         )

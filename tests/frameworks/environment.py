@@ -17,8 +17,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SCENARIOS = Path(__file__).parent / "scenarios"
+GUARD = Path(__file__).parent / "offline"
+"""Holds a `sitecustomize` that refuses every outward connection of a script, and writes it down."""
 LIMIT_S = 240
-# Nothing of a framework may call home or load a model by name; the scenarios also refuse every outward connection.
+# What the frameworks offer against calling home and loading models by name.
 OFFLINE = {
     "ANONYMIZED_TELEMETRY": "False",
     "DO_NOT_TRACK": "1",
@@ -43,10 +45,12 @@ def python_of(environment: str) -> Path:
 def run(script: Path, arguments: Sequence[str], home: Path, environment: str = "frameworks") -> str:
     """Run a script to its end in an environment, offline and with a home folder of its own; what it printed.
 
-    The test fails with the end of what it wrote to stderr if it fails.
+    The test fails if the script does, or if it tried to reach beyond this machine.
     """
     home.mkdir(parents=True, exist_ok=True)
+    outward = home / "outward.txt"
     variables = os.environ | OFFLINE | {"HOME": str(home), "MEM0_DIR": str(home / "mem0"), "TMPDIR": str(home)}
+    variables |= {"PYTHONPATH": str(GUARD), "VECGUARD_OUTWARD_LOG": str(outward)}
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY", "all_proxy"):
         variables.pop(name, None)
     ended = subprocess.run(
@@ -60,6 +64,8 @@ def run(script: Path, arguments: Sequence[str], home: Path, environment: str = "
     )
     if ended.returncode != 0:
         pytest.fail(f"{script.name} ended with {ended.returncode}:\n{ended.stdout[-2000:]}\n{ended.stderr[-4000:]}")
+    if outward.exists():
+        pytest.fail(f"{script.name} tried to reach {sorted(set(outward.read_text().split()))}")
     return ended.stdout
 
 

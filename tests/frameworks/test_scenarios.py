@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from serving import Proxy, Server
 
 from frameworks.answers import differences
 from frameworks.conftest import Answers
+from frameworks.environment import run
 from frameworks.expected import Exact
 from frameworks.scenarios.clinic import ENTRIES
 
@@ -33,10 +35,17 @@ def test_answers_are_those_of_the_bare_engine(answers: Answers, scenario: str, w
     assert differences(answers(scenario, "bare"), answers(scenario, way)) == []
 
 
-@pytest.mark.parametrize("way", ["bare", *WAYS])
-@pytest.mark.parametrize("scenario", QDRANT)
-def test_no_framework_reaches_beyond_this_machine(answers: Answers, scenario: str, way: str) -> None:
-    assert answers(scenario, way)["outward"] == []
+def test_a_script_that_reaches_beyond_this_machine_fails(tmp_path: Path) -> None:
+    script = tmp_path / "outward.py"
+    script.write_text(
+        "import socket, contextlib\nwith contextlib.suppress(OSError): socket.getaddrinfo('a.example', 1)\n"
+    )
+    with pytest.raises(pytest.fail.Exception, match=r"tried to reach \['a.example'\]"):
+        run(script, [], tmp_path / "home")
+    script.write_text(
+        "import socket, contextlib\nwith contextlib.suppress(OSError): socket.create_connection(('127.0.0.1', 1))\n"
+    )
+    assert run(script, [], tmp_path / "other") == ""
 
 
 def _needles() -> list[bytes]:

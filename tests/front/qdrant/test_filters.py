@@ -102,8 +102,7 @@ def test_a_match_on_a_sealed_field_is_refused(fields, kind):
         one(field("secret", match=MATCHES[kind]), fields)
     assert str(refusal.value) == (
         "a match cannot be answered on field `secret`: its mode is sealed (collections[0].payload.default); "
-        "it needs mode plain or searchable, which the policy has to say under payload.fields before the collection is "
-        "created"
+        "it needs mode plain or searchable in the policy (payload.fields), from the collection's creation on"
     )
 
 
