@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from milvus.pairs import POLICY, Pair, paired
+from milvus.proxies import MilvusProxy, serving_milvus
 from milvus.servers import MilvusServer, lite_server, real_server
 
 
@@ -28,3 +30,33 @@ def server(request: pytest.FixtureRequest) -> MilvusServer:
     """Each of the two."""
     found: MilvusServer = request.getfixturevalue(request.param)
     return found
+
+
+@pytest.fixture(scope="session")
+def lite_proxy(lite: MilvusServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusProxy]:
+    """The proxy before Milvus Lite, under `pairs.POLICY`."""
+    with serving_milvus(tmp_path_factory.mktemp("lite-proxy"), lite, POLICY) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="session")
+def real_proxy(real: MilvusServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusProxy]:
+    """The proxy before the real Milvus, under `pairs.POLICY`."""
+    with serving_milvus(tmp_path_factory.mktemp("real-proxy"), real, POLICY) as proxy:
+        yield proxy
+
+
+@pytest.fixture(params=["lite", "real"])
+def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
+    """A new collection name, straight and through the proxy, on each of the two servers."""
+    server = request.getfixturevalue(request.param)
+    proxy = request.getfixturevalue(f"{request.param}_proxy")
+    with paired(server, proxy, is_real=request.param == "real") as both:
+        yield both
+
+
+@pytest.fixture
+def lite_pair(lite: MilvusServer, lite_proxy: MilvusProxy) -> Iterator[Pair]:
+    """A new collection name, straight and through the proxy, on Milvus Lite: for what the real one is too old for."""
+    with paired(lite, lite_proxy, is_real=False) as both:
+        yield both

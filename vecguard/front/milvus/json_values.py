@@ -1,22 +1,22 @@
 """JSON values (JSON columns and `$meta`) protected and opened leaf by leaf.
 
 Objects and arrays keep their shape and keys, and null stays, so what a filter asks of the shape (`exists`,
-`json_contains` on a searchable field, array length) works at rest. Numbers keep their type: 5 is an integer, 5.0 is not.
+`json_contains` on a searchable field, array length) works at rest. Numbers keep their type: 5 is an integer, 5.0 not.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import Final, NoReturn, TypeAlias
 
 from vecguard.errors import InvalidArgument, Unreadable
 from vecguard.fields import Field, Keys
-from vecguard.front.milvus.layout import is_hidden
+from vecguard.front.milvus.layout import META, is_hidden
 from vecguard.seal.envelope import TEXT_PREFIX
 
-JsonValue: TypeAlias = "None | bool | int | float | str | list[JsonValue] | dict[str, JsonValue]"
+JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 At: TypeAlias = Callable[[Keys], Field]
 
 # Deeper than any sensible value, and well below what would exhaust the stack of this walk.
@@ -104,18 +104,21 @@ def reveal_json(content: bytes, name: str, at: At, bound: bytes) -> bytes:
     return render(reveal(value, (name,), at, bound))
 
 
-def protect_dynamic(content: bytes, at: At, bound: bytes, nonces: Iterator[bytes]) -> bytes:
+def protect_dynamic(content: bytes, declared: Container[str], at: At, bound: bytes, nonces: Iterator[bytes]) -> bytes:
     """A row's dynamic fields as they are stored.
 
     Raises:
-        InvalidArgument: no JSON object, a key of ours, or see `protect`.
+        InvalidArgument: no JSON object; a key of ours, or the name of a `declared` field, whose value some servers
+            would replace by it; or see `protect`.
     """
     value = parse(content, "dynamic field")
     if not isinstance(value, dict):
         raise InvalidArgument("the dynamic field should be a JSON object: invalid parameter")
-    reserved = next((key for key in value if is_hidden(key)), None)
-    if reserved is not None:
-        raise InvalidArgument(f"dynamic field {reserved} is reserved: invalid parameter")
+    for key in value:
+        if is_hidden(key) or key == META:
+            raise InvalidArgument(f"cannot set json key to: {key}: invalid parameter")
+        if key in declared:
+            raise InvalidArgument(f"dynamic field {key} has the name of a field of the schema: invalid parameter")
     return render(protect(value, (), at, bound, nonces))
 
 

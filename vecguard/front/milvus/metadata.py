@@ -97,8 +97,11 @@ def _named(core: str) -> str | None:
 
 
 def described_as(described: m.DescribeCollectionResponse, asked: Place) -> Place:
-    """The collection that an answer describes, which an alias may have been asked for."""
-    return Place(asked.database, described.collection_name or described.schema.name or asked.name)
+    """The collection that an answer describes, which an alias may have been asked for.
+
+    It is the schema that has the collection's own name: older servers answer an alias with the alias beside it.
+    """
+    return Place(asked.database, described.schema.name or described.collection_name or asked.name)
 
 
 async def _describe(upstream: Upstream, key: str, caller: Caller) -> tuple[m.DescribeCollectionResponse, Place]:

@@ -249,7 +249,7 @@ def _protect_dynamic(batch: Batch, data: s.FieldData) -> s.FieldData:
     values = wire.scalars(data, kinds.JSON, batch.rows)
     at, bound, nonces = batch.fields.at, batch.bound, batch.nonces
     texts = [
-        json_values.protect_dynamic(content, at, bound[row], nonces)
+        json_values.protect_dynamic(content, batch.layout.columns, at, bound[row], nonces)
         for row, content in zip(values.rows, values.elements, strict=True)
     ]
     if len(values.rows) < batch.rows:
