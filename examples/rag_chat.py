@@ -52,17 +52,19 @@ def passages_of(folder: Path) -> list[Passage]:
 
 
 def cut(paragraphs: Iterable[str]) -> list[str]:
-    """Paragraphs joined while they fit into one passage; longer ones split."""
+    """Paragraphs, one a line, joined while they fit into one passage; longer ones split."""
     passages: list[list[str]] = []
+    room = 0
     for paragraph in paragraphs:
         words = paragraph.split()
         for first in range(0, len(words), WORDS):
             part = words[first : first + WORDS]
-            if passages and len(passages[-1]) + len(part) <= WORDS:
-                passages[-1] += part
-            else:
-                passages.append(part)
-    return [" ".join(words) for words in passages]
+            if len(part) > room:
+                passages.append([])
+                room = WORDS
+            passages[-1].append(" ".join(part))
+            room -= len(part)
+    return ["\n".join(lines) for lines in passages]
 
 
 def bundled() -> list[Passage]:
@@ -103,7 +105,7 @@ class Chat:
         asked = self._model.embed([question])[0]
         found = self._client.query_points(COLLECTION, query=asked.tolist(), limit=SOURCES).points
         texts = [str(hit.payload["text"]) for hit in found if hit.payload]
-        sentences = [sentence for text in texts for sentence in re.split(r"(?<=[.!?])\s+", text) if sentence]
+        sentences = [sentence for text in texts for sentence in re.split(r"(?<=[.!?])\s+|\n", text) if sentence]
         if not sentences:
             return "I have no text to answer from.", []
         closest = int(np.argmax(self._model.embed(sentences) @ asked))
@@ -115,7 +117,8 @@ def show(chat: Chat, question: str) -> None:
     sentence, sources = chat.answer(question)
     print(f"> {question}\n{sentence}")
     for number, hit in enumerate(sources, 1):
-        print(f"  [{number}] {hit.score:.3f} {hit.payload['source']}: {hit.payload['text']}")
+        text = " ".join(hit.payload["text"].split())
+        print(f"  [{number}] {hit.score:.3f} {hit.payload['source']}: {text}")
 
 
 def main() -> None:

@@ -42,9 +42,10 @@ def python_of(environment: str) -> Path:
     return python
 
 
-def run(script: Path, arguments: Sequence[str], home: Path, environment: str = "frameworks") -> str:
+def run(script: Path, arguments: Sequence[str], home: Path, environment: str = "frameworks", *, typed: str = "") -> str:
     """Run a script to its end in an environment, offline and with a home folder of its own; what it printed.
 
+    `typed` is what it reads from stdin.
     The test fails if the script does, or if it tried to reach beyond this machine.
     """
     home.mkdir(parents=True, exist_ok=True)
@@ -55,6 +56,7 @@ def run(script: Path, arguments: Sequence[str], home: Path, environment: str = "
         variables.pop(name, None)
     ended = subprocess.run(
         [str(python_of(environment)), str(script), *arguments],
+        input=typed,
         capture_output=True,
         text=True,
         timeout=LIMIT_S,
