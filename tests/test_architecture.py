@@ -41,7 +41,7 @@ ARROWS: dict[str, set[str]] = {
     "server": {"errors", "pipeline"},
     "front": {
         *("catalog", "errors", "fields", "keys", "manifest", "metric", "model", "pipeline", "policy", "ranking"),
-        *("rerank", "seal", "shield", "upstream"),
+        *("registry", "rerank", "seal", "shield", "upstream"),
     },
     "config": {"errors"},
     "wiring": {

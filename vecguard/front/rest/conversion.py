@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from qdrant_client import grpc as q
+from qdrant_client.common.validation import validate_batch_lengths
 from qdrant_client.conversions.conversion import RestToGrpc, payload_to_grpc
 from qdrant_client.http import models as m
 
@@ -115,6 +116,24 @@ class Conversion(RestToGrpc):
         if len(condition.ListFields()) == (1 if model.key else 0):
             raise validation("JSON body", "filter: At least one field condition must be specified")
         return condition
+
+    @classmethod
+    def convert_point_insert_operation(cls, model: m.PointInsertOperations) -> list[q.PointStruct]:
+        """Points, from columns too; theirs would not take columns' payloads through `convert_payload`."""
+        if isinstance(model, m.PointsList):
+            return [cls.convert_point_struct(point) for point in model.points]
+        batch = model.batch
+        validate_batch_lengths(batch)
+        payloads = batch.payloads if batch.payloads is not None else [None] * len(batch.ids)
+        vectors = cls.convert_batch_vector_struct(batch.vectors, len(batch.ids))
+        return [
+            q.PointStruct(
+                id=cls.convert_extended_point_id(point_id),
+                vectors=vector,
+                payload=None if payload is None else cls.convert_payload(payload),
+            )
+            for point_id, vector, payload in zip(batch.ids, vectors, payloads, strict=True)
+        ]
 
     @classmethod
     def convert_text_index_params(cls, model: m.TextIndexParams) -> q.TextIndexParams:

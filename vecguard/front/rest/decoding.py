@@ -63,26 +63,38 @@ def _why(fault: ValidationError, raw: bytes) -> str:
         return wrong.msg
     complaints = [_complaint(error, tree) for error in found]
     depth = max(len(one.path) for one in complaints)
-    deepest = [one for one in complaints if len(one.path) == depth]
-    unknown = [one for one in deepest if one.kind == "extra_forbidden"]
-    fork = min((one.fork for one in complaints if one.fork is not None), default=None)
-    if fork is not None and depth <= fork + 1:
-        return f"data did not match any variant of untagged enum{_at(complaints[0].path[:fork])}"
-    one = (unknown or deepest)[0]
-    if one.kind == "extra_forbidden":
-        return f"unknown field `{one.path[-1]}`{_at(one.path[:-1])}"
-    if one.kind == "missing":
-        return f"missing field `{one.path[-1]}`{_at(one.path[:-1])}"
-    return f"invalid value{_at(one.path)}: {one.text[:1].lower()}{one.text[1:]}"
+    worst = next(one for one in complaints if len(one.path) == depth)
+    place = worst.path[:-1]
+    unknown = _unknown([one for one in complaints if one.path[:-1] == place and one.path])
+    if unknown is not None:
+        return f"unknown field `{unknown}`{_at(place)}"
+    if worst.fork is not None and worst.fork >= depth - 1:
+        return f"data did not match any variant of untagged enum{_at(worst.path[: worst.fork])}"
+    if worst.kind == "missing":
+        return f"missing field `{worst.path[-1]}`{_at(place)}"
+    return f"invalid value{_at(worst.path)}: {worst.text[:1].lower()}{worst.text[1:]}"
+
+
+def _unknown(complaints: list[_Complaint]) -> str | int | None:
+    """The field of one object that none of the variants knows that were tried for it, if there is such a field."""
+    variants: dict[tuple[str | int, ...], set[str | int]] = {}
+    for one in complaints:
+        if one.kind in ("extra_forbidden", "missing"):
+            extra = variants.setdefault(one.variant, set())
+            if one.kind == "extra_forbidden":
+                extra.add(one.path[-1])
+    everywhere = set.intersection(*variants.values()) if variants else set()
+    return next((one.path[-1] for one in complaints if one.path[-1] in everywhere), None)
 
 
 @dataclass(frozen=True, slots=True)
 class _Complaint:
-    """One of pydantic's errors: its place in the body, and how deep a choice of variants lay on the way (`fork`)."""
+    """One of pydantic's errors: its place in the body, the variant it is of, how deep the last choice of one was."""
 
     kind: str
     text: str
     path: tuple[str | int, ...]
+    variant: tuple[str | int, ...]
     fork: int | None
 
 
@@ -98,9 +110,9 @@ def _complaint(error: ErrorDetails, tree: object) -> _Complaint:
             tree = step
         elif position == last and error["type"] == "missing":
             path.append(part)
-        elif fork is None:
+        else:
             fork = len(path)
-    return _Complaint(error["type"], error["msg"], tuple(path), fork)
+    return _Complaint(error["type"], error["msg"], tuple(path), error["loc"][:-1], fork)
 
 
 def _step(tree: object, part: str | int) -> tuple[bool, object]:

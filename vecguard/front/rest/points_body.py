@@ -105,7 +105,7 @@ def _rows(batch: object) -> list[dict[str, Any]] | None:
     ids, vectors, payloads = batch.get("ids"), batch.get("vectors"), batch.get("payloads")
     if not isinstance(ids, list) or not isinstance(vectors, list) or len(ids) != len(vectors):
         return None
-    if len({_is_rows(vector) for vector in vectors}) > 1:
+    if len(kinds := {_is_rows(vector) for vector in vectors}) > 1 or None in kinds:
         return None
     if payloads is None:
         return [{"id": one, "vector": vector} for one, vector in zip(ids, vectors, strict=True)]

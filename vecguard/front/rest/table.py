@@ -25,7 +25,9 @@ from vecguard.front.rest.points_body import PointsBody
 _C: Final = "/collections/{collection_name}"
 _P: Final = f"{_C}/points"
 _S: Final = f"{_C}/shards/{{shard_id}}/snapshots"
-_OLD: Final = "of servers and clients before 1.17"
+_OLD: Final = "of older servers and clients"
+_ONE_SELECTOR: Final = "`points` with `filter` is refused: one gRPC message has one selector"
+_LOCKS: Final = "write locks are not to be had over gRPC"
 _FILES: Final = "gRPC, by which VecGuard reaches the database, carries no snapshot files"
 _SHARDS: Final = "gRPC has no snapshots of single shards"
 _PEERS: Final = "peers of a cluster are not managed over gRPC: ask the database itself"
@@ -100,14 +102,14 @@ def _health(path: str, answer: Any, about: str = "") -> Endpoint:
 
 
 _SERVICE: Final[tuple[AnyEndpoint, ...]] = (
-    _health("/", to.version, "title and version of the database behind"),
+    _health("/", to.version, "of the database behind"),
     _health("/healthz", to.healthy("healthz check passed"), "asks the database"),
     _health("/livez", to.healthy("healthz check passed"), "asks the database"),
     _health("/readyz", to.healthy("all shards are ready"), "asks the database; it may know of shards that lag"),
     Refused("GET", "/telemetry", "the database's own telemetry is not to be had over gRPC, and VecGuard collects none"),
     Refused("GET", "/metrics", "VecGuard's own metrics come later; the database's are its own"),
-    Refused("GET", "/locks", "write locks are gone from Qdrant's API since 1.16, and not to be had over gRPC"),
-    Refused("POST", "/locks", "write locks are gone from Qdrant's API since 1.16, and not to be had over gRPC"),
+    Refused("GET", "/locks", _LOCKS),
+    Refused("POST", "/locks", _LOCKS),
     Refused("GET", "/issues", "the database's advice is not to be had over gRPC"),
     Refused("DELETE", "/issues", "the database's advice is not to be had over gRPC"),
     Refused("GET", "/quotas", "quotas are not to be had over gRPC"),
@@ -241,11 +243,11 @@ _WRITES: Final[tuple[AnyEndpoint, ...]] = (
         "DeleteVectors",
         points.delete_vectors,
         m.DeleteVectors,
-        "`points` with `filter` is refused: one gRPC message has one selector",
+        _ONE_SELECTOR,
     ),
-    _write("POST", "/points/payload", "SetPayload", points.set_payload, m.SetPayload, "likewise"),
-    _write("PUT", "/points/payload", "OverwritePayload", points.set_payload, m.SetPayload, "likewise"),
-    _write("POST", "/points/payload/delete", "DeletePayload", points.delete_payload, m.DeletePayload, "likewise"),
+    _write("POST", "/points/payload", "SetPayload", points.set_payload, m.SetPayload, _ONE_SELECTOR),
+    _write("PUT", "/points/payload", "OverwritePayload", points.set_payload, m.SetPayload, _ONE_SELECTOR),
+    _write("POST", "/points/payload/delete", "DeletePayload", points.delete_payload, m.DeletePayload, _ONE_SELECTOR),
     _write("POST", "/points/payload/clear", "ClearPayload", points.clear_payload, m.PointsSelector),
     _points(
         "POST",
