@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from benchmarks.backend import Backend, QdrantBackend
 from benchmarks.beir import Dataset, read_dataset
 from benchmarks.embeddings import Embedded, cached
 from benchmarks.machine import describe_machine
@@ -32,6 +34,14 @@ from benchmarks.vectors import Sample, synthetic
 DOCUMENTS, QUESTIONS = 5_000, 500
 OUT = Path("out")
 CACHE = OUT / "embeddings"
+
+
+class BackendName(StrEnum):
+    """The databases that `overhead` knows."""
+
+    qdrant = "qdrant"
+    milvus = "milvus"
+
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 console = Console()
@@ -67,24 +77,30 @@ def overhead(
     routes: Annotated[str, typer.Option(help="Routes to take, of " + ", ".join(r.key for r in ROUTES) + ".")] = "",
     data: Annotated[Path | None, typer.Option(help="Real documents (BEIR layout), at MiniLM's 384 dims only.")] = None,
     cache: Cache = CACHE,
+    backend: Annotated[BackendName, typer.Option(help="The database behind.")] = BackendName.qdrant,
 ) -> None:
-    """Cost of protection: direct, bare pass-through and VecGuard's stages, in interleaved rounds of one run."""
+    """Cost of protection: direct, bare pass-through and VecGuard's stages, in interleaved rounds of one run.
+
+    Milvus is the real server where the PyPI package `milvus` is installed, Milvus Lite otherwise.
+    """
     machine = describe_machine()
     plan = _plan(QUICK if quick else FULL, routes, data is not None)
     out.mkdir(parents=True, exist_ok=True)
     sample = _real_sample(data, cache, plan) if data else _synthetic_sample(plan)
     with (
         tempfile.TemporaryDirectory() as folder,
-        bench(Path(folder), out, plan.routes) as processes,
+        bench(Path(folder), out, plan.routes, _backend(backend)) as processes,
         console.status("starting", refresh_per_second=1) as status,
     ):
         run = measure_overhead(processes, plan, sample, status.update)
     rows = summarise(run.measures, plan.batch)
-    found = aims(rows)
+    # The aims were set for Qdrant.
+    found = aims(rows) if backend is BackendName.qdrant else []
     print_run(console, rows, run, found)
-    write_json(out / "overhead.json", machine, plan, rows, run, found)
-    draw(out / "overhead.png", rows)
-    console.print(f"written: {out / 'overhead.json'}, {out / 'overhead.png'}")
+    written = out / ("overhead" if backend is BackendName.qdrant else f"overhead_{backend.value}")
+    write_json(written.with_suffix(".json"), machine, plan, rows, run, found)
+    draw(written.with_suffix(".png"), rows)
+    console.print(f"written: {written}.json, {written}.png")
 
 
 @app.command()
@@ -133,6 +149,14 @@ def results(
     """Write docs/results.md from the JSON of the last runs."""
     page.write_text(results_page(out), encoding="utf-8")
     console.print(f"written: {page}")
+
+
+def _backend(name: BackendName) -> Backend:
+    if name is BackendName.qdrant:
+        return QdrantBackend()
+    from benchmarks.milvus_backend import MilvusBackend  # needs pymilvus
+
+    return MilvusBackend()
 
 
 def _plan(plan: Plan, routes: str, real: bool) -> Plan:

@@ -30,7 +30,7 @@ class Load:
     """What to send: the file's requests to `method` at `target` over `streams` concurrent closed loops.
 
     With `seconds` they are repeated, starting with number `first`, until that time is over; with None each request
-    is sent once, in order.
+    is sent once, in order. An answer that does not begin with the bytes `success` (hexadecimal) fails the load.
     """
 
     target: str
@@ -39,6 +39,11 @@ class Load:
     streams: int
     seconds: float | None = None
     first: int = 0
+    success: str = ""
+
+
+class Refused(Exception):
+    """An answer of the database that tells of an error."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,7 @@ def read_requests(path: Path) -> list[bytes]:
 async def replay(load: Load) -> Timing:
     """Send the load over one fresh connection. A failing call raises: a benchmark of refused calls means nothing."""
     requests = read_requests(Path(load.requests))
+    success = bytes.fromhex(load.success)
     latencies, sent, received = [], 0, 0
     async with grpc.aio.insecure_channel(load.target, options=OPTIONS) as channel:
         call = channel.unary_unary(load.method, None, None)
@@ -86,6 +92,8 @@ async def replay(load: Load) -> Timing:
                 latencies.append(1e3 * (time.perf_counter() - before))
                 sent += len(request)
                 received += len(response)
+                if not response.startswith(success):
+                    raise Refused(repr(response[:300]))
 
         await asyncio.gather(*(stream() for _ in range(load.streams)))
         return Timing(time.perf_counter() - start, latencies, sent, received)
@@ -144,6 +152,8 @@ def main() -> None:
             answer = asdict(asyncio.run(replay(Load(**json.loads(line)))))
         except grpc.aio.AioRpcError as error:
             answer = {"error": f"{error.code().name}: {error.details()}"}
+        except Refused as error:
+            answer = {"error": str(error)}
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 

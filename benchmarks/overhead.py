@@ -16,13 +16,12 @@ from pathlib import Path
 import grpc
 import numpy as np
 from numpy.typing import NDArray
-from qdrant_client import grpc as qdrant
 
-from benchmarks import requests
+from benchmarks.backend import Backend, Call, Progress, QdrantBackend
 from benchmarks.generator import Generator, Load, generating, write_requests
 from benchmarks.passthrough import OPTIONS
-from benchmarks.processes import Child, engine_command, free_port, running, vecguard_command, wait_until_serving
-from benchmarks.routes import POLICY, ROUTES, Middle, Route
+from benchmarks.processes import Child, free_port, running, wait_until_serving
+from benchmarks.routes import DIRECT, POLICY, ROUTES, Middle, Route
 from benchmarks.vectors import Sample, exact_top
 from vecguard.errors import Unavailable
 
@@ -71,8 +70,10 @@ class Measure:
 
 @dataclass(frozen=True)
 class Run:
-    """All measures of a run, each route's recall@10 by dims, and the middle processes' memory at the end, MiB."""
+    """What the database was, all measures of a run, each route's recall@10 by dims, and the processes' memory at the
+    end, MiB."""
 
+    engine: str
     measures: list[Measure]
     recall: dict[int, dict[str, float]]
     memory_mib: dict[str, float]
@@ -82,19 +83,32 @@ class Run:
 class Bench:
     """The running processes and where each route goes in."""
 
+    backend: Backend
     folder: Path
     generator: Generator
     engine: Child
     middles: dict[Middle, Child]
     targets: dict[Middle, str]
 
-    def call(self, route: Route, method: str, request: bytes) -> bytes:
+    def call(self, route: Route, call: Call) -> bytes:
         """One call over the route, outside any measurement. Raises `Unavailable` with the status it failed with."""
         with grpc.insecure_channel(self.targets[route.middle], options=OPTIONS) as channel:
             try:
-                return bytes(channel.unary_unary(method, None, None)(request, timeout=120))
+                return bytes(channel.unary_unary(call.method, None, None)(call.request, timeout=120))
             except grpc.RpcError as error:
-                raise Unavailable(f"{route.title}: {method}: {error}") from error
+                raise Unavailable(f"{route.title}: {call.method}: {error}") from error
+
+    def wait(self, route: Route, progress: Progress, tell: Tell, patience_s: float = 300) -> None:
+        """Ask over the route until it is done. Raises `Unavailable` if it does not get there."""
+        deadline = time.monotonic() + patience_s
+        while True:
+            done, how_far = progress.done(self.call(route, progress.call))
+            tell(how_far)
+            if done:
+                return
+            if time.monotonic() > deadline:
+                raise Unavailable(f"{route.title}: {progress.call.method}: {how_far} after {patience_s:.0f} s")
+            time.sleep(0.5)
 
     def measure(self, route: Route, dims: int, phase: str, number: int, load: Load) -> Measure:
         """Run one load and read what it cost each process."""
@@ -110,32 +124,35 @@ class Bench:
 
 
 @contextmanager
-def bench(folder: Path, logs: Path, routes: tuple[Route, ...] = ROUTES) -> Iterator[Bench]:
+def bench(
+    folder: Path, logs: Path, routes: tuple[Route, ...] = ROUTES, backend: Backend | None = None
+) -> Iterator[Bench]:
     """The engine, what stands in the middle of the routes, and the load generator: each a process of its own.
 
-    Data, policy, key and requests go into `folder`, the processes' output into `logs`.
+    Data, policy, key and requests go into `folder`, the processes' output into `logs`. `backend` None: Qdrant.
     """
+    backend = backend or QdrantBackend()
     engine_at = f"127.0.0.1:{free_port()}"
     targets: dict[Middle, str] = {"none": engine_at}
     middles: dict[Middle, Child] = {}
     with ExitStack() as stack:
-        engine = stack.enter_context(running("engine", engine_command(folder / "data", engine_at), logs))
-        wait_until_serving(engine, engine_at)
+        engine = stack.enter_context(running("engine", backend.engine_command(folder / "data", engine_at), logs))
+        wait_until_serving(engine, engine_at, 180, backend.health, backend.healthy)
         for middle in dict.fromkeys(route.middle for route in routes if route.middle != "none"):
             targets[middle] = f"127.0.0.1:{free_port()}"
-            line = _command(middle, targets[middle], engine_at, folder)
+            line = _command(backend, middle, targets[middle], engine_at, folder)
             middles[middle] = stack.enter_context(running(middle, line, logs))
-            wait_until_serving(middles[middle], targets[middle])
-        yield Bench(folder, stack.enter_context(generating()), engine, middles, targets)
+            wait_until_serving(middles[middle], targets[middle], 60, backend.health, backend.healthy)
+        yield Bench(backend, folder, stack.enter_context(generating()), engine, middles, targets)
 
 
-def _command(middle: Middle, listen: str, engine: str, folder: Path) -> tuple[str, ...]:
+def _command(backend: Backend, middle: Middle, listen: str, engine: str, folder: Path) -> tuple[str, ...]:
     """How a middle process is started, behind `python -m`."""
     if middle == "passthrough":
         return ("benchmarks.passthrough", "--listen", listen, "--upstream", engine)
     policy = folder / "policy.yaml"
     policy.write_text(POLICY)
-    return vecguard_command(listen, engine, policy, folder / "key")
+    return backend.proxy_command(listen, engine, policy, folder / "key")
 
 
 def measure_overhead(bench: Bench, plan: Plan, sample: Callable[[int], Sample], tell: Tell) -> Run:
@@ -144,12 +161,7 @@ def measure_overhead(bench: Bench, plan: Plan, sample: Callable[[int], Sample], 
     recall: dict[int, dict[str, float]] = {}
     for dims in plan.dims:
         vectors = sample(dims)
-        for route in plan.routes:
-            bench.call(route, requests.CREATE, requests.create(route.collection(dims), dims).SerializeToString())
-        # The first call makes a collection's keys and matrices: no share of what a write or search costs.
-        for route in plan.routes:
-            first = next(requests.searches(route.collection(dims), vectors.queries, plan.limit, False))
-            bench.call(route, requests.QUERY, first)
+        _create(bench, plan, dims, vectors.queries, tell)
         measures += _upsert_rounds(bench, plan, dims, vectors.rows, tell)
         if plan.index:
             _build_indexes(bench, plan, dims, tell)
@@ -157,19 +169,36 @@ def measure_overhead(bench: Bench, plan: Plan, sample: Callable[[int], Sample], 
         for with_payload in (False, True):
             measures += _search_rounds(bench, plan, dims, vectors.queries, with_payload, tell)
     memory = {child.name: child.memory_mib() for child in (*bench.middles.values(), bench.engine)}
-    return Run(measures, recall, memory)
+    return Run(bench.backend.engine, measures, recall, memory)
+
+
+def _create(bench: Bench, plan: Plan, dims: int, queries: NDArray[np.float32], tell: Tell) -> None:
+    """Make each route's collection, and send it a first call, by which its keys and matrices are made: they are no
+    share of what a write or search costs."""
+    backend = bench.backend
+    for route in plan.routes:
+        name = route.collection(dims)
+        for call in backend.creation(name, dims, plan.index):
+            bench.call(route, call)
+        created = backend.created(name)
+        if created is not None:
+            bench.wait(route, created, lambda how_far, name=name: tell(f"{name}: {how_far}"))
+        first = next(backend.searches(name, queries, plan.limit, False))
+        bench.call(route, Call(backend.search, first))
 
 
 def _upsert_rounds(bench: Bench, plan: Plan, dims: int, rows: NDArray[np.float32], tell: Tell) -> Iterator[Measure]:
     """Each route writes all rows into its own collection, one slice a round."""
-    prepared = {route.key: list(requests.upserts(route.collection(dims), rows, plan.batch)) for route in plan.routes}
+    backend = bench.backend
+    prepared = {route.key: list(backend.writes(route.collection(dims), rows, plan.batch)) for route in plan.routes}
     for number in range(plan.rounds):
         for route in plan.routes:
             tell(f"{dims} dims: upsert, round {number + 1} of {plan.rounds}: {route.title}")
             batches = prepared[route.key]
             share = batches[number * len(batches) // plan.rounds : (number + 1) * len(batches) // plan.rounds]
             file = _written(bench, share)
-            load = Load(bench.targets[route.middle], requests.UPSERT, file, plan.upsert_streams)
+            target = bench.targets[route.middle]
+            load = Load(target, backend.write, file, plan.upsert_streams, success=backend.success.hex())
             yield bench.measure(route, dims, "upsert", number, load)
 
 
@@ -178,9 +207,10 @@ def _search_rounds(
 ) -> Iterator[Measure]:
     """Each route in turn answers the same queries: first one at a time, then over many streams."""
     kind = "search with payload" if with_payload else "search"
+    backend = bench.backend
     files = {
         route.key: _written(
-            bench, list(requests.searches(route.collection(dims), queries, plan.limit, with_payload)), route.key
+            bench, list(backend.searches(route.collection(dims), queries, plan.limit, with_payload)), route.key
         )
         for route in plan.routes
     }
@@ -191,36 +221,31 @@ def _search_rounds(
                 # Every round starts at other queries, and all routes of a round at the same one.
                 first = number * plan.queries // plan.rounds
                 target = bench.targets[route.middle]
-                load = Load(target, requests.QUERY, files[route.key], streams, seconds, first)
+                load = Load(target, backend.search, files[route.key], streams, seconds, first, backend.success.hex())
                 yield bench.measure(route, dims, phase, number, load)
 
 
-def _build_indexes(bench: Bench, plan: Plan, dims: int, tell: Tell, patience_s: float = 300) -> None:
-    """Have every collection indexed before searches are timed. Raises `Unavailable` if one does not get green."""
+def _build_indexes(bench: Bench, plan: Plan, dims: int, tell: Tell) -> None:
+    """Have every collection indexed before searches are timed. Raises `Unavailable` if one does not get there."""
     for route in plan.routes:
-        name = route.collection(dims)
-        bench.call(route, requests.UPDATE, requests.build_index(name).SerializeToString())
+        for call in bench.backend.indexing(route.collection(dims)):
+            bench.call(route, call)
     for route in plan.routes:
-        request = qdrant.GetCollectionInfoRequest(collection_name=route.collection(dims)).SerializeToString()
-        deadline = time.monotonic() + patience_s
-        while True:
-            info = qdrant.GetCollectionInfoResponse.FromString(bench.call(route, requests.INFO, request)).result
-            tell(f"{dims} dims: index: {route.title}: {info.indexed_vectors_count} of {info.points_count}")
-            if info.status == qdrant.CollectionStatus.Green and info.indexed_vectors_count > 0:
-                break
-            if time.monotonic() > deadline:
-                raise Unavailable(f"{route.collection(dims)} was not indexed in {patience_s:.0f} s")
-            time.sleep(0.5)
+        text = f"{dims} dims: index: {route.title}"
+        indexed = bench.backend.indexed(route.collection(dims))
+        bench.wait(route, indexed, lambda how_far, text=text: tell(f"{text}: {how_far}"))
 
 
 def _recall(bench: Bench, plan: Plan, route: Route, dims: int, vectors: Sample) -> float:
     """Mean share of the exact nearest `limit` rows among those that the route returns, over at most 200 queries."""
+    backend = bench.backend
+    for call in backend.visible(route.collection(dims)):
+        bench.call(DIRECT, call)
     asked = vectors.queries[:200]
     truth = exact_top(vectors.rows, asked, plan.limit)
     found = 0
-    for request, right in zip(requests.searches(route.collection(dims), asked, plan.limit, False), truth, strict=True):
-        result = qdrant.QueryResponse.FromString(bench.call(route, requests.QUERY, request)).result
-        found += len({point.id.num for point in result} & set(right.tolist()))
+    for request, right in zip(backend.searches(route.collection(dims), asked, plan.limit, False), truth, strict=True):
+        found += len(backend.found(bench.call(route, Call(backend.search, request))) & set(right.tolist()))
     return found / truth.size
 
 

@@ -12,8 +12,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,18 +85,25 @@ def vecguard_command(listen: str, upstream: str, policy: Path, key: Path) -> tup
     return ("vecguard", "serve", "--listen", listen, "--rest", "off", "--upstream", f"qdrant://{upstream}", *protection)
 
 
-def wait_until_serving(child: Child, target: str, seconds: float = 60) -> None:
-    """Return when `target` answers Qdrant's HealthCheck. Raises `Unavailable` with the child's log if it does not."""
+def wait_until_serving(
+    child: Child,
+    target: str,
+    seconds: float = 60,
+    health: str = HEALTH,
+    healthy: Callable[[bytes], bool] = lambda answer: True,
+) -> None:
+    """Return when `target` answers `health`, sent an empty message, by one that is `healthy`.
+
+    Raises `Unavailable` with the child's log if it does not.
+    """
     deadline = time.monotonic() + seconds
     with grpc.insecure_channel(target) as channel:
-        ask = channel.unary_unary(HEALTH, None, None)
+        ask = channel.unary_unary(health, None, None)
         while time.monotonic() < deadline and child.process.poll() is None:
-            try:
-                ask(b"", timeout=1, wait_for_ready=True)
-            except grpc.RpcError:
-                time.sleep(0.1)
-            else:
-                return
+            with suppress(grpc.RpcError):
+                if healthy(ask(b"", timeout=1, wait_for_ready=True)):
+                    return
+            time.sleep(0.1)
     raise Unavailable(f"{child.name} does not serve on {target}: {child.last_words()}")
 
 

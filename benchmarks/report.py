@@ -20,12 +20,14 @@ COLOURS = ("#9aa5b1", "#52606d", "#7cc4a4", "#2f8f6b", "#14532d")
 
 
 def print_run(console: Console, rows: list[Row], run: Run, found: list[Aim]) -> None:
-    """One table a phase, recall, memory, and the aims. Latencies of searches are one client's."""
+    """One table a phase, recall, memory, and the aims where there are any. Latencies of searches are one client's."""
+    console.print(f"the database: {run.engine}")
     for phase in PHASES:
         console.print(_table(phase, rows))
     console.print(_recall_table(run.recall))
     console.print("memory at the end, MiB: " + ", ".join(f"{k} {v:.0f}" for k, v in run.memory_mib.items()))
-    console.print(aims_table(found))
+    if found:
+        console.print(aims_table(found))
 
 
 def aims_table(found: list[Aim]) -> Table:
@@ -57,10 +59,11 @@ def quality_table(dataset: Dataset, qualities: list[Quality]) -> Table:
 def write_json(
     path: Path, machine: dict[str, str | int | float], plan: Plan, rows: list[Row], run: Run, found: list[Aim]
 ) -> None:
-    """Everything but the single latencies: machine, plan, summary, aims, recall, memory, and each round's measures."""
+    """Everything but the single latencies: machine, database, plan, summary, aims, recall, memory, rounds' measures."""
     measures = [{key: v for key, v in asdict(m).items() if key != "latencies_ms"} for m in run.measures]
     document = {
         "machine": machine,
+        "engine": run.engine,
         "plan": asdict(plan),
         "routes": {route.key: route.title for route in ROUTES},
         "summary": [asdict(row) for row in rows],

@@ -64,13 +64,23 @@ def _point(number: int, row: NDArray[np.float32]) -> qdrant.PointStruct:
         id=qdrant.PointId(num=number),
         vectors=qdrant.Vectors(vector=qdrant.Vector(dense=dense)),
         payload={
-            "text": qdrant.Value(string_value=_text(number)),
-            "source": qdrant.Value(string_value=f"ward-{number % 17}"),
-            "page": qdrant.Value(integer_value=number % 400),
+            "text": qdrant.Value(string_value=text(number)),
+            "source": qdrant.Value(string_value=source(number)),
+            "page": qdrant.Value(integer_value=page(number)),
         },
     )
 
 
-def _text(number: int) -> str:
+def source(number: int) -> str:
+    """One of 17 words."""
+    return f"ward-{number % 17}"
+
+
+def page(number: int) -> int:
+    """One of 400 numbers."""
+    return number % 400
+
+
+def text(number: int) -> str:
     """About 330 bytes that differ from point to point."""
     return " ".join(WORDS[(number * 7 + step * (1 + number % 11)) % len(WORDS)] for step in range(WORDS_A_TEXT))

@@ -22,7 +22,7 @@ OVERHEAD = """\
 
 `python -m benchmarks overhead` sends one load over five routes, in interleaved rounds of one run:
 
-- **direct**: straight to the embedded engine's own gRPC face;
+- **direct**: straight to the database's own gRPC face ({engine});
 - **bare**: through a pass-through of the same gRPC stack that forwards bytes and parses nothing, which is what any
   proxy costs here;
 - **rotate**: VecGuard, rotation only;
@@ -39,6 +39,16 @@ from /proc in steps of 10 ms and summed over {rounds} rounds. `x` is the ratio t
 round. Latencies of searches are those of one client at a time.
 
 This run: {points:,} points a collection, {index}, {streams} streams for searches and {upsert_streams} for upserts.
+"""
+
+MILVUS = """\
+## What protection costs before Milvus
+
+`python -m benchmarks overhead --backend milvus`: the same routes, rows and figures, with {engine} behind; rows are
+written by Insert, {batch} a call, and searches ask with the weakest consistency, so that none waits for the server's
+clock.
+
+This run: {points:,} rows a collection, {index}, {streams} streams for searches and {upsert_streams} for inserts.
 """
 
 RECALL = """\
@@ -59,33 +69,35 @@ batches of 100.
 
 
 def results_page(folder: Path) -> str:
-    """The page from `overhead.json`, `protect.json` and `recall_*.json` in `folder`, whichever are there.
+    """The page from `overhead*.json`, `protect.json` and `recall_*.json` in `folder`, whichever are there.
 
     Raises `ConfigError` when none is.
     """
     found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
     parts = [OPENING]
-    if "overhead" in found:
-        parts.append(_overhead(found["overhead"]))
+    for name, opening in (("overhead", OVERHEAD), ("overhead_milvus", MILVUS)):
+        if name in found:
+            parts.append(_overhead(opening, found[name]))
     if "protect" in found:
         parts.append(_protect(found["protect"]))
     recalls = {name.removeprefix("recall_"): run for name, run in found.items() if name.startswith("recall_")}
     if recalls:
         parts.append(_recall(recalls))
     if len(parts) == 1:
-        raise ConfigError(f"{folder}: no overhead.json, protect.json or recall_*.json: run the benchmarks first")
+        raise ConfigError(f"{folder}: no overhead*.json, protect.json or recall_*.json: run the benchmarks first")
     return "\n".join(parts)
 
 
-def _overhead(run: dict[str, Any]) -> str:
+def _overhead(opening: str, run: dict[str, Any]) -> str:
     names = {route.key: route.name for route in ROUTES}
-    parts = [_opening(run), _machine(run["machine"])]
+    parts = [_opening(opening, run), _machine(run["machine"])]
     for phase in PHASES:
         rate = "points/s" if phase == "upsert" else "per s"
         heads = ("dims", "route", rate, "x", "p50 ms", "p99 ms", "middle CPU µs", "x", "engine CPU µs")
         rows = [_measured(row, names) for row in run["summary"] if row["phase"] == phase]
         parts.append(f"### {phase.capitalize()}\n\n{_table(heads, rows)}")
-    parts.append(f"### Aims\n\n{_table(('aim', 'measured', 'bound', 'met'), _aims(run['aims']))}")
+    if run["aims"]:
+        parts.append(f"### Aims\n\n{_table(('aim', 'measured', 'bound', 'met'), _aims(run['aims']))}")
     recall = [(dims, *(f"{found[key]:.3f}" for key in found)) for dims, found in run["recall_at_10"].items()]
     keys = next(iter(run["recall_at_10"].values()))
     parts.append(f"Recall@10 on these vectors:\n\n{_table(('dims', *(names[key] for key in keys)), recall)}")
@@ -94,9 +106,9 @@ def _overhead(run: dict[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def _opening(run: dict[str, Any]) -> str:
+def _opening(opening: str, run: dict[str, Any]) -> str:
     index = "HNSW index built" if run["plan"]["index"] else "no HNSW index (every search is a full scan)"
-    return OVERHEAD.format(**{**run["plan"], "index": index, "cores": run["machine"]["cores"]})
+    return opening.format(**run["plan"] | {"index": index, "cores": run["machine"]["cores"], "engine": run["engine"]})
 
 
 def _measured(row: dict[str, Any], names: dict[str, str]) -> tuple[str, ...]:

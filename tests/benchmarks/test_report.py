@@ -25,7 +25,9 @@ def run() -> Run:
         for phase in (*PHASES, *(f"{phase}, one" for phase in PHASES))
         for route in ROUTES
     ]
-    return Run(measures, {dims: {route.key: 0.9 for route in ROUTES} for dims in (384, 768)}, {"engine": 100.0})
+    return Run(
+        "an engine", measures, {dims: {route.key: 0.9 for route in ROUTES} for dims in (384, 768)}, {"engine": 100.0}
+    )
 
 
 def _refuse(constant: str) -> None:

@@ -22,7 +22,7 @@ def _overhead(folder: Path) -> None:
         for phase in (*PHASES, *(f"{phase}, one" for phase in PHASES))
         for route in ROUTES
     ]
-    run = Run(measures, {384: {route.key: 0.75 for route in ROUTES}}, {"engine": 123.0})
+    run = Run("an engine", measures, {384: {route.key: 0.75 for route in ROUTES}}, {"engine": 123.0})
     rows = summarise(measures, QUICK.batch)
     write_json(folder / "overhead.json", describe_machine(), QUICK, rows, run, aims(rows))
 

@@ -26,6 +26,7 @@ START_S = 180.0
 STOP_S = 45.0
 CALL_S = 60
 MESSAGE_BYTES = 256 * 1024 * 1024
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass
@@ -118,8 +119,9 @@ def real_server(folder: Path) -> Iterator[MilvusServer]:
     Its programs are unpacked once per user into the folder for temporary files.
     """
     port = free_port()
-    programs = Path(tempfile.gettempdir()) / f"vecguard-tests-milvus-2.3.5-{os.getuid()}"
-    script = Path(__file__).with_name("standalone.py")
+    programs = Path(tempfile.gettempdir()) / f"vecguard-milvus-2.3.5-{os.getuid()}"
+    # Run as a script, not as a module: only outside the tests' folder does `import milvus` find the PyPI package.
+    script = ROOT / "benchmarks" / "milvus_standalone.py"
     arguments = (str(script), str(folder / "data"), str(programs), str(port), str(os.getpid()))
     with _serving(folder, port, arguments) as server:
         yield server

@@ -1,7 +1,8 @@
-"""Turns into the real Milvus server of the PyPI package `milvus`: `python standalone.py DATA PROGRAMS PORT PARENT`.
+"""Turns into the real Milvus server of the PyPI package `milvus`, for benchmarks and tests.
 
-A script, not a module of the tests: here `import milvus` finds the PyPI package. All ports are free ones, those of the
-embedded etcd too, which the package's own `milvus-server` leaves fixed; so several servers can run side by side.
+`python milvus_standalone.py DATA PROGRAMS PORT PARENT`; the server ends with the process PARENT. All ports are free
+ones, those of the embedded etcd too, which the package's own `milvus-server` leaves fixed; so several servers can run
+side by side.
 The programs (350 MB unpacked) are unpacked once into PROGRAMS and linked into DATA.
 """
 
@@ -15,6 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import milvus
+
 from vecguard.engine.parent_death import die_with_parent
 
 # What Milvus lets clients do is timed by these ticks: the default of 200 ms makes every strongly consistent read wait.
