@@ -1,0 +1,372 @@
+"""Searches through the proxy and straight to the same server give the same rows, distances and columns.
+
+Under noise the proxy computes what it answers; without, it passes on what the server computes. Both must be what the
+server answers on vectors in clear.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from pymilvus import AnnSearchRequest, Function, FunctionType, MilvusException, RRFRanker, WeightedRanker
+from pymilvus.orm.iterator import SearchIterator
+
+from milvus.proxies import serving_milvus
+from milvus.search_sides import (
+    DIMS,
+    KEYS,
+    METRICS,
+    OTHER_QUERIES,
+    POLICIES,
+    QUERIES,
+    ROWS,
+    SPARSE_QUERIES,
+    Side,
+    X,
+    compare,
+    make_auto,
+    make_plain,
+    make_rich,
+)
+from milvus.servers import MilvusServer
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+Sides = tuple[Side, Side]
+
+
+@contextlib.contextmanager
+def both(server: MilvusServer, policy: str, folder: Any, make: Callable[[Side], None]) -> Iterator[Sides]:
+    """The server in clear, and behind the proxy under a policy."""
+    with (
+        serving_milvus(folder, server, POLICIES[policy]) as proxy,
+        server.client() as straight,
+        proxy.client() as through,
+    ):
+        sides = Side(straight, f"clear_{policy}"), Side(through, f"hidden_{policy}")
+        for side in sides:
+            make(side)
+        yield sides
+
+
+@pytest.fixture(scope="module", params=["rotated", "noised"])
+def sides(request: pytest.FixtureRequest, server: MilvusServer, tmp_path_factory: Any) -> Iterator[Sides]:
+    """Rows with one vector, under each metric, on each server."""
+
+    def make(side: Side) -> None:
+        for metric in METRICS:
+            make_plain(side, metric)
+        make_auto(side)
+
+    with both(server, request.param, tmp_path_factory.mktemp("search"), make) as found:
+        yield found
+
+
+@pytest.fixture(scope="module", params=["rotated", "noised"])
+def rich(request: pytest.FixtureRequest, lite: MilvusServer, tmp_path_factory: Any) -> Iterator[Sides]:
+    """Rows with several vectors, on Milvus Lite."""
+    with both(lite, request.param, tmp_path_factory.mktemp("rich"), make_rich) as found:
+        yield found
+
+
+SEARCHES: dict[str, dict[str, Any]] = {
+    "scalars": {"output_fields": ["num", "cat", "price"]},
+    "dynamic keys": {"output_fields": ["colour", "note"]},
+    "vectors": {"output_fields": ["v"]},
+    "everything": {"output_fields": ["*"]},
+    "offset": {"search_params": {"offset": 5}, "output_fields": ["num"]},
+    "one": {"limit": 1, "output_fields": ["num"]},
+    "many": {"limit": 200, "output_fields": ["num"]},
+    "more than there are": {"limit": 500, "output_fields": ["num"]},
+    "rounded": {"round_decimal": 2, "output_fields": ["num"]},
+    "plain filter": {"filter": "num in [1, 2] and ok == true", "output_fields": ["num"]},
+    "searchable filter": {"filter": "cat == 'c3' or cat in ['c4', 'c5']", "output_fields": ["cat"]},
+    "dynamic filter": {"filter": "colour != 'red'", "output_fields": ["colour"]},
+    "by key": {"filter": f"id in {KEYS[:20]}", "output_fields": ["num"]},
+    "templates": {"filter": "num == 3 and cat == 'c1'", "output_fields": ["num"]},
+    "nothing found": {"filter": "num == 99", "output_fields": ["num"]},
+    "partition": {"partition_names": ["half"], "output_fields": ["num"]},
+    "index parameters": {"search_params": {"params": {"nprobe": 16}}, "output_fields": ["num"]},
+    "anns_field": {"anns_field": "v", "output_fields": ["num"]},
+    "eventually": {"consistency_level": "Eventually", "output_fields": ["num"]},
+}
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("what", SEARCHES)
+def test_searches(sides: Sides, metric: str, what: str) -> None:
+    arguments = {"limit": 10} | SEARCHES[what]
+    straight, through = (side.client.search(side.name(metric.lower()), QUERIES, **arguments) for side in sides)
+    compare(straight, through, ties=what == "rounded")
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_named_metric(sides: Sides, metric: str) -> None:
+    arguments = {"limit": 7, "search_params": {"metric_type": metric}, "output_fields": ["num"]}
+    straight, through = (side.client.search(side.name(metric.lower()), QUERIES, **arguments) for side in sides)
+    compare(straight, through)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("inner", [False, True])
+@pytest.mark.parametrize("limit", [5, 300])
+def test_ranges(sides: Sides, metric: str, inner: bool, limit: int) -> None:
+    """Bounds are laid between distances that there are, so that rounding cannot decide."""
+    clear = sides[0].client.search(sides[0].name(metric.lower()), QUERIES[:1], limit=ROWS)[0]
+    distances = [hit["distance"] for hit in clear]
+    params = {"radius": (distances[60] + distances[61]) / 2}
+    if inner:
+        params["range_filter"] = (distances[20] + distances[21]) / 2
+    straight, through = (
+        side.client.search(
+            side.name(metric.lower()),
+            QUERIES[:1],
+            limit=limit,
+            search_params={"metric_type": metric, "params": params},
+            output_fields=["num"],
+        )
+        for side in sides
+    )
+    # Milvus Lite looks for a range among the nearest five times `limit` only, and what it answers passes on.
+    guessed = inner and limit == 5
+    if "noised" in sides[1].prefix or not guessed:
+        assert [hit["id"] for hit in through[0]] == [hit["id"] for hit in clear[21 if inner else 0 : 61]][:limit]
+    if "rotated" in sides[1].prefix or not guessed:
+        compare(straight, through)
+
+
+def test_keys_that_the_database_makes(sides: Sides) -> None:
+    """Their numbers differ; the rows do not."""
+    straight, through = (
+        side.client.search(side.name("auto"), QUERIES, limit=9, output_fields=["note", "v"]) for side in sides
+    )
+    compare(straight, through, keys=False)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize(("batch", "limit"), [(20, 90), (50, -1)])
+def test_search_iterators(sides: Sides, metric: str, batch: int, limit: int) -> None:
+    """Every row once, nearest first. Straight to the server the older protocol may end early: it guesses its way."""
+    _, through = sides
+    exact = sides[0].client.search(sides[0].name(metric.lower()), QUERIES[:1], limit=ROWS, output_fields=["num"])[0]
+    pages = through.client.search_iterator(
+        through.name(metric.lower()),
+        QUERIES[:1],
+        batch_size=batch,
+        limit=limit,
+        filter="num != 6",
+        output_fields=["num"],
+        search_params={"metric_type": metric},
+    )
+    found = []
+    while page := pages.next():
+        found += list(page)
+        if len(found) > ROWS:
+            break
+    pages.close()
+    expected = [hit["id"] for hit in exact if hit["entity"]["num"] != 6]
+    expected = expected if limit == -1 else expected[:limit]
+    ids = [hit["id"] for hit in found]
+    if "noised" in through.prefix:
+        assert ids == expected
+    assert len(set(ids)) == len(ids)
+    assert ids == expected[: len(ids)]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_search_iterators_of_older_clients(sides: Sides, metric: str) -> None:
+    """They page by ranges that they guess, and leave out by key what they had at the last distance."""
+    straight, through = sides
+    name, handler = through.name(metric.lower()), through.client._get_connection()
+    exact = straight.client.search(straight.name(metric.lower()), QUERIES[:1], limit=ROWS)[0]
+    pages = SearchIterator(
+        handler,
+        None,
+        name,
+        QUERIES[:1],
+        "v",
+        {"metric_type": metric, "params": {}},
+        batch_size=40,
+        expr="ok == true",
+        output_fields=["ok"],
+        schema=handler.describe_collection(name),
+    )
+    found = []
+    while page := pages.next():
+        found += page.ids()
+        if len(found) > ROWS:
+            break
+    expected = [hit["id"] for hit in exact if KEYS.index(hit["id"]) % 3 == 0]
+    assert found == expected[: len(found)]
+    assert len(found) == len(expected) or "rotated" in through.prefix
+
+
+WRONG: dict[str, dict[str, Any]] = {
+    "dimension": {"data": [[1.0, 2.0]]},
+    "filter": {"filter": "num ==="},
+    "hidden field": {"filter": "_vg_v == 'a'"},
+    "hidden output": {"output_fields": ["_vg_v"]},
+    "unknown vector": {"anns_field": "nothing"},
+    "sealed filter": {"filter": "price > 3"},
+    "limit": {"limit": 20_000},
+    "offset": {"search_params": {"offset": 16_384}},
+    "round": {"round_decimal": 9},
+    "range": {"search_params": {"params": {"radius": "near"}}},
+    "unknown parameter": {"search_params": {"params": {"secret": 1}}},
+    "text": {"data": ["find this"]},
+    "not a number": {"data": [[float("nan")] * DIMS]},
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_is_refused_says_why_and_leaks_nothing(sides: Sides, what: str) -> None:
+    _, through = sides
+    arguments = {"data": QUERIES[:1].tolist(), "limit": 3} | WRONG[what]
+    with pytest.raises(MilvusException) as caught:
+        through.client.search(through.name("l2"), **arguments)
+    assert caught.value.code != 0
+    if what not in ("hidden field", "hidden output"):
+        assert "_vg" not in str(caught.value)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("field", ["num", "cat", "ok", "id"])
+@pytest.mark.parametrize(("size", "offset"), [(1, 0), (3, 0), (3, 2), (60, 0)])
+def test_groups(sides: Sides, lite: MilvusServer, metric: str, field: str, size: int, offset: int) -> None:
+    """Against what follows from all distances: servers that group look at a part of the rows only."""
+    straight, through = sides
+    if "rotated" in through.prefix:
+        pytest.skip("the server groups")
+    arguments = {"limit": 4, "output_fields": [field, "price"], "group_by_field": field, "group_size": size}
+    if offset:
+        arguments["search_params"] = {"offset": offset}
+    found = through.client.search(through.name(metric.lower()), QUERIES, **arguments)
+    everything = straight.client.search(
+        straight.name(metric.lower()), QUERIES, limit=ROWS, output_fields=["id", "num", "cat", "ok", "price"]
+    )
+    for hits, every in zip(found, everything, strict=True):
+        groups: dict[Any, list[Any]] = {}
+        for hit in every:
+            groups.setdefault(hit["entity"].get(field, hit["id"]), []).append(hit)
+        wanted = [hit for group in list(groups.values())[offset : offset + 4] for hit in group[:size]]
+        assert [hit["id"] for hit in hits] == [hit["id"] for hit in wanted]
+        assert [hit["entity"]["price"] for hit in hits] == [hit["entity"]["price"] for hit in wanted]
+
+
+@pytest.mark.parametrize("vector", ["v", "w", "s"])
+@pytest.mark.parametrize("fields", [["num", "part", "price"], ["tags", "doc"], ["v"], ["w", "s"], ["*"]])
+def test_several_vectors(rich: Sides, vector: str, fields: list[str]) -> None:
+    data = {"v": QUERIES, "w": OTHER_QUERIES, "s": SPARSE_QUERIES}[vector]
+    straight, through = (
+        side.client.search(side.name("rich"), data, limit=9, anns_field=vector, output_fields=fields) for side in rich
+    )
+    compare(straight, through)
+
+
+def requests(filter: str | None = None) -> list[AnnSearchRequest]:
+    """Three searches: by cosine, by distance, by words."""
+    return [
+        AnnSearchRequest(QUERIES, "v", {"metric_type": "COSINE"}, limit=20, expr=filter),
+        AnnSearchRequest(OTHER_QUERIES, "w", {"metric_type": "L2"}, limit=15, expr=filter),
+        AnnSearchRequest(SPARSE_QUERIES, "s", {"metric_type": "IP"}, limit=10),
+    ]
+
+
+def ranker(reranker: str, inputs: list[str], **params: Any) -> Function:
+    """A rerank function."""
+    params = {"reranker": reranker} | params
+    return Function("f", FunctionType.RERANK, input_field_names=inputs, params=params)
+
+
+RANKERS: dict[str, Any] = {
+    "rrf": RRFRanker(7),
+    "weighted": WeightedRanker(0.3, 0.9, 0.5),
+    "weighted as they are": WeightedRanker(0.3, 0.9, 0.5, norm_score=False),
+    "rrf function": ranker("rrf", [], k=20),
+    "weighted function": ranker("weighted", [], weights=[0.1, 0.2, 0.7], norm_score=True),
+    "decay by a plain field": ranker("decay", ["num"], function="exp", origin=0, scale=3),
+    "decay by a sealed field": ranker("decay", ["price"], function="gauss", origin=50, scale=30, offset=5, decay=0.3),
+    "decay by a sum": ranker("decay", ["num"], function="exp", origin=3, scale=2, score_mode="sum"),
+}
+
+
+@pytest.mark.parametrize("name", RANKERS)
+@pytest.mark.parametrize("offset", [0, 4])
+def test_hybrid_searches(rich: Sides, name: str, offset: int) -> None:
+    straight, through = (
+        side.client.hybrid_search(
+            side.name("rich"),
+            requests("num != 3"),
+            ranker=RANKERS[name],
+            limit=12,
+            offset=offset,
+            output_fields=["num", "price", "part", "doc"],
+        )
+        for side in rich
+    )
+    for expected, found in zip(straight, through, strict=True):
+        assert [hit["distance"] for hit in found] == pytest.approx([hit["distance"] for hit in expected], abs=1e-4)
+        # Of equal scores the server takes the smaller key, Milvus Lite the one that it found first.
+        by_key = {hit["id"]: hit for hit in expected}
+        shared = [hit for hit in found if hit["id"] in by_key]
+        assert len(shared) >= len(found) - 2
+        for hit in shared:
+            assert hit["distance"] == pytest.approx(by_key[hit["id"]]["distance"], abs=1e-4)
+            assert hit["entity"] == by_key[hit["id"]]["entity"]
+
+
+@pytest.mark.parametrize("strategy", [RRFRanker(), WeightedRanker(0.5, 0.5, 0.1)])
+def test_hybrid_search_without_columns_and_all_columns(rich: Sides, strategy: Any) -> None:
+    _, through = rich
+    name = through.name("rich")
+    bare = through.client.hybrid_search(name, requests(), ranker=strategy, limit=5, output_fields=["key"])
+    full = through.client.hybrid_search(name, requests(), ranker=strategy, limit=5, output_fields=["*"])
+    assert [[hit["id"] for hit in hits] for hits in bare] == [[hit["id"] for hit in hits] for hits in full]
+    hit = full[0][0]
+    assert set(hit["entity"]) >= {"v", "w", "s", "num", "part", "price", "tags", "doc"}
+    row = [f"k{key}" for key in KEYS].index(hit["id"])
+    assert np.allclose(hit["entity"]["v"], X[row], atol=1e-5)
+    assert not any(name.startswith("_vg") for name in hit["entity"])
+
+
+def test_what_hybrid_search_refuses(rich: Sides) -> None:
+    _, through = rich
+    for wrong, words in (
+        (ranker("model", ["part"], queries=["a"], provider="tei"), "service outside"),
+        (ranker("median", []), "Unsupported rerank function|reranker"),
+        (WeightedRanker(0.5), "weights"),
+        (ranker("decay", ["part"], function="exp", origin=0, scale=1), "numeric|not supported|part"),
+    ):
+        with pytest.raises(MilvusException, match=words):
+            through.client.hybrid_search(through.name("rich"), requests(), ranker=wrong, limit=3)
+
+
+@pytest.fixture(scope="module")
+def estimated(lite: MilvusServer, tmp_path_factory: Any) -> Iterator[Sides]:
+    """A policy that turns re-ranking off."""
+
+    def make(side: Side) -> None:
+        for metric in METRICS:
+            make_plain(side, metric)
+
+    with both(lite, "estimated", tmp_path_factory.mktemp("estimated"), make) as found:
+        yield found
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_without_reranking_distances_are_estimates_in_order(estimated: Sides, metric: str) -> None:
+    straight, through = (
+        side.client.search(side.name(metric.lower()), QUERIES, limit=ROWS, output_fields=["num"]) for side in estimated
+    )
+    for expected, found in zip(straight, through, strict=True):
+        assert {hit["id"] for hit in found} == {hit["id"] for hit in expected}
+        distances = np.array([hit["distance"] for hit in found])
+        assert (np.diff(distances) >= 0).all() if metric == "L2" else (np.diff(distances) <= 0).all()
+        true = {hit["id"]: hit["distance"] for hit in expected}
+        exact = np.array([true[hit["id"]] for hit in found])
+        assert np.corrcoef(distances, exact)[0, 1] > 0.5
+        assert abs(np.mean(distances - exact)) < 0.5 * np.std(exact)
