@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -105,7 +106,6 @@ def test_a_killed_one_comes_back_under_the_same_target_with_its_rows(tmp_path: P
         async with grpc.aio.insecure_channel(target) as channel:
             await channel.channel_ready()
         client = AsyncMilvusClient(uri=target, timeout=30, dedicated=True)
-        await client.load_collection("kept")
         (row,) = await client.query("kept", filter="id == 7", output_fields=["vector", "color"])
         assert row == {"id": 7, "vector": [0.5, 0.25], "color": "red"}
         await client.close()
@@ -148,7 +148,6 @@ def test_a_stopping_one_finishes_the_calls_in_flight(tmp_path: Path) -> None:
 
     asyncio.run(run())
     with LiteProcess.running(tmp_path) as target, _client(target) as client:
-        client.load_collection("kept")
         assert client.query("kept", output_fields=["count(*)"]) == [{"count(*)": 3000}]
 
 
@@ -185,6 +184,32 @@ def test_concurrent_writers_and_readers_see_every_acknowledged_row(tmp_path: Pat
     assert len(set(acknowledged)) == 60
     assert len(counts) > 20
     assert all(least <= count for least, count in counts)
+
+
+def test_what_was_loaded_is_loaded_after_a_restart_and_what_was_released_is_not(tmp_path: Path) -> None:
+    with LiteProcess.running(tmp_path) as target, _client(target) as client:
+        client.create_database("other")
+        for name in ("loaded", "released", "dropped", "renamed"):
+            client.create_collection(name, dimension=2)
+        client.create_alias("loaded", "an_alias")
+        client.release_collection("released")
+        client.drop_collection("dropped")
+        client.rename_collection("renamed", "new_name")
+        assert client.query("new_name", filter="id > 0") == []
+        client.use_database("other")
+        client.create_collection("released", dimension=2)
+    with LiteProcess.running(tmp_path) as target, _client(target) as client:
+        for name in ("loaded", "an_alias", "new_name"):
+            assert client.query(name, filter="id > 0") == []
+        with pytest.raises(MilvusException, match="call load"):
+            client.query("released", filter="id > 0")
+        client.use_database("other")
+        assert client.query("released", filter="id > 0") == []
+    assert sorted(json.loads((tmp_path / "engine.loaded").read_text())) == [
+        ["default", "loaded"],
+        ["default", "new_name"],
+        ["other", "released"],
+    ]
 
 
 def test_an_asynchronous_client_can_make_a_collection_with_an_index(tmp_path: Path) -> None:

@@ -96,7 +96,6 @@ def _held(target: str) -> dict[int, int]:
     """The revision that each row holds; its vector must be of the same revision."""
     client = MilvusClient(uri=target, dedicated=True, timeout=60)
     try:
-        client.load_collection("rows")
         rows = client.query("rows", filter="id >= 0", output_fields=["id", "vector", "revision"])
     finally:
         client.close()

@@ -14,12 +14,11 @@ import shutil
 import signal
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import grpc
 
@@ -28,14 +27,12 @@ from vecguard.engine.parent_death import die_with_parent
 from vecguard.errors import ConfigError, VecGuardError
 
 if TYPE_CHECKING:
-    from milvus_lite import MilvusLite
+    from vecguard.engine.lite_database import Database
 
 GRACE_S: Final = 30.0
 # Milvus Lite has a lock of its own in a file `LOCK`, which does not tell who holds it.
 LOCK_FILE: Final = "engine.lock"
 DEFAULT_MESSAGE_BYTES: Final = 256 * 1024 * 1024
-# A timestamp of Milvus: milliseconds since 1970, and 18 bits of a counter ("Timestamp" in Milvus' documentation).
-_COUNTER_BITS: Final = 18
 # What a collection's folder may hold beside `schema.json`.
 _WITHOUT_SCHEMA: Final = frozenset(
     {"schema.json.tmp", "manifest.json", "manifest.json.prev", "manifest.json.tmp", "partitions", "snapshots", "wal"}
@@ -112,25 +109,21 @@ def remove_unfinished(data: Path) -> None:
                 shutil.rmtree(folder)
 
 
-def _open(data: Path) -> MilvusLite:
-    from milvus_lite import DataDirLockedError, MilvusLite
+def _open(data: Path) -> Database:
+    from milvus_lite import DataDirLockedError
+
+    from vecguard.engine.lite_database import Database
 
     try:
-        return MilvusLite(str(data))
+        return Database(data)
     except DataDirLockedError:
         raise ConfigError(f"the data folder {data} is opened by another process with Milvus Lite") from None
 
 
-def _server(database: MilvusLite) -> grpc.Server:
-    from milvus_lite.adapter.grpc.servicer import MilvusServicer
-    from pymilvus.grpc_gen import milvus_pb2, milvus_pb2_grpc
+def _server(database: Database) -> grpc.Server:
+    from pymilvus.grpc_gen import milvus_pb2_grpc
 
-    class Servicer(MilvusServicer):  # type: ignore[misc] # untyped
-        """Milvus Lite's services, and what clients ask for besides."""
-
-        def AllocTimestamp(self, request: Any, context: grpc.ServicerContext) -> Any:
-            """The time now; clients ask for it while they wait for an index."""
-            return milvus_pb2.AllocTimestampResponse(timestamp=(time.time_ns() // 1_000_000) << _COUNTER_BITS)
+    from vecguard.engine.lite_database import Servicer
 
     server = grpc.server(
         ThreadPoolExecutor(max_workers=1),
