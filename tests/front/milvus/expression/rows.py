@@ -7,6 +7,7 @@ through `Fields`; Lite's own parser, type checker and evaluators then run in thi
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -84,6 +85,7 @@ def fields_of(ring: KeyRing | None = None, rule: PayloadRule = RULE) -> Fields:
 def protected(row: Row, fields: Fields) -> Row:
     """A row as it is at rest. Its keys are columns' names, and `$meta` for the object of dynamic keys."""
     point = num_id(row["id"])
+    floats = {name for name, column in COLUMNS.by_name.items() if column.data_type == D.Float}
 
     def leaves(value: Any, keys: Keys) -> Any:
         if isinstance(value, dict):
@@ -92,7 +94,11 @@ def protected(row: Row, fields: Fields) -> Row:
             return [leaves(item, keys) for item in value]
         return None if value is None else fields.protect(keys, value, point)
 
-    stored = {name: leaves(value, (name,)) for name, value in row.items() if name not in ("id", "$meta")}
+    stored = {
+        name: leaves(struct.unpack("f", struct.pack("f", value))[0] if name in floats and value else value, (name,))
+        for name, value in row.items()
+        if name not in ("id", "$meta")
+    }
     return {"id": row["id"], **stored, "$meta": leaves(row["$meta"], ())}
 
 

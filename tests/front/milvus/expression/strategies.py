@@ -36,6 +36,7 @@ LEAVES: Final[dict[str, list[Any]]] = {
     "words": ["red", "5", "", 'x"y\\'],
     "whole": [0, 2, 5, -3],
     "real": [0.0, 2.0, 2.5],
+    "server": ["red", "5", "", "1", 0, 1, 2, 1.0, 2.5, -0.0, True, False],
 }
 
 
@@ -48,12 +49,18 @@ def literal(value: Any) -> str:
     return repr(value)
 
 
-def rows(seed: int, kind: str, count: int = 60) -> list[dict[str, Any]]:
-    """Random rows; leaves of JSON and of dynamic keys are of one kind of `LEAVES`. One value in four is missing."""
+def rows(seed: int, kind: str, count: int = 60, *, nullable: bool = True) -> list[dict[str, Any]]:
+    """Random rows; leaves of JSON and of dynamic keys are of one kind of `LEAVES`. One value in four is missing.
+
+    Fields themselves are missing only where they are `nullable`.
+    """
     chance = random.Random(seed)
 
     def maybe(value: Any) -> Any:
         return None if chance.random() < 0.25 else value
+
+    def field(value: Any) -> Any:
+        return maybe(value) if nullable else value
 
     def leaf() -> Any:
         return maybe(chance.choice(LEAVES[kind]))
@@ -72,28 +79,29 @@ def rows(seed: int, kind: str, count: int = 60) -> list[dict[str, Any]]:
 
     return [
         {"id": number}
-        | {f"{name}_{mode}": maybe(chance.choice(VALUES[name])) for mode in MODES for name in SCALARS}
+        | {f"{name}_{mode}": field(chance.choice(VALUES[name])) for mode in MODES for name in SCALARS}
         | {
-            f"{name}_{mode}": maybe(chance.choices(VALUES[name], k=chance.randrange(4)))
+            f"{name}_{mode}": field(chance.choices(VALUES[name], k=chance.randrange(4)))
             for mode in MODES
             for name in ARRAYS
         }
-        | {f"j_{mode}": maybe(document()) for mode in MODES}
+        | {f"j_{mode}": field(document()) for mode in MODES}
         | {"$meta": dynamic()}
         for number in range(count)
     ]
 
 
-def _openly(name: str) -> st.SearchStrategy[str]:
+def openly(name: str) -> st.SearchStrategy[str]:
     """The field of a mode whose content can be asked for."""
     return st.sampled_from([f"{name}_searchable", f"{name}_plain"])
 
 
-def _anyhow(name: str) -> st.SearchStrategy[str]:
+def anyhow(name: str) -> st.SearchStrategy[str]:
+    """The field of any mode."""
     return st.sampled_from([f"{name}_{mode}" for mode in MODES])
 
 
-def _listed(values: list[Any]) -> st.SearchStrategy[str]:
+def listed(values: list[Any]) -> st.SearchStrategy[str]:
     """A list of constants of one type: Lite takes no other."""
     kinds = [
         [v for v in values if isinstance(v, kind) and isinstance(v, bool) == (kind is bool)]
@@ -105,7 +113,8 @@ def _listed(values: list[Any]) -> st.SearchStrategy[str]:
 
 
 @st.composite
-def _equality(draw: st.DrawFn, place: st.SearchStrategy[str], values: list[Any]) -> str:
+def equality(draw: st.DrawFn, place: st.SearchStrategy[str], values: list[Any]) -> str:
+    """A constant and a place, in either order."""
     sides = [draw(place), literal(draw(st.sampled_from(values)))]
     left, right = draw(st.permutations(sides))
     return f"{left} {draw(st.sampled_from(['==', '!=']))} {right}"
@@ -116,21 +125,21 @@ def conditions(kind: str) -> st.SearchStrategy[str]:
     """One condition that the modes of its fields can answer."""
     leaves = LEAVES[kind]
     path = st.sampled_from(["a", 'a"]["b', "open", "word", "0"]).flatmap(
-        lambda key: _openly("j").map(lambda j: f'{j}["{key}"]')
+        lambda key: openly("j").map(lambda j: f'{j}["{key}"]')
     )
-    deep = _openly("j").map(lambda name: f'{name}["a"][0]')
-    key = _openly("k") | _openly("k").map(lambda name: f'$meta["{name}"]')
+    deep = openly("j").map(lambda name: f'{name}["a"][0]')
+    key = openly("k") | openly("k").map(lambda name: f'$meta["{name}"]')
     parts = [
-        *(_equality(_openly(name), VALUES[name]) for name in SCALARS),
+        *(equality(openly(name), VALUES[name]) for name in SCALARS),
         *(
-            st.builds("{} {} {}".format, _openly(name), st.sampled_from(["in", "not in"]), _listed(VALUES[name]))
+            st.builds("{} {} {}".format, openly(name), st.sampled_from(["in", "not in"]), listed(VALUES[name]))
             for name in SCALARS
         ),
-        *(_equality(_openly(name).map("{}[0]".format), VALUES[name]) for name in ARRAYS),
-        _equality(path | deep | key, leaves),
-        _equality(_openly("kb"), BOOLEANS),
-        _openly("b"),
-        st.builds("{} {} {}".format, _openly("k"), st.sampled_from(["in", "not in"]), _listed(leaves)),
+        *(equality(openly(name).map("{}[0]".format), VALUES[name]) for name in ARRAYS),
+        equality(path | deep | key, leaves),
+        equality(openly("kb"), BOOLEANS),
+        openly("b"),
+        st.builds("{} {} {}".format, openly("k"), st.sampled_from(["in", "not in"]), listed(leaves)),
         *(
             st.builds(
                 "{}_contains({}, {})".format,
@@ -138,25 +147,25 @@ def conditions(kind: str) -> st.SearchStrategy[str]:
                 place,
                 st.sampled_from(values).map(literal).filter(lambda text: not text.startswith("-")),
             )
-            | st.builds("array_contains_{}({}, {})".format, st.sampled_from(["all", "any"]), place, _listed(values))
+            | st.builds("array_contains_{}({}, {})".format, st.sampled_from(["all", "any"]), place, listed(values))
             for place, values in (
-                (_openly("an"), INTEGERS),
-                (_openly("at"), WORDS),
-                (_openly("l") | _openly("j").map('{}["a"]'.format), leaves),
+                (openly("an"), INTEGERS),
+                (openly("at"), WORDS),
+                (openly("l") | openly("j").map('{}["a"]'.format), leaves),
             )
         ),
         st.builds(
             "array_length({}) {} 2".format,
-            _anyhow("at") | _anyhow("an") | _anyhow("l"),
+            anyhow("at") | anyhow("an") | anyhow("l"),
             st.sampled_from(["==", "!=", "<"]),
         ),
         st.builds(
             "{} is {}".format,
-            st.sampled_from([*SCALARS, *ARRAYS, "j", "k"]).flatmap(_anyhow),
+            st.sampled_from([*SCALARS, *ARRAYS, "j", "k"]).flatmap(anyhow),
             st.sampled_from(["null", "not null"]),
         ),
-        st.builds('exists {}["{}"]'.format, _anyhow("j"), st.sampled_from(["a", "open"]))
-        | _anyhow("k").map("exists {}".format),
+        st.builds('exists {}["{}"]'.format, anyhow("j"), st.sampled_from(["a", "open"]))
+        | anyhow("k").map("exists {}".format),
         st.sampled_from(
             [
                 "n_plain > 2",
@@ -171,11 +180,10 @@ def conditions(kind: str) -> st.SearchStrategy[str]:
     return st.one_of(parts)
 
 
-@cache
-def expressions(kind: str) -> st.SearchStrategy[str]:
+def joined(parts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     """Conditions joined by `and`, `or` and `not`."""
     return st.recursive(
-        conditions(kind),
+        parts,
         lambda inner: (
             st.builds("{} {} {}".format, inner, st.sampled_from(["and", "or", "&&", "||"]), inner)
             | inner.map("not ({})".format)
@@ -183,3 +191,9 @@ def expressions(kind: str) -> st.SearchStrategy[str]:
         ),
         max_leaves=4,
     )
+
+
+@cache
+def expressions(kind: str) -> st.SearchStrategy[str]:
+    """Random expressions that the modes of their fields can answer."""
+    return joined(conditions(kind))

@@ -42,7 +42,7 @@ def same(text, other):
         ("a !~ 'x'", 'a !~ "x"'),
         ("a is null or b IS NOT NULL", "a is null or b is not null"),
         ("a  is   not  null", "a is not null"),
-        ('exists j["a"] and EXISTS k', 'exists j["a"] and exists k'),
+        ('exists j["a"] and EXISTS k', '(exists j["a"]) and (exists k)'),
         ("1 < a <= 5", "1 < a <= 5"),
         ("5 >= a > -1", "5 >= a > -1"),
         ("a + 1 - 2 == 3", "(a + 1 - 2) == 3"),
@@ -275,9 +275,9 @@ def test_size_is_bounded():
 
 
 def test_long_lists_of_constants_are_one_token():
-    tree = parse(f"id in {list(range(100_000))}")
-    assert [item.value for item in tree.values.items] == list(range(100_000))
-    words = parse("t not in [" + ", ".join([r"'a\'b, c]'"] * 50_000) + "]")
+    tree = parse(f"id in {list(range(30_000))}")
+    assert [item.value for item in tree.values.items] == list(range(30_000))
+    words = parse("t not in [" + ", ".join([r"'a\'b, c]'"] * 20_000) + "]")
     assert set(words.values.items) == {Literal("a'b, c]")}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from milvus_lite.search.filter import parse_expr
 
@@ -90,11 +90,13 @@ TREES = st.recursive(
 )
 
 
+@settings(max_examples=60, deadline=None)
 @given(TREES)
 def test_what_is_written_is_read_back(tree):
     assert parse(render(tree)) == tree
 
 
+@settings(max_examples=60, deadline=None)
 @given(expressions("mixed"))
 def test_lite_reads_what_is_written_as_it_reads_what_the_client_wrote(text):
     def shape(node):
@@ -118,6 +120,7 @@ def test_lite_reads_what_is_written_as_it_reads_what_the_client_wrote(text):
     assert flat(shape(parse_expr(render(parse(text))))) == flat(shape(parse_expr(text)))
 
 
+@settings(max_examples=30, deadline=None)
 @given(TREES)
 def test_a_tree_is_its_children(tree):
     assert rebuilt(tree, lambda node: node) == tree

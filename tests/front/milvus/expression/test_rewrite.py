@@ -457,7 +457,7 @@ class TestNames:
         (token,) = tokens("a", "x", values=["y"], fields=fields)
         assert stored(text, fields, columns=columns).text == (
             f'a_at_rest["x"] == {token} and b_at_rest > 1 and a_at_rest is null and array_length(a_at_rest["y"]) == 1 '
-            'and exists a_at_rest["z"]'
+            'and (exists a_at_rest["z"])'
         )
 
     def test_a_primary_key_is_plain_whatever_the_policy_says(self):

@@ -49,14 +49,14 @@ def test_one_type_a_key_as_lite_evaluates_it(seed, asked):
 
 
 @pytest.mark.slow
-@settings(max_examples=5000, suppress_health_check=HEALTH, deadline=None)
+@settings(max_examples=2000, suppress_health_check=HEALTH, deadline=None)
 @given(SEEDS, expressions("mixed"))
 def test_many_mixed_types_row_by_row(seed, text):
     check(seed, "mixed", text, row_by_row=True)
 
 
 @pytest.mark.slow
-@settings(max_examples=5000, suppress_health_check=HEALTH, deadline=None)
+@settings(max_examples=2000, suppress_health_check=HEALTH, deadline=None)
 @given(SEEDS, st.sampled_from(["words", "whole", "real"]).flatmap(lambda k: st.tuples(st.just(k), expressions(k))))
 def test_many_of_one_type_a_key_as_lite_evaluates_it(seed, asked):
     check(seed, *asked, row_by_row=False)

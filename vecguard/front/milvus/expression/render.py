@@ -30,7 +30,8 @@ from vecguard.front.milvus.expression.tree import (
 )
 
 _ATOMS: Final = (Literal, Literals, Listed, Placeholder, Ref, Call)
-_CONDITIONS: Final = (Compare, Between, Member, Match, Null, Exists, *_ATOMS)
+# Milvus 2.3 takes all that follows `exists` for its operand, so that is not among them.
+_CONDITIONS: Final = (Compare, Between, Member, Match, Null, *_ATOMS)
 _NAME: Final = re.compile(r"\$meta|[A-Za-z_][A-Za-z0-9_]*")
 
 

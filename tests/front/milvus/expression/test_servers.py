@@ -1,0 +1,197 @@
+"""The same through servers: Milvus Lite, and the real Milvus 2.3.5, each with a table in clear and one at rest."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from milvus.servers import MilvusServer, lite_server, real_server
+from pymilvus import DataType, MilvusClient
+
+from vecguard.front.milvus.expression import not_in, pk_in, rewrite
+from vecguard.front.milvus.proto import s
+
+from .older import older_expressions
+from .rows import COLUMNS, MODES, fields_of, protected
+from .strategies import expressions, rows
+
+pytestmark = pytest.mark.slow
+FIELDS = fields_of()
+SETTINGS = settings(
+    max_examples=400,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large],
+)
+
+
+def stored_type(name: str, data_type: int) -> DataType:
+    """The type of a column of that name at rest."""
+    clear = data_type == DataType.JSON or name == "id" or FIELDS.mode((name,)) == "plain"
+    return DataType(data_type) if clear else DataType.VARCHAR
+
+
+def create(
+    client: MilvusClient, name: str, some: Sequence[Mapping[str, Any]], *, at_rest: bool, nullable: bool
+) -> None:
+    """A collection of the fields of `COLUMNS`, with these rows, loaded."""
+    schema = client.create_schema(enable_dynamic_field=True)
+    for column in COLUMNS.by_name.values():
+        if column.vector:
+            schema.add_field(column.name, DataType.FLOAT_VECTOR, dim=2)
+            continue
+        options: dict[str, Any] = {"max_length": 512}
+        if nullable and not column.primary_key:
+            options["nullable"] = True
+        kind = DataType(column.data_type)
+        if kind == DataType.ARRAY:
+            element = DataType(column.element_type)
+            options |= {"element_type": stored_type(column.name, element) if at_rest else element, "max_capacity": 8}
+        elif at_rest:
+            kind = stored_type(column.name, column.data_type)
+        schema.add_field(column.name, kind, is_primary=column.primary_key, **options)
+    index = client.prepare_index_params()
+    index.add_index("vec", index_type="FLAT", metric_type="L2")
+    client.create_collection(name, schema=schema, index_params=index)
+    kept = [protected(row, FIELDS) if at_rest else row for row in some]
+    client.insert(
+        name, [{"vec": [0.0, 1.0], **{k: v for k, v in row.items() if k != "$meta"}, **row["$meta"]} for row in kept]
+    )
+    client.load_collection(name)
+    (counted,) = client.query(name, filter="", output_fields=["count(*)"], consistency_level="Strong")
+    assert counted == {"count(*)": len(some)}
+
+
+class Tables:
+    """A collection in clear and the same at rest, on one server."""
+
+    def __init__(self, client: MilvusClient) -> None:
+        self._client = client
+
+    def ids(self, name: str, text: str) -> list[int]:
+        found = self._client.query(name, filter=text, output_fields=["id"], limit=1000, consistency_level="Eventually")
+        return sorted(row["id"] for row in found)
+
+    def check(self, text: str) -> list[int]:
+        """What both select, which is the same."""
+        expected = self.ids("clear", text)
+        assert self.ids("stored", rewrite(text, COLUMNS, FIELDS, inline=True).text) == expected
+        return expected
+
+
+def tables(server: MilvusServer, kind: str, *, nullable: bool) -> Iterator[Tables]:
+    some = rows(7, kind, nullable=nullable)
+    if not nullable:
+        # Lite, whose fields are nullable here, compares FLOAT values as doubles: it would not find these.
+        some = [row | {f"f_{mode}": 0.1 for mode in MODES} if row["id"] % 7 == 0 else row for row in some]
+    # pymilvus logs every refusal with its stack.
+    logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
+    with server.client() as client:
+        create(client, "clear", some, at_rest=False, nullable=nullable)
+        create(client, "stored", some, at_rest=True, nullable=nullable)
+        yield Tables(client)
+
+
+@pytest.fixture(scope="module")
+def lite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tables]:
+    """Milvus Lite; leaves of one type, as its two evaluators differ on mixed ones."""
+    with lite_server(tmp_path_factory.mktemp("lite")) as server:
+        yield from tables(server, "words", nullable=True)
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tables]:
+    """The real Milvus 2.3.5, which has no nullable fields."""
+    with real_server(tmp_path_factory.mktemp("milvus")) as server:
+        yield from tables(server, "server", nullable=False)
+
+
+@SETTINGS
+@given(text=expressions("words"))
+def test_lite_selects_the_same_rows(lite: Tables, text: str) -> None:
+    lite.check(text)
+
+
+@SETTINGS
+@given(text=older_expressions())
+def test_milvus_selects_the_same_rows(real: Tables, text: str) -> None:
+    real.check(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            't_searchable == "red"',
+            't_searchable != "red"',
+            "f_searchable == 0.1",
+            "d_searchable in [0.0]",
+            "n_searchable == 0x2",
+        ),
+        *(
+            'j_searchable["word"] == 1',
+            'j_searchable["word"] == 1.0',
+            'j_searchable["word"] != true',
+            'j_searchable["a"][0] == "5"',
+        ),
+        *(
+            'k_searchable in ["red", "5"]',
+            "array_contains_any(an_searchable, [2, 5])",
+            'not (t_searchable == "red")',
+            "1 < n_plain <= 5",
+        ),
+        *(
+            'j_searchable["0"] == "red"',
+            "j_searchable[0] == 2.5",
+            "array_length(at_sealed) == 2",
+            'exists j_sealed["a"]',
+        ),
+    ],
+)
+def test_milvus_selects_some_rows_and_not_all(real: Tables, text: str) -> None:
+    assert 0 < len(real.check(text)) < 60
+
+
+def test_milvus_reads_what_is_written_for_all_texts(real: Tables) -> None:
+    """The escapes that `render` writes are those of the server: the row is found in clear and at rest."""
+    for word in (
+        'say "x"',
+        "it's",
+        "back\\slash\\n",
+        "tab\there",
+        "new\nline",
+        "re\rturn",
+        "é中😀𠀀",
+        "\\u0041",
+        "a'b\"c\\'",
+    ):
+        key = rewrite("id == 1000 and t_plain == {x}", COLUMNS, FIELDS, templates_of(word), inline=True).text
+        some = [
+            {**row, "id": 1000, "t_plain": word, "t_searchable": word} for row in rows(3, "server", 1, nullable=False)
+        ]
+        for name, kept in (("clear", some), ("stored", [protected(row, FIELDS) for row in some])):
+            flat = [{"vec": [0.0, 1.0], **{k: v for k, v in row.items() if k != "$meta"}} for row in kept]
+            real._client.upsert(name, flat)
+            real._client.query(name, filter="id == 1000", consistency_level="Strong")
+            assert real.ids(name, key) == [1000], word
+            assert real.ids(name, key.replace("t_plain ==", "t_plain !=")) == []
+        assert real.check(key.replace("t_plain", "t_searchable")) == [1000]
+    for name in ("clear", "stored"):
+        real._client.delete(name, filter="id in [1000]")
+        real._client.query(name, filter="id == 0", consistency_level="Strong")
+
+
+def templates_of(word: str) -> dict[str, Any]:
+    """One template value."""
+    return {"x": s.TemplateValue(string_val=word)}
+
+
+@pytest.mark.parametrize("name", ["lite", "real"])
+def test_built_expressions_are_read_by_both(name: str, request: pytest.FixtureRequest) -> None:
+    found: Tables = request.getfixturevalue(name)
+    least = -(2**63)
+    assert found.ids("clear", pk_in("id", [3, 5, least])) == [3, 5]
+    assert found.ids("clear", pk_in("id", [])) == []
+    assert found.ids("clear", not_in("id", [*range(2, 60), least])) == [0, 1]
