@@ -1,26 +1,33 @@
 """The trail is one JSON object a line, on standard error, without anything of a client's data."""
 
+import asyncio
 import io
 import json
+import subprocess
+import sys
 
 import pytest
 import structlog
 
-from vecguard.trail import Trail, configure
+from vecguard.trail import FLUSH_S, Trail, configure
 
 
 @pytest.fixture
-def lines(monkeypatch):
+def stream():
+    return io.StringIO()
+
+
+@pytest.fixture
+def lines(monkeypatch, stream):
     """What was logged, parsed; call it after logging."""
-    stream = io.StringIO()
     monkeypatch.setattr("sys.stderr", stream)
     configure()
     yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
     structlog.reset_defaults()
 
 
-def test_a_call_is_one_line(lines):
-    Trail()("call", rpc="/a/b", status="OK", ms=1.5, collections=["größe\n"])
+def test_a_call_is_one_line(lines, stream):
+    Trail(stream)("call", rpc="/a/b", status="OK", ms=1.5, collections=["größe\n"])
     (event,) = lines()
     assert event.pop("timestamp").endswith("Z")
     assert event == {
@@ -31,6 +38,43 @@ def test_a_call_is_one_line(lines):
         "ms": 1.5,
         "collections": ["größe\n"],
     }
+
+
+def test_events_wait_a_moment_while_a_loop_runs(lines, stream):
+    async def calls(number, seconds):
+        trail = Trail(stream)
+        for i in range(number):
+            trail("call", number=i)
+        before = len(lines())
+        await asyncio.sleep(seconds)
+        return before
+
+    assert asyncio.run(calls(3, 3 * FLUSH_S)) == 0
+    assert [event["number"] for event in lines()] == [0, 1, 2]
+    assert asyncio.run(calls(1_000, 0)) > 3  # many calls do not pile up
+
+
+def test_events_that_wait_are_written_on_demand_and_once(lines, stream):
+    trail = Trail(stream)
+
+    async def call():
+        trail("call", number=1)
+        trail.flush()
+        assert len(lines()) == 1
+        trail("call", number=2)
+
+    asyncio.run(call())
+    trail.flush()
+    trail.flush()
+    assert [event["number"] for event in lines()] == [1, 2]
+
+
+def test_events_that_wait_are_written_when_the_process_ends():
+    code = (
+        "import asyncio; from vecguard.trail import Trail\nasync def main(): Trail()('call', n=1)\nasyncio.run(main())"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(ended.stderr)["n"] == 1
 
 
 def test_an_exception_is_its_type_and_place_and_never_its_text(lines):

@@ -28,7 +28,7 @@ class Principal:
     @property
     def is_anonymous(self) -> bool:
         """Whether nobody vouched for this caller; the policy's `access.anonymous` then says what it may do."""
-        return self == ANONYMOUS
+        return self is ANONYMOUS or self == ANONYMOUS
 
 
 # The angle brackets keep an authenticated account that happens to be called "anonymous" apart from this one.

@@ -113,9 +113,11 @@ class Session:
             LimitExceeded: the message is larger than the policy allows for this collection.
             UpstreamFailure: the database does not know it, or cannot be reached.
         """
-        self.grant(action, name)
+        granted = self.grant(action, name)
         entry = await self.catalog.get(name, self.caller)
-        limit = self.grant(action, entry.name).limits.max_message_mib
+        if entry.name != name:  # an alias: what it stands for must be granted, too
+            granted = self.grant(action, entry.name)
+        limit = granted.limits.max_message_mib
         if self._size > limit * _MIB:
             raise LimitExceeded(f"a message of {self._size} bytes: the policy allows {limit} MiB")
         self.opened.append(entry)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import sys
 import traceback
 from collections.abc import MutableMapping
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final, TextIO
 
+import orjson
 import structlog
+
+FLUSH_S: Final = 0.05
+_MOST_WAITING: Final = 256
+_OPTIONS: Final = orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z
 
 
 def _only_where(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -36,11 +44,37 @@ def configure() -> None:
 
 
 class Trail:
-    """Writes one event a call."""
+    """Writes one event a call, some at a time: a system call and a flush for each cost as much as the call's own work.
 
-    def __init__(self) -> None:
-        self._log = structlog.get_logger("vecguard.trail")
+    Events wait `FLUSH_S` at most while the event loop runs; `flush` writes them at once, and so does the end of the
+    process. Only a kill that leaves a process no time loses those of its last moments.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        """`stream` is where events go; standard error when left out."""
+        self._stream = sys.stderr if stream is None else stream
+        self._lines: list[bytes] = []
+        atexit.register(self.flush)
 
     def __call__(self, event: str, **fields: object) -> None:
-        """Write `event` with its fields."""
-        self._log.info(event, **fields)
+        """Write `event` with its fields: texts, numbers, and lists of them."""
+        line = {**fields, "event": event, "level": "info", "timestamp": datetime.now(UTC)}
+        self._lines.append(orjson.dumps(line, option=_OPTIONS))
+        if len(self._lines) == 1:
+            self._flush_soon()
+        elif len(self._lines) >= _MOST_WAITING:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        if self._lines:
+            text = b"".join(self._lines).decode()
+            self._lines.clear()
+            self._stream.write(text)
+            self._stream.flush()
+
+    def _flush_soon(self) -> None:
+        try:
+            asyncio.get_running_loop().call_later(FLUSH_S, self.flush)
+        except RuntimeError:  # no loop, so nothing would come back to it
+            self.flush()

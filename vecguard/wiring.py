@@ -182,3 +182,4 @@ class Worker:
         await asyncio.gather(*(server.stop(_GRACE_S) for server in self._servers))
         for upstream in self._upstreams:
             await upstream.close()
+        self._trail.flush()

@@ -116,14 +116,22 @@ def test_a_butterfly_that_mixes_slowly_gets_more_layers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dims", "block"), [(1536, 64), (3072, 64), (1280, 64), (1056, 66), (2500, 50), (1038, None), (1031, None)]
+    ("dims", "block"),
+    [(512, None), (513, 57), (768, 64), (1536, 64), (1056, 66), (2500, 50), (1031, None)],
 )
 def test_blocks_divide_the_dims(dims: int, block: int | None) -> None:
     assert block_size(dims) == block
 
 
 @pytest.mark.parametrize(
-    ("dims", "form"), [(1024, HaarRotation), (1025, ButterflyRotation), (1031, HaarRotation), (1536, ButterflyRotation)]
+    ("dims", "form"),
+    [
+        (512, HaarRotation),
+        (513, ButterflyRotation),
+        (521, HaarRotation),
+        (768, ButterflyRotation),
+        (1536, ButterflyRotation),
+    ],
 )
 def test_the_form_follows_the_dims(dims: int, form: type) -> None:
     assert isinstance(Rotation(KEY, dims)._form, form)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import Final
+
 from vecguard.errors import Denied
 from vecguard.model import Action, Grant, Principal
 from vecguard.policy.model import CollectionPolicy, Limits, Policy
+
+_NO_COLLECTION: Final = Limits()
 
 
 def decide(policy: Policy, principal: Principal, action: Action, collection: str | None) -> Grant:
@@ -16,13 +21,13 @@ def decide(policy: Policy, principal: Principal, action: Action, collection: str
     if action not in _allowed(policy, principal):
         raise Denied(f"{_named(principal)} may not {action}")
     if collection is None:
-        return Grant(principal, None, Limits())
+        return Grant(principal, None, _NO_COLLECTION)
     entry = _entry(policy, collection)
     return Grant(principal, entry, entry.limits)
 
 
-def _allowed(policy: Policy, principal: Principal) -> frozenset[str]:
-    return frozenset(policy.access.anonymous) if principal.is_anonymous else frozenset(principal.roles)
+def _allowed(policy: Policy, principal: Principal) -> Collection[str]:
+    return policy.access.anonymous if principal.is_anonymous else principal.roles
 
 
 def _named(principal: Principal) -> str:

@@ -16,7 +16,7 @@ from vecguard.keys.key import Key
 from vecguard.transform.base import Floats, Subkey, TransformSpec
 from vecguard.transform.keystream import wide_normals, words
 
-MAX_HAAR_DIMS: Final = 1024
+MAX_HAAR_DIMS: Final = 512
 # Without a factor for the butterfly a Haar matrix still serves, up to where it costs 64 MB and a few seconds to make.
 MAX_UNFACTORED_DIMS: Final = 4096
 MIN_BLOCK: Final = 16
@@ -104,13 +104,13 @@ class ButterflyRotation:
 
 
 class Rotation:
-    """The keyed rotation for `dims`: Haar up to 1024, above that a butterfly where `dims` has a factor in 16..96."""
+    """The keyed rotation for `dims`: Haar up to 512, above that a butterfly where `dims` has a factor in 16..96."""
 
     invertible: Final = True
     isometric: Final = True
 
     def __init__(self, key: Key, dims: int) -> None:
-        """Make the matrices (about 0.1 s at 768 dimensions; keep the object).
+        """Make the matrices (about 0.1 s at 512 dimensions; keep the object).
 
         Raises:
             InvalidArgument: more than 4096 dimensions without a factor in 16..96.

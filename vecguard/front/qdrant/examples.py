@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -104,9 +103,15 @@ class Example:
     def __init__(self, exact: wire.AnyVector, guard: VectorShield) -> None:
         self.exact = exact
         self._guard = guard
+        self._known: wire.AnyVector | None = None
 
-    @cached_property
+    @property
     def _mapped(self) -> wire.AnyVector:
+        if self._known is None:
+            self._known = self._map()
+        return self._known
+
+    def _map(self) -> wire.AnyVector:
         if isinstance(self.exact, wire.Sparse):
             assert isinstance(self._guard, SparseShield)  # noqa: S101 - `Examples` saw to it
             return wire.Sparse(self._guard.query(self.exact.indices), self.exact.values)

@@ -10,7 +10,7 @@ import numpy as np
 from qdrant_client import grpc as q
 
 from vecguard.errors import InvalidArgument, NotFound, UpstreamFailure
-from vecguard.front.qdrant import filters, reveal
+from vecguard.front.qdrant import at_rest, filters, reveal
 from vecguard.front.qdrant.candidates import open_candidates
 from vecguard.front.qdrant.examples import open_examples
 from vecguard.front.qdrant.execute import Executor, Points, Want
@@ -48,6 +48,10 @@ async def _run(ask: q.QueryPoints, session: Session, *, old: bool = False) -> Po
     if entry.shield is None:
         return await _clear_query(ask, session)
     shield = entry.shield
+    if at_rest.rewrite(ask, shield):
+        found = list((await session.call("/qdrant.Points/Query", ask, q.QueryResponse)).result)
+        reveal.points(shield, found, ())
+        return found
     stage = build(ask, shield.fields)
     _check_limits(stage, shield)
     want = _want(ask, shield)

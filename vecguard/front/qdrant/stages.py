@@ -145,7 +145,12 @@ def _params(source: Source, fields: Fields) -> q.SearchParams | None:
     return params
 
 
-def _limit(source: Source) -> int:
+def limit_of(source: Source) -> int:
+    """How many results a request asks for.
+
+    Raises:
+        InvalidArgument: none.
+    """
     limit = source.limit if source.HasField("limit") else DEFAULT_LIMIT
     if limit < 1:
         raise InvalidArgument("Validation error in body: [limit: value 0 invalid, must be 1 or larger]")
@@ -163,7 +168,7 @@ def _stage(source: Source, inherited: q.Filter | None, own: q.Filter | None, off
         filter=filters.merged(inherited, own),
         params=_params(source, fields),
         threshold=source.score_threshold if source.HasField("score_threshold") else None,
-        limit=_limit(source),
+        limit=limit_of(source),
         offset=offset,
         lookup=source.lookup_from if source.HasField("lookup_from") else None,
     )

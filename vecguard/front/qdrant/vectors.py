@@ -8,6 +8,7 @@ repeated fields: https://protobuf.dev/programming-guides/encoding/#packed).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -128,7 +129,15 @@ def check_finite(vector: AnyVector) -> None:
     Raises:
         InvalidArgument: a component is not finite, or the squared length of a vector is not in float32.
     """
-    data = vector.data if isinstance(vector, Dense) else vector.rows if isinstance(vector, Multi) else vector.values
+    if isinstance(vector, Dense):
+        # The commonest case in one product, which is not finite whenever a component is not.
+        with np.errstate(over="ignore", invalid="ignore"):
+            squared_length = np.dot(vector.data, vector.data)
+        if math.isfinite(squared_length):
+            return
+        data = vector.data
+    else:
+        data = vector.rows if isinstance(vector, Multi) else vector.values
     rows = np.atleast_2d(data)
     with np.errstate(over="ignore", invalid="ignore"):
         squared = np.einsum("nd,nd->n", rows, rows)
@@ -203,6 +212,17 @@ def dense_matrix(messages: Sequence[q.VectorOutput], dims: int) -> Floats | None
     return np.stack(rows) if len(rows) == len(vectors) > 0 else None
 
 
+def read_dense(message: q.DenseVector) -> Floats:
+    """A client's dense vector, `(d,)` float32.
+
+    Raises:
+        InvalidArgument: not finite.
+    """
+    vector = _dense(message)
+    check_finite(vector)
+    return vector.data
+
+
 def read_input(message: q.VectorInput) -> AnyVector | q.PointId:
     """The vector, or the id of the point whose vector is meant, of a query input.
 
@@ -274,6 +294,18 @@ def write(message: VectorHolder, vector: AnyVector) -> None:
         message.indices.data.extend(vector.indices.tolist())
     else:
         message.MergeFromString(packed_floats(vector.data if isinstance(vector, Dense) else vector.rows.ravel()))
+
+
+@lru_cache(maxsize=64)
+def _nearest_head(dims: int) -> bytes:
+    """What comes before the floats in the wire bytes of a nearest query for `dims` floats."""
+    zeros = q.DenseVector(data=[0.0] * dims)
+    return q.Query(nearest=q.VectorInput(dense=zeros)).SerializeToString()[: -4 * dims]
+
+
+def write_nearest(query: q.Query, data: Floats) -> None:
+    """Make `query` the nearest query for `data` `(d,)` float32, and nothing else."""
+    query.ParseFromString(_nearest_head(data.size) + data.astype("<f4", copy=False).tobytes())
 
 
 def write_dense(messages: Sequence[q.Vector], rows: Floats) -> None:
