@@ -32,8 +32,8 @@ def constants(values: list[Any]) -> st.SearchStrategy[str]:
 def older_expressions() -> st.SearchStrategy[str]:
     """Expressions that 2.3.5 can parse and the modes of their fields can answer.
 
-    It has no nulls, `like` for prefixes only, equality only for lengths, and no flag by itself. Numbers in JSON are
-    left out of `json_contains`: this version looks for an integer among integers only.
+    It has no nulls, lists of one type in JSON, `like` for prefixes only, equality only for lengths, and no flag by
+    itself. Numbers in JSON are left out of `json_contains`: this version looks for an integer among integers only.
     """
     leaves, words = LEAVES["server"], [leaf for leaf in LEAVES["server"] if isinstance(leaf, str)]
     path = st.sampled_from(['"a"', '"a"]["b"', '"a"][0', '"a"]["0"', '"open"', '"word"', '"0"', "0"]).flatmap(
@@ -48,7 +48,7 @@ def older_expressions() -> st.SearchStrategy[str]:
         *(equality(openly(name).map("{}[0]".format), VALUES[name]) for name in ARRAYS),
         *(membership(openly(name).map("{}[1]".format), VALUES[name]) for name in ARRAYS),
         equality(path | key, leaves),
-        membership(path | key, leaves),
+        *(membership(path | key, [leaf for leaf in leaves if type(leaf) is kind]) for kind in (str, int, float, bool)),
         contains(openly("an"), INTEGERS),
         contains(openly("at"), WORDS),
         contains(openly("l") | openly("j").map('{}["a"]'.format), words),

@@ -21,7 +21,7 @@ from .strategies import expressions, rows
 pytestmark = pytest.mark.slow
 FIELDS = fields_of()
 SETTINGS = settings(
-    max_examples=400,
+    max_examples=200,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large],
 )
