@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from qdrant_client import models
 
-from proxy.differential.sides import Call, Tied
+from proxy.differential.sides import Call, Side, Tied
 
 POINTS = 48
 DISTANCES = (models.Distance.COSINE, models.Distance.DOT, models.Distance.EUCLID)
@@ -194,7 +194,8 @@ class Draw:
         return {"with_payload": draw.choice(selected), "with_vectors": draw.choice(names)}
 
     def _query(self, **asked: Any) -> Call:
-        return lambda on: on.client.query_points(on.name(self.name), **asked)
+        # Scores that differ in the seventh digit change places between two ways of summing.
+        return Tied(lambda on: on.client.query_points(on.name(self.name), **asked))
 
     def nearest(self) -> Call:
         """Nearest to a vector."""
@@ -224,13 +225,13 @@ class Draw:
         using, make = self._using(dense_only=True)
         pairs = [models.ContextPair(positive=make(), negative=make()) for _ in range(2)]
         asked = models.DiscoverInput(target=make(), context=pairs)
-        return Tied(self._query(query=models.DiscoverQuery(discover=asked), limit=POINTS, **using))
+        return self._query(query=models.DiscoverQuery(discover=asked), limit=POINTS, **using)
 
     def context(self) -> Call:
         """Context alone; many points score 0."""
         using, make = self._using(dense_only=True)
         pairs = [models.ContextPair(positive=make(), negative=make())]
-        return Tied(self._query(query=models.ContextQuery(context=pairs), limit=POINTS, **using))
+        return self._query(query=models.ContextQuery(context=pairs), limit=POINTS, **using)
 
     def fusion(self) -> Call:
         """Reciprocal rank fusion, and fusion by the distribution of scores, of two prefetches."""
@@ -241,7 +242,7 @@ class Draw:
         kind = self.random.choice(
             [models.FusionQuery(fusion=models.Fusion.RRF), models.FusionQuery(fusion=models.Fusion.DBSF)]
         )
-        return Tied(self._query(prefetch=prefetch, query=kind, limit=10))
+        return self._query(prefetch=prefetch, query=kind, limit=10)
 
     def rescored(self) -> Call:
         """A query over a prefetch."""
@@ -307,9 +308,17 @@ class Draw:
         )
 
     def matrix(self) -> Call:
-        """A distance matrix of all points: the sample is everything, so that it is the same for all."""
+        """A distance matrix of all points: the sample is everything, so that it is the same for all.
+
+        Compared are the distances of each point's neighbours; which of two equally far ones is one is not set.
+        """
         using, _ = self._using(dense_only=True)
-        return lambda on: on.client.search_matrix_pairs(on.name(self.name), sample=200, limit=3, **using)
+
+        def run(on: Side) -> object:
+            found = on.client.search_matrix_pairs(on.name(self.name), sample=200, limit=3, **using)
+            return [(pair.a, pair.score) for pair in found.pairs]
+
+        return run
 
     def calls(self, count: int) -> Iterator[tuple[str, Call]]:
         """So many calls, each kind in turn."""

@@ -66,11 +66,11 @@ def same(three: Three, call: Call) -> None:
         assert not found, f"local mode and the proxy over {protocol} differ:\n" + "\n".join(found[:8])
 
 
-@pytest.mark.parametrize("seed", [*range(2), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 40))])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 40))])
 def test_random_calls_on_a_random_collection(seed: int, three: Three) -> None:
     draw = Draw(seed)
     populate(draw, three)
-    for name, call in draw.calls(64):
+    for name, call in draw.calls(64 if seed else 20):
         try:
             same(three, call)
         except Exception as fault:
