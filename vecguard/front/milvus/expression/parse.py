@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from lark import Lark, Token, Transformer, v_args
 from lark.exceptions import UnexpectedInput, VisitError
@@ -77,6 +77,8 @@ def cannot_parse(text: str, why: str) -> InvalidArgument:
 
 def _constant(text: str) -> Literal:
     """One constant of a list."""
+    if text.isdigit() and text[0] != "0" and len(text) < 19:
+        return Literal(int(text), text)
     sign, digits = (text[0], text[1:]) if text[0] in "+-" else ("", text)
     if text[0] in "\"'":
         return Literal(read_string(text))
@@ -96,6 +98,13 @@ def _number(text: str) -> int | float:
 
 def _flattened(kind: type[And] | type[Or], operands: tuple[Node, ...]) -> tuple[Node, ...]:
     return tuple(part for node in operands for part in (node.operands if isinstance(node, kind) else (node,)))
+
+
+class _Option(NamedTuple):
+    """`name=integer` behind a function's arguments."""
+
+    name: str
+    value: int
 
 
 @v_args(inline=True)
@@ -203,12 +212,12 @@ class _Builder(Transformer[Token, Node]):
         kind = "ISO" if token.value[:3].upper() == "ISO" else "INTERVAL"
         return Timestamp(kind, read_string(token.value[at.start() :]))  # type: ignore[arg-type]
 
-    def option(self, name: Token, value: Token) -> tuple[str, int]:
-        return name.value, read_integer(value.value)
+    def option(self, name: Token, value: Token) -> _Option:
+        return _Option(name.value, read_integer(value.value))
 
     def call(self, name: Token, *arguments: Any) -> Node:
-        options = tuple(argument for argument in arguments if isinstance(argument, tuple))
-        nodes = tuple(argument for argument in arguments if not isinstance(argument, tuple))
+        options = tuple((part.name, part.value) for part in arguments if isinstance(part, _Option))
+        nodes = tuple(part for part in arguments if not isinstance(part, _Option))
         return Call(
             name.value if name.value not in (name.value.lower(), name.value.upper()) else name.value.lower(),
             nodes,

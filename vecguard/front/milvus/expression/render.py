@@ -69,7 +69,7 @@ def _value(node: Node) -> str:
         case Literal(value, text):
             return write_string(value) if isinstance(value, str) else text
         case Literals(items):
-            return f"[{', '.join([_value(item) for item in items])}]"
+            return f"[{', '.join([write_string(v) if isinstance(v, str) else text for v, text in items])}]"
         case Listed(items):
             return f"[{', '.join(render(item) for item in items)}]"
         case Placeholder(name):

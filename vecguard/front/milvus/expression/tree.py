@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal as OneOf
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 Comparison: TypeAlias = OneOf["==", "!=", "<", "<=", ">", ">="]
 Quantity: TypeAlias = OneOf["one", "all", "any"]
 
 
-@dataclass(frozen=True, slots=True)
-class Literal:
-    """A constant. `text` is how a number or boolean was written; strings are always written anew."""
+class Literal(NamedTuple):
+    """A constant. `text` is how a number or boolean was written; strings are always written anew.
+
+    A tuple, as lists of ids are made of thousands.
+    """
 
     value: bool | int | float | str
     text: str = ""
