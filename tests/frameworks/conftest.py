@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from serving import Proxy, Server
+from milvus.proxies import MilvusProxy, serving_milvus
+from milvus.servers import MilvusServer, lite_server
+from serving import Proxy
 
 from frameworks.environment import SCENARIOS, reported, run
 from frameworks.expected import Exact
 
 POLICY = (Path(__file__).parent / "policy.yaml").read_text(encoding="utf-8")
+MILVUS_POLICY = (Path(__file__).parent / "milvus_policy.yaml").read_text(encoding="utf-8")
+# llama-index's Milvus store wants a pymilvus older than langchain's.
+ENVIRONMENTS = {"llama_index_milvus_scenario": "pymilvus2"}
 
 Answers = Callable[[str, str], dict[str, Any]]
 
@@ -36,18 +42,36 @@ def guarded(proxy: Callable[[str | None], Proxy]) -> Proxy:
 
 
 @pytest.fixture(scope="session")
-def answers(engine: Server, guarded: Proxy, memo: Path, tmp_path_factory: pytest.TempPathFactory) -> Answers:
+def bare_milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusServer]:
+    """Milvus Lite alone."""
+    with lite_server(tmp_path_factory.mktemp("bare-milvus")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def guarded_milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusProxy]:
+    """VecGuard with the scenarios' policy, before a Milvus Lite of its own."""
+    with (
+        lite_server(tmp_path_factory.mktemp("milvus")) as behind,
+        serving_milvus(tmp_path_factory.mktemp("milvus-proxy"), behind, MILVUS_POLICY) as server,
+    ):
+        yield replace(server, data=behind.data)
+
+
+@pytest.fixture(scope="session")
+def answers(request: pytest.FixtureRequest, memo: Path, tmp_path_factory: pytest.TempPathFactory) -> Answers:
     """Gives the report of a scenario (its file's name) from "bare", "grpc" or "rest"; it is run once."""
     reports: dict[tuple[str, str], dict[str, Any]] = {}
 
     def ask(scenario: str, way: str) -> dict[str, Any]:
         if (scenario, way) not in reports:
-            server = engine if way == "bare" else guarded
+            names = ("bare_milvus", "guarded_milvus") if "milvus" in scenario else ("engine", "guarded")
+            server = request.getfixturevalue(names[way != "bare"])
             arguments = ["--grpc", str(server.port), "--memo", str(memo)]
             if way == "rest":
-                arguments += ["--rest", str(guarded.rest_port)]
-            home = tmp_path_factory.mktemp(f"{scenario}-{way}")
-            reports[scenario, way] = reported(run(SCENARIOS / f"{scenario}.py", arguments, home))
+                arguments += ["--rest", str(server.rest_port)]
+            home, environment = tmp_path_factory.mktemp(f"{scenario}-{way}"), ENVIRONMENTS.get(scenario, "frameworks")
+            reports[scenario, way] = reported(run(SCENARIOS / f"{scenario}.py", arguments, home, environment))
         return reports[scenario, way]
 
     return ask

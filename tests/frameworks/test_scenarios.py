@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from milvus.proxies import MilvusProxy
+from milvus.servers import MilvusServer
 from proxy.byte_search import every_byte, found, found_near, with_cbor_floats
 from serving import Proxy, Server
 
@@ -24,13 +26,14 @@ QDRANT = (
     "haystack_qdrant_scenario",
     "mem0_qdrant_scenario",
 )
+MILVUS = ("langchain_milvus_scenario", "llama_index_milvus_scenario")
 WAYS = ("grpc", "rest")
+RUNS = [*((scenario, way) for scenario in QDRANT for way in WAYS), *((scenario, "grpc") for scenario in MILVUS)]
 NUMBERS = 16
 """Consecutive float32 of an embedding that must not be found."""
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("scenario", QDRANT)
+@pytest.mark.parametrize(("scenario", "way"), RUNS)
 def test_answers_are_those_of_the_bare_engine(answers: Answers, scenario: str, way: str) -> None:
     assert differences(answers(scenario, "bare"), answers(scenario, way)) == []
 
@@ -64,6 +67,20 @@ def test_nothing_of_texts_names_or_embeddings_is_readable_at_rest(
     needles, rows = _needles(), exact.entries[:, :NUMBERS]
     bare, kept = (with_cbor_floats(every_byte(server.data)) for server in (engine, guarded))
     # The search finds what is there: the bare engine keeps all of it.
+    assert len(found(bare, needles)) == len(needles)
+    assert len(found_near(bare, rows, "<f4", 1e-5)) == len(rows)
+    assert {needles[i] for i in found(kept, needles)} == set()
+    assert found_near(kept, rows, "<f4", 1e-5) == set()
+
+
+def test_nothing_of_texts_names_or_embeddings_is_readable_in_milvus(
+    answers: Answers, bare_milvus: MilvusServer, guarded_milvus: MilvusProxy, exact: Exact
+) -> None:
+    for scenario in MILVUS:
+        for way in ("bare", "grpc"):
+            answers(scenario, way)
+    needles, rows = _needles(), exact.entries[:, :NUMBERS]
+    bare, kept = (every_byte(server.data) for server in (bare_milvus, guarded_milvus))
     assert len(found(bare, needles)) == len(needles)
     assert len(found_near(bare, rows, "<f4", 1e-5)) == len(rows)
     assert {needles[i] for i in found(kept, needles)} == set()

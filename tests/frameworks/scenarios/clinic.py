@@ -106,7 +106,10 @@ def question_terms(text: str) -> tuple[list[int], list[float]]:
 
 @dataclass(frozen=True)
 class Connection:
-    """Where the database, or VecGuard before it, listens on loopback; `rest` None: all goes by gRPC."""
+    """Where the database, or VecGuard before it, listens on loopback; `rest` None: all goes by gRPC.
+
+    Milvus clients know gRPC alone.
+    """
 
     grpc: int
     rest: int | None
@@ -120,6 +123,11 @@ class Connection:
         # The bare engine has no REST, so the client's question for the server's version is left out.
         gone = {"prefer_grpc": True, "check_compatibility": False}
         return {"host": "127.0.0.1", "grpc_port": self.grpc, "timeout": TIMEOUT_S, **gone}
+
+    @property
+    def milvus(self) -> str:
+        """The address as Milvus clients are given it."""
+        return f"http://127.0.0.1:{self.grpc}"
 
     @property
     def embedder(self) -> Embedder:

@@ -27,7 +27,8 @@ _KNOBS: Final = frozenset(
     {
         *("nprobe", "ef", "search_list", "search_list_size", "reorder_k", "refine_k", "level", "search_k", "k"),
         *("itopk_size", "search_width", "min_iterations", "max_iterations", "team_size", "beam_width", "beamwidth"),
-        *("drop_ratio_search", "dim_max_score_ratio", "inverted_index_algo", "bm25_k1", "bm25_b"),
+        # langchain-milvus sends the build's ratio with every sparse search; a search takes no notice of it.
+        *("drop_ratio_search", "drop_ratio_build", "dim_max_score_ratio", "inverted_index_algo", "bm25_k1", "bm25_b"),
         *("max_empty_result_buckets", "enable_recall_calculation", "page_retain_order", "retain_iterator_order"),
         *("ignore_growing", "rbq_bits_query", "rbq_query_bits"),
     }

@@ -30,6 +30,11 @@ def written(**kwargs):
     ).search_params
 
 
+def test_langchains_build_ratio_in_a_search_goes_on_as_it_came():
+    read = read_search_parameters(written(param={"metric_type": "IP", "params": {"drop_ratio_build": 0.2}}))
+    assert read.knobs == {"drop_ratio_build": 0.2}
+
+
 def test_what_the_client_writes():
     read = read_search_parameters(
         written(
