@@ -8,7 +8,7 @@ import pytest
 from shields import record_of
 
 from vecguard.catalog import Catalog, StoredManifest
-from vecguard.errors import Denied, FailedPrecondition, NotFound, Unavailable, Unreadable
+from vecguard.errors import Denied, FailedPrecondition, NotFound, Unavailable, Unreadable, UpstreamFailure
 from vecguard.generation import Generation
 from vecguard.keys.key import Key
 from vecguard.keys.wrapping import LocalWrapping
@@ -38,7 +38,8 @@ class Backend:
     down: bool = False
 
     async def read(self, name, caller):
-        assert caller == CALLER
+        assert caller.metadata == CALLER.metadata
+        assert 0 < caller.timeout <= CALLER.timeout
         self.reads += 1
         await asyncio.sleep(0)
         if self.down:
@@ -206,6 +207,99 @@ def test_a_vector_that_was_added_meanwhile_is_noticed():
     shop.backend.manifests["notes"] = StoredManifest(core, texts)
     assert not shop.confirm(entry)
     assert set(shop.get().shield.vectors) == {"a", "b"}
+
+
+def confirm_all(shop, *writes):
+    """Confirm several writes at once; `writes` are what happens, in this order, before each confirmation begins."""
+
+    async def one(entry, before):
+        await before()
+        return await shop.catalog.confirm(entry, CALLER)
+
+    async def run():
+        return await asyncio.gather(*(one(*write) for write in writes), return_exceptions=True)
+
+    return asyncio.run(run())
+
+
+async def at_once():
+    """Nothing happens."""
+
+
+def after_turns(number, act=lambda: None):
+    async def wait():
+        for _ in range(number):
+            await asyncio.sleep(0)
+        act()
+
+    return wait
+
+
+def test_writes_that_end_during_a_confirmation_share_the_next_one():
+    shop = Shop(notes=made("notes"))
+    entry = shop.get()
+    reads = shop.backend.reads
+    assert confirm_all(shop, *[(entry, at_once)] * 20) == [True] * 20
+    assert shop.backend.reads == reads + 2
+    # Nothing is left behind, and the next one asks anew.
+    assert shop.confirm(entry)
+    assert shop.backend.reads == reads + 3
+
+
+def test_a_confirmation_never_rests_on_a_look_that_began_before_it():
+    """The collection is made anew while the first write is being confirmed: the second write must be told so."""
+    shop = Shop(notes=made("notes"))
+    entry = shop.get()
+
+    class Slow(Backend):
+        async def read(self, name, caller):
+            found = await super().read(name, caller)
+            for _ in range(10):
+                await asyncio.sleep(0)
+            return found
+
+    slow = Slow(shop.backend.manifests)
+    shop.catalog._read = slow.read
+    anew = after_turns(4, lambda: slow.manifests.update(notes=made("notes")))
+    assert confirm_all(shop, (entry, at_once), (entry, anew), (entry, after_turns(6))) == [True, False, False]
+
+
+def test_a_shared_look_that_fails_is_not_the_end_for_those_that_have_time_left():
+    shop = Shop(notes=made("notes"))
+    entry = shop.get()
+
+    class Failing(Backend):
+        async def read(self, name, caller):
+            found = await super().read(name, caller)
+            if self.reads == 2:  # the one that is shared
+                raise Unavailable("gone for a moment")
+            return found
+
+    failing = Failing(shop.backend.manifests)
+    shop.catalog._read = failing.read
+    assert confirm_all(shop, *[(entry, at_once)] * 3) == [True] * 3
+    assert failing.reads == 4
+
+
+def test_who_waits_for_a_shared_look_waits_no_longer_than_its_own_deadline():
+    shop = Shop(notes=made("notes"))
+    entry = shop.get()
+
+    async def stuck(name, caller):
+        await asyncio.sleep(5)
+        raise AssertionError("nobody waits so long")
+
+    shop.catalog._read = stuck
+
+    async def run():
+        first = asyncio.create_task(shop.catalog.confirm(entry, CALLER))
+        await asyncio.sleep(0)
+        with pytest.raises(UpstreamFailure) as failed:
+            await shop.catalog.confirm(entry, Caller(0.01, CALLER.metadata))
+        first.cancel()
+        return failed.value.status
+
+    assert asyncio.run(run()) == "DEADLINE_EXCEEDED"
 
 
 def test_confirming_renews_what_is_known():

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from vecguard.errors import Denied, FailedPrecondition, Unreadable
+from vecguard.errors import Denied, FailedPrecondition, Unreadable, UpstreamFailure, VecGuardError
 from vecguard.generation import Generation
 from vecguard.keys.provider import KeyProvider
 from vecguard.keys.ring import KeyRing
@@ -63,6 +63,8 @@ class Entry:
 
 ReadManifest = Callable[[str, Caller], Awaitable[StoredManifest | None]]
 RealName = Callable[[str, Caller], Awaitable[str]]
+# A name that clients use, and the metadata with which the backend is asked about it.
+Place = tuple[str, tuple[tuple[str, str], ...]]
 
 
 class Catalog:
@@ -90,6 +92,8 @@ class Catalog:
         self._max_age = max_age
         self._entries: dict[str, Entry] = {}
         self._compiling = asyncio.Lock()
+        self._looking: dict[Place, asyncio.Future[None]] = {}
+        self._following: dict[Place, asyncio.Task[Entry]] = {}
 
     async def get(self, name: str, caller: Caller) -> Entry:
         """The entry of a collection or alias, fresh enough to use.
@@ -106,8 +110,46 @@ class Catalog:
         return await self._load(name, caller)
 
     async def confirm(self, entry: Entry, caller: Caller) -> bool:
-        """Whether the backend still has what `entry` says, asked now: run after a write, before it is acknowledged."""
-        return (await self._load(entry.asked, caller)).stored == entry.stored
+        """Whether the backend still has what `entry` says: run after a write, before it is acknowledged.
+
+        It is asked from now on, so that the answer is younger than the write. Writes that end while another one's
+        answer is awaited share the next look at the backend, which begins after all of them.
+        """
+        place = (entry.asked, caller.metadata)
+        if place not in self._looking:
+            return (await self._look(place, caller)).stored == entry.stored
+        following = self._following.get(place)
+        if following is None:
+            following = self._following[place] = asyncio.create_task(self._look_next(place, caller))
+            following.add_done_callback(lambda look: look.cancelled() or look.exception())  # whoever waits gets it
+        asked = time.monotonic()
+        try:
+            found = await asyncio.wait_for(asyncio.shield(following), caller.timeout)
+        except TimeoutError:
+            raise UpstreamFailure("DEADLINE_EXCEEDED", "Deadline Exceeded") from None
+        except VecGuardError:
+            # It ran on another write's time: what went wrong there need not go wrong here.
+            left = None if caller.timeout is None else max(caller.timeout - (time.monotonic() - asked), 0.0)
+            found = await self._load(entry.asked, replace(caller, timeout=left))
+        return found.stored == entry.stored
+
+    async def _look(self, place: Place, caller: Caller) -> Entry:
+        """Ask the backend now, and let others know that it is being asked."""
+        ended = self._looking[place] = asyncio.get_running_loop().create_future()
+        try:
+            return await self._load(place[0], caller)
+        finally:
+            ended.set_result(None)
+            if self._looking.get(place) is ended:
+                del self._looking[place]
+
+    async def _look_next(self, place: Place, caller: Caller) -> Entry:
+        """Ask the backend when the look that is under way has ended; until then, others may join."""
+        under_way = self._looking.get(place)
+        if under_way is not None:
+            await under_way
+        del self._following[place]
+        return await self._look(place, caller)
 
     def forget(self) -> None:
         """Trust no entry any more, here and in every worker of the host, before the backend was asked anew."""
