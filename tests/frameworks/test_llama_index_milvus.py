@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from frameworks.conftest import Answers
@@ -68,9 +69,20 @@ def test_documents_nodes_and_an_expression_of_ones_own(report: dict[str, Any], e
     assert_ranked(found["own-filter"], exact.ranking(0, lambda entry: entry.metadata["urgent"])[:TOP])
 
 
+def _mmr_against_the_last(exact: Exact, count: int, candidates: int) -> list[str]:
+    """MMR with lambda 0.5 as llama-index does it: unlike the one taken last, not unlike all that were taken."""
+    cosines = exact.cosines(0)
+    left = [int(i) for i in np.argsort(-cosines)[:candidates]]
+    taken = [left.pop(0)]
+    while len(taken) < count:
+        marginal = [cosines[i] - float(exact.entries[i] @ exact.entries[taken[-1]]) for i in left]
+        taken.append(left.pop(int(np.argmax(marginal))))
+    return [ENTRIES[i].id for i in taken]
+
+
 def test_maximal_marginal_relevance_over_returned_vectors(report: dict[str, Any], exact: Exact) -> None:
     # The framework fetches four times as many with their vectors, and ranks by itself.
-    assert report["dense"]["mmr"] == exact.mmr(0, 5, 20, 0.5)
+    assert report["dense"]["mmr"] == _mmr_against_the_last(exact, 5, 20)
 
 
 def test_hybrid_search(report: dict[str, Any], exact: Exact) -> None:

@@ -29,7 +29,7 @@ NAMESPACE = uuid.UUID("5f1b0e2e-9a5c-4d7e-8f60-6d8a2f7f0c11")
 TIMEOUT_S = 120
 WORD = re.compile(r"[a-z0-9]+")
 # Okapi BM25's usual constants (Robertson & Zaragoza, "The Probabilistic Relevance Framework", 2009).
-# Length is counted in characters, so that hardly any two texts have equal scores.
+# Length is counted in characters.
 K1, B, MEAN_CHARACTERS = 1.2, 0.75, 200.0
 
 
@@ -91,10 +91,15 @@ class Embedder:
 
 
 def terms(text: str) -> tuple[list[int], list[float]]:
-    """A document's sparse vector: BM25's saturated term frequency, by the CRC-32 of each word."""
+    """A document's sparse vector: BM25's saturated term frequency, by the CRC-32 of each word.
+
+    Every text's weights are up to a hundredth larger than that, so that no two texts tie: sums of equal weights differ
+    in the last bit with the order of their indices, which protection changes.
+    """
     counts = Counter(WORD.findall(text.lower()))
     norm = K1 * (1 - B + B * len(text) / MEAN_CHARACTERS)
-    weights = {zlib.crc32(word.encode()): count * (K1 + 1) / (count + norm) for word, count in counts.items()}
+    scale = (K1 + 1) * (1 + zlib.crc32(text.encode()) / 2**32 / 100)
+    weights = {zlib.crc32(word.encode()): count * scale / (count + norm) for word, count in counts.items()}
     return sorted(weights), [weights[index] for index in sorted(weights)]
 
 
