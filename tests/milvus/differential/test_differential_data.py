@@ -149,7 +149,7 @@ def test_no_output_fields(wide: Pair) -> None:
         "plain ==",
         "found_int64 == 0 or found_int8 in [127, 5]",
         "found_bool == true and found_double == 0.1",
-        "found_float == 0.1",
+        "found_float == 0.0",
         "1 < plain_int8 < 200",
     ],
 )
@@ -285,7 +285,8 @@ def test_automatic_keys(pair: Pair) -> None:
 
     def rows(side: Side, outputs: tuple[str, ...]) -> Any:
         found = side.client.query(side.name, filter="id > 0", output_fields=list(outputs), consistency_level="Strong")
-        return sorted(({k: v for k, v in row.items() if k != "id"} for row in found), key=str)
+        kept = [{key: value for key, value in row.items() if key != "id"} for row in found]
+        return sorted(kept, key=lambda row: str([round(abs(x), 2) for x in row["v"]] if "v" in row else row))
 
     pair.same(make)
     data = [

@@ -113,6 +113,8 @@ async def batch_describe(
     request: m.BatchDescribeCollectionRequest, session: Session
 ) -> m.BatchDescribeCollectionResponse:
     """`BatchDescribeCollection`."""
+    for name in request.collection_name:
+        session.grant("read", place_of(request.db_name, name, session.metadata).key)
     answer = await ask(session, rpc("BatchDescribeCollection"), request, m.BatchDescribeCollectionResponse)
     for described in answer.responses:
         if not described.status.code and not described.status.error_code:
