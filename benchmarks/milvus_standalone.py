@@ -1,8 +1,8 @@
 """Turns into the real Milvus server of the PyPI package `milvus`, for benchmarks and tests.
 
-`python milvus_standalone.py DATA PROGRAMS PORT PARENT`; the server ends with the process PARENT. All ports are free
-ones, those of the embedded etcd too, which the package's own `milvus-server` leaves fixed; so several servers can run
-side by side.
+`python milvus_standalone.py DATA PROGRAMS PORT PARENT [accounts]`; the server ends with the process PARENT, and with
+`accounts` it asks who calls. All ports are free ones, those of the embedded etcd too, which the package's own
+`milvus-server` leaves fixed; so several servers can run side by side.
 The programs (350 MB unpacked) are unpacked once into PROGRAMS and linked into DATA.
 """
 
@@ -27,13 +27,14 @@ STOP_S = "1"
 LEASE_S = "10"
 
 
-def main(data: Path, programs: Path, port: int, parent: int) -> None:
+def main(data: Path, programs: Path, port: int, parent: int, accounts: bool) -> None:
     """Configure and unpack, then replace this process by the server."""
     die_with_parent(parent)
     unpack(programs)
     data.mkdir(parents=True, exist_ok=True)
     ports = free_ports()
     config = milvus.MilvusServerConfig(data_dir=str(data), **ports | {"proxy_port": port})
+    config.set("authorization_enabled", accounts)
     config.resolve()
     program = programs / "bin" / "milvus"
     environment = os.environ | {
@@ -83,4 +84,4 @@ def write_etcd(data: Path, ports: dict[str, int]) -> Path:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), "accounts" in sys.argv[5:])

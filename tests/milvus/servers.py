@@ -84,12 +84,18 @@ class MilvusServer:
         """Return when the server answers; fail with the end of its log if it ends or stays silent."""
         deadline = time.monotonic() + START_S
         while self.process.poll() is None and time.monotonic() < deadline:
-            with self.stub() as stub, contextlib.suppress(grpc.RpcError):
-                if stub.CheckHealth(milvus_pb2.CheckHealthRequest(), timeout=2.0).isHealthy:
-                    return
+            if self._is_healthy():
+                return
             time.sleep(0.05)
         self.stop()
         raise AssertionError(f"the server did not start; its log ends with:\n{self.logs[-4000:]}")
+
+    def _is_healthy(self) -> bool:
+        with self.stub() as stub:
+            try:
+                return bool(stub.CheckHealth(milvus_pb2.CheckHealthRequest(), timeout=2.0).isHealthy)
+            except grpc.RpcError as error:
+                return error.code() is grpc.StatusCode.UNAUTHENTICATED  # it asks who calls, so it is there
 
     def stop(self) -> int:
         """End the process as an operator does (SIGTERM); kill it only if it does not end. Returns its exit status."""
@@ -113,16 +119,18 @@ def lite_server(folder: Path) -> Iterator[MilvusServer]:
 
 
 @contextlib.contextmanager
-def real_server(folder: Path) -> Iterator[MilvusServer]:
+def real_server(folder: Path, *, accounts: bool = False) -> Iterator[MilvusServer]:
     """The real Milvus 2.3.5 on a free port; `folder` holds its data (`data/`) and log, and may be given again.
 
-    Its programs are unpacked once per user into the folder for temporary files.
+    Its programs are unpacked once per user into the folder for temporary files. With `accounts` it wants to know who
+    calls, and knows `root` with the password `Milvus`.
     """
     port = free_port()
     programs = Path(tempfile.gettempdir()) / f"vecguard-milvus-2.3.5-{os.getuid()}"
     # Run as a script, not as a module: only outside the tests' folder does `import milvus` find the PyPI package.
     script = ROOT / "benchmarks" / "milvus_standalone.py"
     arguments = (str(script), str(folder / "data"), str(programs), str(port), str(os.getpid()))
+    arguments += ("accounts",) if accounts else ()
     with _serving(folder, port, arguments) as server:
         yield server
 
