@@ -271,7 +271,9 @@ def test_size_is_bounded():
     with pytest.raises(InvalidArgument, match="more than 10000 tokens"):
         parse(" or ".join(["a == 1"] * 5000))
     with pytest.raises(InvalidArgument, match="longer than"):
-        parse("a" * (8 * 2**20 + 1))
+        parse("a" * (4 * 2**20 + 1))
+    with pytest.raises(InvalidArgument, match="more than 250000 constants"):
+        parse(f"a in [{'1,' * 250_001}]")
 
 
 def test_long_lists_of_constants_are_one_token():

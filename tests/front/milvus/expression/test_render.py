@@ -120,6 +120,13 @@ def test_lite_reads_what_is_written_as_it_reads_what_the_client_wrote(text):
     assert flat(shape(parse_expr(render(parse(text))))) == flat(shape(parse_expr(text)))
 
 
+@given(st.text())
+def test_lite_reads_every_text_as_it_was(value):
+    node = parse_expr(render(Compare("==", Ref("a", (value or "k",)), Literal(value))))
+    assert node.right.value == value
+    assert node.left.path == (value or "k",)
+
+
 @settings(max_examples=30, deadline=None)
 @given(TREES)
 def test_a_tree_is_its_children(tree):

@@ -595,3 +595,17 @@ def test_refusals_do_not_depend_on_what_else_is_asked():
     assert refused("n_plain == 1 or (n_plain == 2 and not (n_searchable > 3))").startswith(
         "a range comparison cannot be answered"
     )
+
+
+def test_a_key_that_no_policy_can_name_is_refused_by_its_mode_too():
+    for key in ('a"b', "a\\b"):
+        text = refused(f'k_sealed["{key}"] == 1'.replace(key, key.replace("\\", "\\\\").replace('"', '\\"')))
+        assert text.startswith("a comparison cannot be answered on field `k_sealed` and what is in it")
+    assert TOKEN.findall(stored(r'k_searchable["a\"b"] == "x"').text) == tokens("k_searchable", 'a"b', values=["x"])
+
+
+def test_the_number_of_values_is_bounded():
+    """Here each integer is two values, as it may be stored as a float; at a place with two readings it is four."""
+    assert len(TOKEN.findall(stored(f"k_searchable in {list(range(1, 1001))}").text)) == 2000
+    for text in (f"k_searchable in {list(range(1, 50_002))}", f"k_searchable[0] in {list(range(1, 25_002))}"):
+        assert "more than 100000 values" in refused(f"n_plain == 1 or {text}")

@@ -47,9 +47,10 @@ from vecguard.front.milvus.expression.tree import (
 
 # Deeper trees than people or frameworks write; rendering and rewriting recurse, a few frames a level.
 _DEEPEST: Final = 64
-# Tokens cost microseconds each on the event loop; a list of constants is one token, however long.
+# Tokens and constants cost microseconds each on the event loop; a list of constants is one token, however long.
 _MOST_TOKENS: Final = 10_000
-_LONGEST: Final = 8 * 2**20
+_LONGEST: Final = 4 * 2**20
+_MOST_CONSTANTS: Final = 250_000
 _LONGEST_SHOWN: Final = 1000
 _REMEMBERED: Final = 256
 _LONGEST_REMEMBERED: Final = 4096
@@ -186,7 +187,10 @@ class _Builder(Transformer[Token, Node]):
         return Literal(token.value[0] in "tT", token.value)
 
     def literals(self, token: Token) -> Node:
-        return Literals(tuple(_constant(text) for text in _CONSTANT.findall(token.value)))
+        texts = _CONSTANT.findall(token.value)
+        if len(texts) > _MOST_CONSTANTS:
+            raise InvalidArgument(f"a list has more than {_MOST_CONSTANTS} constants")
+        return Literals(tuple(map(_constant, texts)))
 
     def listed(self, *items: Node) -> Node:
         return Listed(items)

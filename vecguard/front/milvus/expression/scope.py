@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from vecguard.errors import InvalidArgument
 from vecguard.fields import Fields, Keys
@@ -14,6 +15,9 @@ from vecguard.front.milvus.proto import s
 from vecguard.policy.model import FieldMode
 from vecguard.policy.paths import render as written_path
 
+# Each costs microseconds on the event loop; lists, types and readings multiply.
+_MOST_ASKED: Final = 100_000
+
 
 class Unanswerable(InvalidArgument):
     """A field's mode cannot answer: the text names field, mode and policy entry, and stands for itself."""
@@ -21,13 +25,17 @@ class Unanswerable(InvalidArgument):
 
 @dataclass(slots=True)
 class Scope:
-    """One expression's surroundings; `kept` gathers the template values that travel on with it."""
+    """One expression's surroundings; `kept` gathers the template values that travel on with it.
+
+    `asked` counts the leaves that it asks for.
+    """
 
     columns: Columns
     fields: Fields
     templates: Mapping[str, s.TemplateValue]
     inline: bool
     kept: dict[str, s.TemplateValue] = field(default_factory=dict)
+    asked: int = 0
 
     def place(self, ref: Ref) -> Place:
         """Where a reference points to.
@@ -82,15 +90,15 @@ class Scope:
         """What equals any of the values at a searchable place, as it is stored; `data_type` is that of the values.
 
         Raises:
-            InvalidArgument: values of that type are not compared with such a constant.
+            InvalidArgument: values of that type are not compared with such a constant, or there are too many.
         """
-        found = {
-            token: None
-            for value in values
-            for leaf in leaves(value, data_type)
-            for keys in place.readings
-            for token in self.fields.tokens(keys, leaf)
-        }
+        asked = [leaf for value in values for leaf in leaves(value, data_type)]
+        self.asked += len(asked) * len(place.readings)
+        if self.asked > _MOST_ASKED:
+            raise InvalidArgument(f"more than {_MOST_ASKED} values of protected fields are asked for")
+        found = dict.fromkeys(
+            token for leaf in asked for keys in place.readings for token in self.fields.tokens(keys, leaf)
+        )
         return tuple(Literal(token) for token in found)
 
     def placeholder(self, node: Placeholder) -> Node:
@@ -121,6 +129,12 @@ class Scope:
         return self.fields.mode(keys)
 
     def _refusal(self, keys: Keys, allowed: tuple[FieldMode, ...], what: str) -> InvalidArgument:
+        if any('"' in key or "\\" in key for key in keys):
+            # No payload path, and so no entry of a policy, can name such a key.
+            needed = " or ".join(allowed)
+            return Unanswerable(
+                f"{what} cannot be answered on field `{keys[0]}` and what is in it: it needs mode {needed}"
+            )
         try:
             self.fields.require(written_path(keys[-1:]), keys[:-1], allowed, what)
         except InvalidArgument as refusal:
