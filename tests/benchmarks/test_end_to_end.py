@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from benchmarks.backend import Backend, QdrantBackend
 from benchmarks.beir import Dataset, Text
 from benchmarks.embeddings import Embedded
+from benchmarks.milvus_backend import MilvusBackend
 from benchmarks.overhead import Plan, bench, measure_overhead
 from benchmarks.recall import VARIANTS, measure_quality, servers
 from benchmarks.routes import BARE, DIRECT, ROUTES
@@ -22,9 +26,18 @@ def _silent(what: str) -> None:
 
 
 @pytest.mark.slow
-def test_every_route_answers_the_same_load(tmp_path: Path) -> None:
-    with bench(tmp_path, tmp_path) as processes:
+@pytest.mark.parametrize(
+    "backend",
+    [
+        pytest.param(QdrantBackend, id="qdrant"),
+        pytest.param(lambda: MilvusBackend(real=False), id="milvus-lite"),
+        pytest.param(lambda: MilvusBackend(real=True), id="milvus"),
+    ],
+)
+def test_every_route_answers_the_same_load(tmp_path: Path, backend: Callable[[], Backend]) -> None:
+    with bench(tmp_path, tmp_path, backend=backend()) as processes:
         run = measure_overhead(processes, PLAN, lambda dims: synthetic(400, 60, dims, 1), _silent)
+    assert run.engine == backend().engine
     recall = run.recall[64]
     assert recall[DIRECT.key] == recall[BARE.key] == 1.0
     assert recall["rotate"] > 0.99
@@ -38,6 +51,15 @@ def test_every_route_answers_the_same_load(tmp_path: Path) -> None:
     rows = summarise(run.measures, PLAN.batch)
     assert all(row.middle_cpu_ratio > 0 for row in rows if row.route != DIRECT.key and row.phase == "search")
     assert len(aims(rows)) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("real", [False, True])
+def test_a_milvus_collection_is_indexed_before_it_is_searched(tmp_path: Path, real: bool) -> None:
+    plan = replace(PLAN, points=3_000, rounds=1, index=True, routes=(DIRECT, BARE))
+    with bench(tmp_path, tmp_path, plan.routes, MilvusBackend(real)) as processes:
+        run = measure_overhead(processes, plan, lambda dims: synthetic(3_000, 60, dims, 1), _silent)
+    assert 0.9 < run.recall[64][DIRECT.key] == run.recall[64][BARE.key]
 
 
 @pytest.mark.slow

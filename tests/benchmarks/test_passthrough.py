@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,19 @@ def test_a_failing_call_fails_the_load(tmp_path: Path) -> None:
                 await asyncio.to_thread(generator.send, load)
             fine = await asyncio.to_thread(generator.send, Load(echo_at, "/x.Y/Z", load.requests, streams=1))
             assert len(fine.latencies_ms) == 1
+
+    asyncio.run(_through(use))
+
+
+def test_an_answer_that_tells_of_an_error_fails_the_load(tmp_path: Path) -> None:
+    write_requests(tmp_path / "r", [b"a"])
+
+    async def use(echo_at: str, _: str) -> None:
+        with generating() as generator:
+            load = Load(echo_at, "/x.Y/Z", str(tmp_path / "r"), streams=1, success=b"/x.Y/Z".hex())
+            assert len((await asyncio.to_thread(generator.send, load)).latencies_ms) == 1
+            with pytest.raises(Unavailable, match=r"/x.Y/Other at .*x.Y/Other"):
+                await asyncio.to_thread(generator.send, replace(load, method="/x.Y/Other"))
 
     asyncio.run(_through(use))
 
