@@ -91,7 +91,7 @@ def _require_milvus_lite() -> None:
     """
     found = find_spec("pymilvus")
     if find_spec("milvus_lite") is None or found is None or found.submodule_search_locations is None:
-        raise ConfigError("an embedded Milvus needs Milvus Lite: install vecguard[milvus]")
+        raise ConfigError("an embedded Milvus needs Milvus Lite: install vecguard[milvus-lite]")
     bare = ModuleType("pymilvus")
     bare.__path__ = list(found.submodule_search_locations)
     sys.modules.setdefault("pymilvus", bare)
