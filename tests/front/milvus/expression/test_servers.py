@@ -2,96 +2,27 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from milvus.servers import MilvusServer, lite_server, real_server
-from pymilvus import DataType, MilvusClient
+from milvus.servers import lite_server, real_server
 
 from vecguard.front.milvus.expression import not_in, pk_in, rewrite
 from vecguard.front.milvus.proto import s
 
 from .older import older_expressions
-from .rows import COLUMNS, MODES, fields_of, protected
+from .rows import COLUMNS, protected
 from .strategies import expressions, rows
+from .tables import FIELDS, Tables, tables
 
 pytestmark = pytest.mark.slow
-FIELDS = fields_of()
 SETTINGS = settings(
     max_examples=200,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large],
 )
-
-
-def stored_type(name: str, data_type: int) -> DataType:
-    """The type of a column of that name at rest."""
-    clear = data_type == DataType.JSON or name == "id" or FIELDS.mode((name,)) == "plain"
-    return DataType(data_type) if clear else DataType.VARCHAR
-
-
-def create(
-    client: MilvusClient, name: str, some: Sequence[Mapping[str, Any]], *, at_rest: bool, nullable: bool
-) -> None:
-    """A collection of the fields of `COLUMNS`, with these rows, loaded."""
-    schema = client.create_schema(enable_dynamic_field=True)
-    for column in COLUMNS.by_name.values():
-        if column.vector:
-            schema.add_field(column.name, DataType.FLOAT_VECTOR, dim=2)
-            continue
-        options: dict[str, Any] = {"max_length": 512}
-        if nullable and not column.primary_key:
-            options["nullable"] = True
-        kind = DataType(column.data_type)
-        if kind == DataType.ARRAY:
-            element = DataType(column.element_type)
-            options |= {"element_type": stored_type(column.name, element) if at_rest else element, "max_capacity": 8}
-        elif at_rest:
-            kind = stored_type(column.name, column.data_type)
-        schema.add_field(column.name, kind, is_primary=column.primary_key, **options)
-    index = client.prepare_index_params()
-    index.add_index("vec", index_type="FLAT", metric_type="L2")
-    client.create_collection(name, schema=schema, index_params=index)
-    kept = [protected(row, FIELDS) if at_rest else row for row in some]
-    client.insert(
-        name, [{"vec": [0.0, 1.0], **{k: v for k, v in row.items() if k != "$meta"}, **row["$meta"]} for row in kept]
-    )
-    client.load_collection(name)
-    (counted,) = client.query(name, filter="", output_fields=["count(*)"], consistency_level="Strong")
-    assert counted == {"count(*)": len(some)}
-
-
-class Tables:
-    """A collection in clear and the same at rest, on one server."""
-
-    def __init__(self, client: MilvusClient) -> None:
-        self._client = client
-
-    def ids(self, name: str, text: str) -> list[int]:
-        found = self._client.query(name, filter=text, output_fields=["id"], limit=1000, consistency_level="Eventually")
-        return sorted(row["id"] for row in found)
-
-    def check(self, text: str) -> list[int]:
-        """What both select, which is the same."""
-        expected = self.ids("clear", text)
-        assert self.ids("stored", rewrite(text, COLUMNS, FIELDS, inline=True).text) == expected
-        return expected
-
-
-def tables(server: MilvusServer, kind: str, *, nullable: bool) -> Iterator[Tables]:
-    some = rows(7, kind, nullable=nullable)
-    if not nullable:
-        # Lite, whose fields are nullable here, compares FLOAT values as doubles: it would not find these.
-        some = [row | {f"f_{mode}": 0.1 for mode in MODES} if row["id"] % 7 == 0 else row for row in some]
-    # pymilvus logs every refusal with its stack.
-    logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
-    with server.client() as client:
-        create(client, "clear", some, at_rest=False, nullable=nullable)
-        create(client, "stored", some, at_rest=True, nullable=nullable)
-        yield Tables(client)
 
 
 @pytest.fixture(scope="module")
@@ -173,14 +104,14 @@ def test_milvus_reads_what_is_written_for_all_texts(real: Tables) -> None:
         ]
         for name, kept in (("clear", some), ("stored", [protected(row, FIELDS) for row in some])):
             flat = [{"vec": [0.0, 1.0], **{k: v for k, v in row.items() if k != "$meta"}} for row in kept]
-            real._client.upsert(name, flat)
-            real._client.query(name, filter="id == 1000", consistency_level="Strong")
+            real.client.upsert(name, flat)
+            real.client.query(name, filter="id == 1000", consistency_level="Strong")
             assert real.ids(name, key) == [1000], word
             assert real.ids(name, key.replace("t_plain ==", "t_plain !=")) == []
         assert real.check(key.replace("t_plain", "t_searchable")) == [1000]
     for name in ("clear", "stored"):
-        real._client.delete(name, filter="id in [1000]")
-        real._client.query(name, filter="id == 0", consistency_level="Strong")
+        real.client.delete(name, filter="id in [1000]")
+        real.client.query(name, filter="id == 0", consistency_level="Strong")
 
 
 def templates_of(word: str) -> dict[str, Any]:
