@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from milvus.proxies import MilvusProxy, serving_milvus
+from milvus.servers import MilvusServer
 from proxy.byte_search import every_byte
 from serving import Proxy
 
@@ -49,6 +51,16 @@ RUNS: dict[str, tuple[str, str, tuple[str, ...]]] = {
             "12 departments.*cardiology",
         ),
     ),
+    "rag_langchain_milvus.py": (
+        "frameworks",
+        "{milvus}",
+        ("search", FOUND, "only infectious diseases, since 2022", r"  202[2-5] ", "MMR", "  Olivia"),
+    ),
+    "rag_llama_index_milvus.py": (
+        "pymilvus2",
+        "{milvus}",
+        ("search", FOUND, "only infectious diseases", r"  0\.03\d\d Andre Reyes", "deleted note-47: 59 notes are left"),
+    ),
     "memory_mem0.py": (
         "frameworks",
         "{address}",
@@ -74,14 +86,24 @@ def guarded(proxy: Callable[[str | None], Proxy]) -> Proxy:
     return proxy(POLICY.read_text(encoding="utf-8"))
 
 
+@pytest.fixture(scope="module")
+def guarded_milvus(bare_milvus: MilvusServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusProxy]:
+    policy = POLICY.read_text(encoding="utf-8")
+    with serving_milvus(tmp_path_factory.mktemp("examples-milvus"), bare_milvus, policy) as server:
+        yield server
+
+
 def test_every_example_is_run() -> None:
     assert {path.name for path in EXAMPLES.glob("*.py")} == RUNS.keys()
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_the_example_finds_what_it_should(guarded: Proxy, tmp_path: Path, name: str) -> None:
+def test_the_example_finds_what_it_should(
+    guarded: Proxy, guarded_milvus: MilvusProxy, tmp_path: Path, name: str
+) -> None:
     environment, arguments, lines = RUNS[name]
     ports = {"grpc": guarded.port, "url": guarded.url, "address": f"127.0.0.1:{guarded.rest_port}"}
+    ports["milvus"] = guarded_milvus.uri
     given = [part.replace("_", " ") if "?" in part else part for part in arguments.format(**ports).split()]
     printed = run(EXAMPLES / name, given, tmp_path, environment)
     rest = printed.splitlines()
