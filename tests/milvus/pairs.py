@@ -44,7 +44,7 @@ collections:
       - transforms: [{kind: rotation}, {kind: gaussian, ratio: 1.0}]
     payload: {default: sealed, fields: *modes}
 """
-"""Modes by column name: `plain` and `plain_*`, `found` and `found_*` searchable, a few by their meaning, others sealed."""
+"""Modes by column name: `plain`, `plain_*` as it says; `found`, `found_*` searchable; a few by name; others sealed."""
 
 # What 2.3.5 gives no code of its own, newer servers and the proxy call an invalid parameter, or one that is too large.
 _UNCLASSIFIED = 65_535
@@ -150,7 +150,7 @@ def assert_alike(first: Any, second: Any, where: str = "value") -> None:
         return
     assert type(first) is type(second), (where, first, second)
     if isinstance(first, dict):
-        assert list(sorted(first, key=str)) == list(sorted(second, key=str)), (where, first, second)
+        assert sorted(first, key=str) == sorted(second, key=str), (where, first, second)
         for key, item in first.items():
             assert_alike(item, second[key], f"{where}[{key!r}]")
     elif isinstance(first, list):

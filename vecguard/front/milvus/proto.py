@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from vecguard.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pymilvus.grpc_gen import common_pb2 as c  # type: ignore[import-untyped]
+    from pymilvus.grpc_gen import common_pb2 as c
     from pymilvus.grpc_gen import feder_pb2 as f
     from pymilvus.grpc_gen import milvus_pb2 as m
     from pymilvus.grpc_gen import schema_pb2 as s

@@ -286,7 +286,7 @@ async def load(request: m.LoadCollectionRequest | m.LoadPartitionsRequest, sessi
     """`LoadCollection` and `LoadPartitions`: with the records of the vectors that are loaded."""
     method = rpc("LoadCollection" if isinstance(request, m.LoadCollectionRequest) else "LoadPartitions")
     entry = await session.open(place_of(request.db_name, request.collection_name, session.metadata).key, "read")
-    if entry.shield is not None and getattr(request, "load_fields", ()):
+    if entry.shield is not None and getattr(request, "load_fields", None):
         layout = layout_of(entry.shield)
         hidden = [record_field(name) for name in layout.vectors if name in request.load_fields]
         request.load_fields.extend([*hidden, *layout.needs_record(META)])
