@@ -262,7 +262,9 @@ class Draw:
                 models.FieldCondition(key="active", match=models.MatchValue(value=True)),
             ]
         )
-        return self._query(prefetch=prefetch, query=models.FormulaQuery(formula=expression), limit=10)
+        return self._query(
+            prefetch=prefetch, query=models.FormulaQuery(formula=expression, defaults={"weight": 0.5}), limit=10
+        )
 
     def mmr(self) -> Call:
         """Maximal marginal relevance."""
@@ -320,12 +322,104 @@ class Draw:
 
         return run
 
+    def by_id(self) -> Call:
+        """Nearest to, or recommended by, points themselves; every point has the vector asked for."""
+        using = {"using": "d"} if self.named else {}
+        one, two, three = self.random.sample(self.ids, 3)
+        strategy = self.random.choice(list(models.RecommendStrategy))
+        asked = models.RecommendInput(positive=[one, two], negative=[three], strategy=strategy)
+        query = self.random.choice([one, models.RecommendQuery(recommend=asked)])
+        return self._query(query=query, limit=10, query_filter=self._maybe_filter(), **using)
+
+    def unranked(self) -> Call:
+        """The Query API without a query: points in the order of their ids, all with the same score."""
+        chosen, asked = self._maybe_filter(), self._shown()
+        return self._query(query_filter=chosen, limit=POINTS, **asked)
+
+    def sliced(self) -> Call:
+        """One of several slices of the ids."""
+        total = self.random.randint(1, 4)
+        slice_ = models.SliceCondition(slice=models.Slice(total=total, index=self.random.randrange(total)))
+        chosen = models.Filter(must=[slice_])
+        return lambda on: on.client.scroll(on.name(self.name), scroll_filter=chosen, limit=POINTS)
+
+    def everything(self) -> Call:
+        """All points as they are."""
+        return lambda on: on.client.scroll(on.name(self.name), limit=1_000, with_payload=True, with_vectors=True)
+
+    # Writes: each returns nothing that differs between implementations (operation numbers do)
+
+    def _chosen(self) -> Any:
+        draw = self.random
+        return draw.sample(self.ids, draw.randint(1, 5)) if draw.random() < 0.6 else self.filter(1)
+
+    def _written(self, method: str, *positional: Any, **named: Any) -> Call:
+        def run(on: Side) -> object:
+            getattr(on.client, method)(on.name(self.name), *positional, wait=True, **named)
+            return method
+
+        return run
+
+    def upsert(self) -> Call:
+        """Points anew, some for the first time, singly or in columns."""
+        draw = self.random
+        ids = [*draw.sample(self.ids, 3), self._id(draw.randint(100, 120))]
+        self.ids = list(dict.fromkeys([*self.ids, *ids]))
+        points = [models.PointStruct(id=one, vector=self._vectors(), payload=self.payload()) for one in ids]
+        if self.named or draw.random() < 0.5:
+            return self._written("upsert", points)
+        vectors, payloads = [point.vector for point in points], [point.payload for point in points]
+        return self._written("upsert", models.Batch(ids=ids, vectors=vectors, payloads=payloads))
+
+    def set_payload(self) -> Call:
+        """Fields set, at the top or at a path, or all of them replaced."""
+        draw = self.random
+        payload = draw.choice([self.payload(), {"city": "new"}, {"secret": {"age": 3}}, {"s_tags": ["x", "red"]}, {}])
+        key = draw.choice([None, None, "secret", "box.deep"])
+        method = draw.choice(["set_payload", "overwrite_payload"])
+        return self._written(
+            method, payload, points=self._chosen(), **({"key": key} if key and "set" in method else {})
+        )
+
+    def delete_payload(self) -> Call:
+        """Fields, or all of them, removed."""
+        draw = self.random
+        keys = draw.sample(["city", "s_city", "secret.tags", "secret", "items[].k", "nothing"], 2)
+        if draw.random() < 0.3:
+            return self._written("clear_payload", points_selector=self._chosen())
+        return self._written("delete_payload", keys, points=self._chosen())
+
+    def update_vectors(self) -> Call:
+        """Vectors replaced, or removed."""
+        draw = self.random
+        if self.named and draw.random() < 0.4:
+            return self._written("delete_vectors", draw.sample(["e", "m", "s"], 2), points=self._chosen())
+        vectors = [models.PointVectors(id=one, vector=self._vectors()) for one in draw.sample(self.kept(), 3)]
+        return self._written("update_vectors", vectors)
+
+    def kept(self) -> list[int | str]:
+        """Ids of points that are surely there: the first ones are never deleted."""
+        return self.ids[:20]
+
+    def delete(self) -> Call:
+        """Points removed, never the first ones; what is not there is not asked for again."""
+        gone = self.random.sample(self.ids[20:], 2)
+        self.ids = [one for one in self.ids if one not in gone]
+        return self._written("delete", points_selector=gone)
+
+    def writes(self, count: int) -> Iterator[tuple[str, Call]]:
+        """So many writes, each kind in turn."""
+        kinds = (self.set_payload, self.upsert, self.delete_payload, self.update_vectors, self.delete)
+        for number in range(count):
+            kind = kinds[number % len(kinds)]
+            yield f"{number}-{kind.__name__}", kind()
+
     def calls(self, count: int) -> Iterator[tuple[str, Call]]:
         """So many calls, each kind in turn."""
         kinds = (
             *(self.nearest, self.scroll, self.count, self.nearest_with_threshold, self.recommend, self.discover),
             *(self.context, self.fusion, self.rescored, self.formula, self.mmr, self.ordered, self.retrieve),
-            *(self.facet, self.groups, self.matrix),
+            *(self.facet, self.groups, self.matrix, self.by_id, self.unranked, self.sliced),
         )
         for number in range(count):
             kind = kinds[number % len(kinds)]
