@@ -98,6 +98,10 @@ def test_hybrid_search(report: dict[str, Any], exact: Exact) -> None:
     assert {hit["id"] for hit in report["hybrid"]["filtered"]} <= kept
 
 
+def test_what_the_database_refuses_is_told_in_its_words(report: dict[str, Any]) -> None:
+    assert "only drop_ratio_search=0 is supported" in report["hybrid"]["sparse-refused"]
+
+
 def test_getting_and_deleting(report: dict[str, Any]) -> None:
     done = report["changes"]
     assert [hit["id"] for hit in done["get"]] == sorted(entry.id for entry in ENTRIES[:4])

@@ -161,7 +161,10 @@ def hybrid(where: clinic.Connection, embedding: MiniLMEmbedding) -> dict[str, An
         for mode in (VectorStoreQueryMode.HYBRID, VectorStoreQueryMode.DEFAULT)
     }
     given = index.as_retriever(vector_store_query_mode="hybrid", similarity_top_k=5, filters=_filters()["and"])
-    return found | {"filtered": _found(given.retrieve(clinic.ASKED[1]))}
+    # The framework drops a fifth of a sparse query's terms, whatever it is told, which Milvus Lite refuses.
+    sparse = index.as_retriever(vector_store_query_mode=VectorStoreQueryMode.SPARSE)
+    refused = clinic.refused(sparse.retrieve, clinic.ASKED[0])
+    return found | {"filtered": _found(given.retrieve(clinic.ASKED[1])), "sparse-refused": refused}
 
 
 def changes(index: VectorStoreIndex, store: MilvusVectorStore) -> dict[str, Any]:
