@@ -162,7 +162,7 @@ def entity(hit: Any) -> dict[str, Any]:
 
 
 def _distance_and_key(hit: Any) -> tuple[float, Any]:
-    return hit["distance"], hit["id"]
+    return hit["distance"], hit.id
 
 
 def compare(straight: Sequence[Any], through: Sequence[Any], *, keys: bool = True, ties: bool = False) -> None:
@@ -177,6 +177,6 @@ def compare(straight: Sequence[Any], through: Sequence[Any], *, keys: bool = Tru
         )
         in_order = [sorted(hits, key=_distance_and_key) if ties else list(hits) for hits in (found, expected)]
         if keys:
-            assert [hit["id"] for hit in in_order[0]] == [hit["id"] for hit in in_order[1]]
+            assert [hit.id for hit in in_order[0]] == [hit.id for hit in in_order[1]]
         for one, other in zip(*in_order, strict=True):
             assert entity(one) == alike(entity(other))

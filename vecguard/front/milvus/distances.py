@@ -34,7 +34,7 @@ _DISTANCES: Final[dict[Metric, Distance]] = {"COSINE": "cosine", "IP": "dot", "L
 _LARGEST_DECIMAL: Final = 6
 
 
-def metric_of(name: str) -> Metric:
+def dense_metric(name: str) -> Metric:
     """The metric of that name, in any case.
 
     Raises:

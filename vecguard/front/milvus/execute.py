@@ -71,12 +71,16 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Executor:
-    """Runs searches on one collection. `source` gives its read options to every request made of it."""
+    """Runs searches on one collection.
+
+    `source` gives its read options to every request made of it; `checked` is that of the catalog's entry.
+    """
 
     session: Session
     shield: Shield
     layout: Layout
     source: Source
+    checked: float
 
     async def run(self, search: Search, outputs: Sequence[str]) -> Found:
         """The answer of a search; `outputs` are stored columns that its pages carry.

@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 
 from vecguard.errors import InvalidArgument
+from vecguard.front.milvus import layout as kinds
 from vecguard.front.milvus import reveal
 from vecguard.front.milvus.candidates import GroupKey, column_named, primary_keys
 from vecguard.front.milvus.columns import scalars
@@ -22,9 +23,11 @@ from vecguard.front.milvus.distances import PrimaryKey
 from vecguard.front.milvus.execute import Executor, Found, Hit
 from vecguard.front.milvus.function_scores import for_database, read_function_score, read_rank_strategy
 from vecguard.front.milvus.grouping import group_keys, require_groupable
+from vecguard.front.milvus.layout import is_hidden
 from vecguard.front.milvus.outputs import client_outputs, stored_outputs
-from vecguard.front.milvus.proto import c, m, rpc, s
+from vecguard.front.milvus.proto import TYPE_NAMES, c, m, rpc, s
 from vecguard.front.milvus.rankers import Decay, Ranker, Source, grouped_page
+from vecguard.front.milvus.search_metrics import metric_of
 from vecguard.front.milvus.search_parameters import (
     Grouping,
     RankParameters,
@@ -35,11 +38,10 @@ from vecguard.front.milvus.search_plan import (
     Plan,
     by_keys,
     is_direct,
-    metric_of_search,
     plan_search,
     protected_group,
     row_of_key,
-    understood,
+    run_plan,
 )
 from vecguard.front.milvus.search_results import columns_of, ids_of, ranked_results, reveal_results, wanted_by
 from vecguard.front.milvus.selection import RowPlace, chosen_rows
@@ -50,6 +52,7 @@ from vecguard.metric import FloatArray
 _SEARCH: Final = rpc("Search")
 _QUERY: Final = rpc("Query")
 _HYBRID_SEARCH: Final = rpc("HybridSearch")
+_NUMERIC: Final = frozenset({kinds.INT8, kinds.INT16, kinds.INT32, kinds.INT64, kinds.FLOAT, kinds.DOUBLE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +101,21 @@ def _require_served(request: m.HybridSearchRequest) -> None:
 
 
 def _plan(sub: m.SearchRequest, rank: RankParameters, executor: Executor) -> Plan:
-    """One search of a hybrid one: it has its own limit, but neither offset nor groups of its own."""
+    """One search of a hybrid one: it has its own limit, but neither offset nor other groups than that."""
     parameters = read_search_parameters(sub.search_params, default_limit=rank.limit + rank.offset)
-    if parameters.grouping is not None or parameters.iteration is not None or sub.HasField("function_score"):
-        raise InvalidArgument("a search within a hybrid search can neither group, nor iterate, nor rerank")
+    if parameters.iteration is not None or sub.HasField("function_score"):
+        raise InvalidArgument("a search within a hybrid search can neither iterate nor rerank")
+    if parameters.grouping is not None and not _same_groups(parameters.grouping, rank.grouping):
+        raise InvalidArgument("a search within a hybrid search groups as that does, or not at all")
     if sub.collection_name not in ("", executor.source.collection_name):
         raise InvalidArgument("the searches of a hybrid search must be on its own collection")
     parameters = replace(parameters, offset=0, grouping=rank.grouping)
     return plan_search(sub, parameters, executor.shield, executor.layout)
+
+
+def _same_groups(one: Grouping, other: Grouping | None) -> bool:
+    """Whether a search groups as the hybrid one does; clients may say it to both."""
+    return other is not None and (one.field, one.size, one.strict) == (other.field, other.size, other.strict)
 
 
 async def _forwarded(
@@ -172,18 +182,32 @@ def _needed(ranker: Ranker, grouping: Grouping | None, executor: Executor) -> li
     """Stored columns that fusing takes."""
     layout, names = executor.layout, list[str]()
     if isinstance(ranker, Decay):
+        _require_numeric(ranker.field, executor)
         names += [ranker.field, *layout.needs_record(ranker.field)]
     if grouping is not None:
         names.append(grouping.field)
     return list(dict.fromkeys(names))
 
 
+def _require_numeric(field: str, executor: Executor) -> None:
+    """Refuse a decay by what is no number, in Milvus' words.
+
+    Raises:
+        InvalidArgument: no such field, or one of another type.
+    """
+    column = executor.layout.column(field)
+    if column.data_type not in _NUMERIC:
+        raise InvalidArgument(
+            f"rerank_builder: decay input field {field} must be numeric, got {TYPE_NAMES.get(column.data_type)}"
+        )
+
+
 async def _leaf(plan: Plan, outputs: Sequence[str], executor: Executor) -> _Leaf:
     """Run one search for itself."""
     if not is_direct(plan, executor.shield):
-        search = await understood(plan, executor)
-        return _Leaf(await executor.run(search, outputs), search.metric)
-    metric = await metric_of_search(plan, executor)
+        found = await run_plan(plan, outputs, executor)
+        return _Leaf(found, await metric_of(plan.parameters.metric, plan.column, executor))
+    metric = await metric_of(plan.parameters.metric, plan.column, executor)
     answer = await ask(executor.session, _SEARCH, _alone(plan, outputs, executor), m.SearchResults)
     keys, scores, start = primary_keys(answer.results.ids), answer.results.scores, 0
     hits = []
@@ -231,7 +255,7 @@ def _decay_values(ranker: Ranker, leaves: Sequence[_Leaf], executor: Executor) -
         hits = [hit for of_query in leaf.found.hits for hit in of_query]
         if not hits:
             continue
-        stored = columns_of(leaf.found, hits)
+        stored = columns_of(leaf.found, hits, lambda name: name == column.name or is_hidden(name))
         ids = ids_of(executor.layout, [hit.key for hit in hits])
         rows = reveal.found_rows(executor.shield, executor.layout, stored, len(hits), ids)
         clear = scalars(reveal.opened(rows, column_named(stored, column.name)), column.data_type, len(hits))
@@ -248,7 +272,8 @@ def _groups(grouping: Grouping | None, leaves: Sequence[_Leaf], executor: Execut
     for leaf in leaves:
         hits = [hit for of_query in leaf.found.hits for hit in of_query]
         if hits:
-            keys = group_keys(executor.layout, columns_of(leaf.found, hits), grouping.field, len(hits))
+            stored = columns_of(leaf.found, hits, lambda name: name == grouping.field)
+            keys = group_keys(executor.layout, stored, grouping.field, len(hits))
             groups.update((hit.key, key) for hit, key in zip(hits, keys, strict=True))
     return groups
 

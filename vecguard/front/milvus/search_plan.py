@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,8 +10,8 @@ from vecguard.errors import InvalidArgument, LimitExceeded, Unreadable, Upstream
 from vecguard.front.milvus import filters, reveal
 from vecguard.front.milvus import layout as kinds
 from vecguard.front.milvus.candidates import primary_keys
-from vecguard.front.milvus.distances import PrimaryKey, metric_of
-from vecguard.front.milvus.execute import Executor, Search, Source
+from vecguard.front.milvus.distances import PrimaryKey, dense_metric
+from vecguard.front.milvus.execute import Executor, Found, Search, Source
 from vecguard.front.milvus.expression import Rewritten, pk_in
 from vecguard.front.milvus.grouping import require_groupable
 from vecguard.front.milvus.layout import Column, Layout
@@ -24,15 +25,13 @@ from vecguard.front.milvus.placeholder import (
     write_sparse,
 )
 from vecguard.front.milvus.proto import TYPE_NAMES, c, m, rpc
+from vecguard.front.milvus.search_metrics import forget, is_mismatch, metric_of
 from vecguard.front.milvus.search_parameters import SearchParameters
-from vecguard.front.milvus.status import ask, carried
+from vecguard.front.milvus.status import ask
 from vecguard.metric import FloatArray
 from vecguard.shield import DenseShield, Shield, SparseShield
 
 _QUERY: Final = rpc("Query")
-_DESCRIBE_INDEX: Final = rpc("DescribeIndex")
-# What Milvus searches by where no index says otherwise.
-_DEFAULT_METRICS: Final[dict[str, str]] = {"dense": "COSINE", "sparse": "IP", "open_vector": "BM25"}
 _UNSERVED: Final = {
     "highlighter": "the database would cut fragments out of texts that it does not have in clear",
     "search_aggregation": "the database would aggregate values that it does not have in clear",
@@ -148,40 +147,29 @@ def protected_group(plan: Plan, shield: Shield) -> bytes:
     return b"" if queries is None else queries.group
 
 
-async def understood(plan: Plan, executor: Executor) -> Search:
-    """The search of a plan that is not direct, with its metric and its queries in clear.
+async def run_plan(plan: Plan, outputs: Sequence[str], executor: Executor) -> Found:
+    """Run a search that is not direct; `outputs` are stored columns that its answers carry.
 
     Raises:
         InvalidArgument: the metric is none of dense vectors, or a row to search by does not exist.
-        UpstreamFailure: the database cannot be asked for them.
+        UpstreamFailure: the database says no, or cannot be reached.
     """
-    metric, queries = await metric_of_search(plan, executor), plan.queries
-    x = queries.x if isinstance(queries, DenseQueries) else await _vectors_of_rows(plan, executor)
-    return Search(plan.column.name, metric_of(metric), x, plan.parameters, plan.expression)
-
-
-async def metric_of_search(plan: Plan, executor: Executor) -> str:
-    """The metric that a search names, else that of its column's index; where there is none, the search will say so.
-
-    Raises:
-        UpstreamFailure: the database cannot be reached.
-    """
-    if plan.parameters.metric:
-        return plan.parameters.metric.upper()
-    field, source = plan.column.name, executor.source
-    request = m.DescribeIndexRequest(db_name=source.db_name, collection_name=source.collection_name, field_name=field)
+    search = await _understood(plan, executor)
     try:
-        described = await ask(executor.session, _DESCRIBE_INDEX, request, m.DescribeIndexResponse)
+        return await executor.run(search, outputs)
     except UpstreamFailure as failure:
-        if carried(failure) is None:
+        if plan.parameters.metric or not is_mismatch(failure):
             raise
-        return _DEFAULT_METRICS[plan.column.role]
-    for index in described.index_descriptions:
-        if index.field_name == field:
-            for pair in index.params:
-                if pair.key == "metric_type":
-                    return str(pair.value).upper()
-    return _DEFAULT_METRICS[plan.column.role]
+    # The index was made anew elsewhere.
+    forget(executor)
+    return await executor.run(await _understood(plan, executor), outputs)
+
+
+async def _understood(plan: Plan, executor: Executor) -> Search:
+    """The search, with its metric and its queries in clear."""
+    metric, queries = await metric_of(plan.parameters.metric, plan.column, executor), plan.queries
+    x = queries.x if isinstance(queries, DenseQueries) else await _vectors_of_rows(plan, executor)
+    return Search(plan.column.name, dense_metric(metric), x, plan.parameters, plan.expression)
 
 
 async def _vectors_of_rows(plan: Plan, executor: Executor) -> FloatArray:

@@ -57,7 +57,7 @@ def searched(
     results.all_search_count = first.results.all_search_count
     wanted = wanted_by(outputs)
     results.output_fields.extend([name for name in first.results.output_fields if wanted(name) and not is_hidden(name)])
-    stored = columns_of(found, chosen)
+    stored = columns_of(found, chosen, lambda name: name == grouped_by or is_hidden(name) or wanted(name))
     rows = reveal.found_rows(shield, layout, stored, len(chosen), results.ids)
     answered = [data for data in stored if wanted(data.field_name) or data.is_dynamic]
     results.fields_data.extend(reveal.client_columns(rows, answered))
@@ -74,10 +74,16 @@ def wanted_by(outputs: Sequence[str]) -> Callable[[str], bool]:
     return lambda name: "*" in names or name in names
 
 
-def columns_of(found: Found, hits: Sequence[Hit]) -> list[s.FieldData]:
-    """The stored columns that a search's pages carry, with the rows of these hits."""
+def columns_of(found: Found, hits: Sequence[Hit], wanted: Callable[[str], bool]) -> list[s.FieldData]:
+    """The wanted ones of the stored columns that a search's pages carry, with the rows of these hits.
+
+    The column of dynamic fields is always wanted: an answer has it where dynamic fields were asked for.
+    """
     places = [hit.place for hit in hits]
-    by_page = [{data.field_name: data for data in page.results.fields_data} for page in found.pages]
+    by_page = [
+        {data.field_name: data for data in page.results.fields_data if data.is_dynamic or wanted(data.field_name)}
+        for page in found.pages
+    ]
     # A page without rows may come without columns.
     names = dict.fromkeys(name for columns in by_page for name in columns)
     return [_column(name, by_page, places) for name in names]

@@ -20,7 +20,7 @@ from vecguard.front.milvus.outputs import stored_outputs
 from vecguard.front.milvus.place import place_of
 from vecguard.front.milvus.proto import m, rpc, s
 from vecguard.front.milvus.search_parameters import SearchParameters, read_search_parameters
-from vecguard.front.milvus.search_plan import Plan, is_direct, plan_search, understood
+from vecguard.front.milvus.search_plan import Plan, is_direct, plan_search, run_plan
 from vecguard.front.milvus.search_results import reveal_results, searched
 from vecguard.front.milvus.status import ask
 from vecguard.pipeline import Session
@@ -36,7 +36,7 @@ async def search(request: m.SearchRequest, session: Session) -> m.SearchResults:
     if entry.shield is None:
         return await session.call(_SEARCH, request, m.SearchResults)
     request.db_name = place.database
-    executor = Executor(session, entry.shield, layout_of(entry.shield), request)
+    executor = Executor(session, entry.shield, layout_of(entry.shield), request, entry.checked)
     plan = plan_search(request, read_search_parameters(request.search_params), executor.shield, executor.layout)
     outputs = stored_outputs(executor.layout, request.output_fields)
     score = request.function_score if request.HasField("function_score") else None
@@ -65,7 +65,7 @@ async def _run(plan: Plan, outputs: Sequence[str], executor: Executor) -> m.Sear
     """A search that is run here."""
     parameters = plan.parameters
     token = _token(parameters)
-    found = await executor.run(await understood(plan, executor), outputs)
+    found = await run_plan(plan, outputs, executor)
     grouped_by = None if parameters.grouping is None else parameters.grouping.field
     reply = searched(executor.shield, executor.layout, found, outputs, grouped_by, parameters.round_decimal)
     if token is not None and parameters.iteration is not None:
@@ -99,4 +99,5 @@ async def hybrid_search(request: m.HybridSearchRequest, session: Session) -> m.S
     if entry.shield is None:
         return await session.call(_HYBRID_SEARCH, request, m.SearchResults)
     request.db_name = place.database
-    return await hybrid.hybrid_search(request, Executor(session, entry.shield, layout_of(entry.shield), request))
+    executor = Executor(session, entry.shield, layout_of(entry.shield), request, entry.checked)
+    return await hybrid.hybrid_search(request, executor)

@@ -13,10 +13,10 @@ from vecguard.front.milvus.distances import (
     Settling,
     bigger_is_better,
     check_band,
+    dense_metric,
     estimated_distances,
     exact_distances,
     kth_best,
-    metric_of,
     ordered,
     rounded,
 )
@@ -179,10 +179,10 @@ def test_rounding_is_half_up():
 
 
 def test_metrics_by_name():
-    assert metric_of("cosine") == "COSINE"
+    assert dense_metric("cosine") == "COSINE"
     for name in ("HAMMING", "BM25", "", "MAX_SIM"):
         with pytest.raises(InvalidArgument, match="metric type"):
-            metric_of(name)
+            dense_metric(name)
 
 
 def sentence_like(rng, count):
