@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from vecguard.errors import InvalidArgument
 from vecguard.metric import bigger_is_better, largest_norm, max_sim, normalize, scores
-from vecguard.rerank import Certificate, euclid_scale, id_order, kth_score, next_page, ordered, top_k
+from vecguard.rerank import Certificate, euclid_scale, id_order, kth_score, next_page, ordered, predicted_page, top_k
 
 DISTANCES = ("cosine", "dot", "euclid")
 DIMS = 384
@@ -181,6 +181,87 @@ def test_pages_double_up_to_the_cap():
         held = page
         pages.append(held)
     assert pages == [50, 100, 200, 400, 800, 1_000]
+
+
+@pytest.mark.parametrize("ratio", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_the_reach_is_where_the_certificate_settles(distance, ratio):
+    certificate = Certificate(distance, (1.0,), ratio, DIMS, 2.0, stored_scale=euclid_scale(ratio))
+    for kth in (0.5, 0.7, 0.9):
+        settles = worst_that_settles(certificate, kth)
+        start = settles * 0.99 if distance == "euclid" else settles + 0.1
+        assert not certificate.settled(kth, start, 1.0)
+        assert certificate.reach(kth, start, 1.0) == pytest.approx(settles, abs=0.2 * abs(start - settles))
+
+
+def test_where_the_bar_is_flat_nothing_is_foretold():
+    certificate = Certificate("euclid", (1.0,), 8.0, 4, 50.0, stored_scale=65.0)
+    assert certificate.reach(0.5, 0.1, 1.0) is None
+    assert predicted_page([3.0, 2.0, 1.0, 0.5], None) == 8
+
+
+@pytest.mark.parametrize(
+    ("reach", "pages"),
+    [
+        (-0.1, 150),  # never less than half as many again
+        (-0.5, 191),
+        (-1.0, 270),  # one doubling away, and a third more
+        (-2.0, 540),
+        (-9.0, 800),  # never more than eight times as many
+        (math.nan, 200),
+        (-math.inf, 200),
+    ],
+)
+def test_a_page_is_foretold_from_how_scores_fell(reach, pages):
+    """Scores that fall by 1 with each doubling of the rank."""
+    protected = [1.0 - math.log2((rank + 1) / 50) for rank in range(100)]
+    assert protected[49] - protected[99] == pytest.approx(1.0)
+    assert predicted_page(protected, reach) == pytest.approx(pages, abs=5)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_scores_that_grow_worse_upwards_are_foretold_alike(sign):
+    protected = [sign * (1.0 - math.log2((rank + 1) / 50)) for rank in range(100)]
+    assert predicted_page(protected, -sign) == predicted_page([-score for score in protected], sign)
+
+
+@pytest.mark.parametrize("protected", [[1.0], [0.0] * 50, [math.nan] * 50, [2.0, 2.0, 2.0]])
+def test_scores_that_tell_nothing_double_the_page(protected):
+    assert predicted_page(protected, 0.5) == 2 * len(protected)
+
+
+@given(st.lists(st.floats(-10, 10, width=32), min_size=1, max_size=60), st.floats(-20, 20))
+def test_the_next_page_is_never_out_of_bounds(scores, reach):
+    page = predicted_page(sorted(scores, reverse=True), reach)
+    assert 1.5 * len(scores) <= page <= 8 * len(scores)
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_few_calls_reach_the_certificate(distance):
+    """Against doubling, on vectors like sentences': fewer calls, and about as many candidates."""
+    rng = np.random.default_rng(5)
+    x = sentence_like(rng, 3_000)
+    queries = normalize(x[rng.integers(len(x), size=40)] + 0.05 * rng.normal(size=(40, DIMS)).astype(np.float32))
+    ratio = 2.0
+    scale = euclid_scale(ratio) if distance == "euclid" else 1.0
+    y = stored(rng, x, distance, ratio, scale)
+    calls = {"doubled": 0, "foretold": 0}
+    for query in queries:
+        exact, protected = (scores(query[np.newaxis], rows, distance)[0] for rows in (x, y))
+        order = np.argsort(-protected if bigger_is_better(distance) else protected, kind="stable")
+        certificate = Certificate.of(query, distance, ratio, stored_scale=scale)
+        for way in calls:
+            held = 50
+            while True:
+                calls[way] += 1
+                kth = kth_score(exact[order[:held]], 10, distance)
+                shown = protected[order[:held]].tolist()
+                norm = largest_norm(x[order[:held]])
+                if held >= 1_000 or certificate.settled(kth, shown[-1], norm):
+                    break
+                reach = certificate.reach(kth, shown[-1], norm)
+                held = min(2 * held if way == "doubled" else predicted_page(shown, reach), 1_000)
+    assert calls["foretold"] <= 0.8 * calls["doubled"], calls
 
 
 def test_a_page_holds_at_least_what_was_asked_for():

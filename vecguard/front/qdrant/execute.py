@@ -34,7 +34,7 @@ from vecguard.ranking.fusion import (
     reciprocal_rank_fusion,
 )
 from vecguard.ranking.mmr import maximal_marginal_relevance
-from vecguard.rerank import Certificate, PointId, kth_score, next_page, top_k
+from vecguard.rerank import Certificate, PointId, kth_score, predicted_page, top_k
 from vecguard.shield import DenseShield, Shield
 
 Points: TypeAlias = list[q.ScoredPoint]
@@ -151,14 +151,15 @@ class Executor:
             stored_scale=guard.fixed_scale,
             dims=guard.stored_dims,
         )
-        fetched = 0
-        while (target := next_page(fetched, rule.first_page, rule.max_candidates, wanted)) > fetched:
+        fetched, target, most = 0, max(rule.first_page, wanted), max(rule.max_candidates, wanted)
+        while (target := min(target, most)) > fetched:
             page = await self._page(stage, scoring.upstream, want, fetched, target - fetched)
             batch.add(page, open_candidates(self.shield, page, stage.using))
             exhausted = len(page) < target - fetched
             fetched = target
             if exhausted or batch.settled(certificate, wanted, stage.threshold):
                 break
+            target = batch.next_target(certificate, wanted, stage.threshold)
         else:
             self.session.uncertified += 1
         self.session.candidates += fetched
@@ -258,14 +259,14 @@ class _Batch:
         self._distance = distance
         self._points: dict[PointId, q.ScoredPoint] = {}
         self._exact: list[float] = []
-        self._worst: float | None = None
+        self._protected: list[float] = []
         self._largest_norm = 0.0
 
     def add(self, page: Sequence[q.ScoredPoint], opened: Candidates) -> None:
         """Take a page in the database's order; a point seen before (pages of an index may overlap) counts once."""
         if not page or self._score is None:
             return
-        self._worst = page[-1].score
+        self._protected += [point.score for point in page]
         keys = [key_of(point.id) for point in page]
         fresh = [i for i, key in enumerate(keys) if key not in self._points]
         if not fresh:
@@ -278,10 +279,21 @@ class _Batch:
 
     def settled(self, certificate: Certificate, wanted: int, threshold: float | None) -> bool:
         """Whether no unread point can plausibly belong to the answer."""
-        kth = kth_score(np.array(self._exact, np.float32), wanted, self._distance, threshold)
-        if kth is None or self._worst is None:
+        kth = self._kth(wanted, threshold)
+        if kth is None or not self._protected:
             return False
-        return certificate.settled(kth, self._worst, self._largest_norm)
+        return certificate.settled(kth, self._protected[-1], self._largest_norm)
+
+    def next_target(self, certificate: Certificate, wanted: int, threshold: float | None) -> int:
+        """How many points to have read after the next page, of which there is no need to be sure."""
+        kth = self._kth(wanted, threshold)
+        if kth is None or not self._protected:
+            return 2 * max(len(self._protected), 1)
+        reach = certificate.reach(kth, self._protected[-1], self._largest_norm)
+        return predicted_page(self._protected, reach)
+
+    def _kth(self, wanted: int, threshold: float | None) -> float | None:
+        return kth_score(np.array(self._exact, np.float32), wanted, self._distance, threshold)
 
     def answer(self, stage: Stage) -> Points:
         """The stage's page of the best, with exact scores."""
