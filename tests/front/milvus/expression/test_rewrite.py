@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 
 import pytest
+from hypothesis import given, settings
 from shields import ring_of
 
 from vecguard.errors import InvalidArgument
 from vecguard.front.milvus.expression import Column, Columns, rewrite
+from vecguard.front.milvus.expression.parse import parse
+from vecguard.front.milvus.expression.tree import Between, Call, Compare, Literals, Match, Member, Ref, walk
 from vecguard.front.milvus.proto import s
 from vecguard.policy.model import PayloadRule
 
 from .rows import COLUMNS, D, fields_of
+from .strategies import expressions
 
 FIELDS = fields_of()
 SEALED = {name: f"{name}_sealed" for name in ("n", "t", "b", "an")}
@@ -589,6 +593,25 @@ def test_no_protected_literal_is_left_in_what_is_sent():
     sent = found.text + "".join(str(value) for value in found.templates.values())
     assert secret not in sent
     assert sent.count("vg:") >= 9
+
+
+@settings(max_examples=100, deadline=None)
+@given(expressions("mixed"))
+def test_every_constant_beside_a_searchable_field_is_a_token(text):
+    """Where all fields are searchable, a constant that is sent is a token, a number of elements, or a primary key."""
+    try:
+        found = stored(text, fields_of(rule=PayloadRule(default="searchable")))
+    except InvalidArgument:
+        return
+    for _, node in walk(parse(found.text)):
+        match node:
+            case Compare(_, Call("array_length"), _) | Member(Ref("id"), _, _):
+                continue
+            case Compare(_, _, constant) | Member(_, constant, _) | Call(_, (_, constant)):
+                values = constant.items if isinstance(constant, Literals) else (constant,)
+                assert all(str(value.value).startswith("vg:") for value in values), found.text
+            case _:
+                assert not isinstance(node, Between | Match)
 
 
 def test_refusals_do_not_depend_on_what_else_is_asked():
