@@ -341,7 +341,7 @@ def test_groups_of_hybrid_searches(rich: Sides, name: str, size: int, scorer: st
         assert len(dict.fromkeys(groups)) == 4
         best = [hit["distance"] for i, hit in enumerate(found) if groups.index(groups[i]) == i]
         assert best == sorted(best, reverse=True)
-        if "rotated" in through.prefix and "sealed" not in name:
+        if "rotated" in rich[1].prefix and "sealed" not in name:
             compare([expected], [found], ties=True)
 
 
