@@ -632,3 +632,20 @@ def test_the_number_of_values_is_bounded():
     assert len(TOKEN.findall(stored(f"k_searchable in {list(range(1, 1001))}").text)) == 2000
     for text in (f"k_searchable in {list(range(1, 50_002))}", f"k_searchable[0] in {list(range(1, 25_002))}"):
         assert "more than 100000 values" in refused(f"n_plain == 1 or {text}")
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        *('{} > ISO "2025-01-01T00:00:00Z"', '{} == ISO "2025-01-01T00:00:00Z"', 'ISO "2025" <= {}'),
+        *('({} + INTERVAL "P1D") < ISO "2025"', 'st_within({}, "POINT (0 0)")', 'st_dwithin({}, "POINT (0 0)", 5)'),
+        *("st_isvalid({})", '{} == "2025-01-01"', '{} in ["2025-01-01"]'),
+    ],
+)
+def test_times_and_shapes_are_answered_where_they_are_plain_only(condition):
+    columns = Columns({name: Column(name, name, D.Timestamptz) for name in ("t_plain", "t_searchable", "t_sealed")})
+    text = condition.format("t_plain")
+    assert stored(text, columns=columns).text == re.sub(r"^\((.*)\) <", r"\1 <", text)
+    for name in ("t_searchable", "t_sealed"):
+        assert re.search("cannot be answered|are not supported", refused(condition.format(name), columns=columns))
+        assert stored(f"{name} is null", columns=columns).text == f"{name} is null"
