@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from milvus.proxies import MilvusProxy, serving_milvus
-from milvus.servers import MilvusServer, lite_server
+from milvus.servers import MilvusServer, lite_server, real_server
 from serving import Proxy
 
 from frameworks.environment import SCENARIOS, reported, run
@@ -59,17 +59,48 @@ def guarded_milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusP
 
 
 @pytest.fixture(scope="session")
+def bare_real_milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusServer]:
+    """The real Milvus 2.3.5 alone."""
+    with real_server(tmp_path_factory.mktemp("bare-real-milvus")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def guarded_real_milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusProxy]:
+    """VecGuard before a real Milvus 2.3.5 of its own."""
+    with (
+        real_server(tmp_path_factory.mktemp("real-milvus")) as behind,
+        serving_milvus(tmp_path_factory.mktemp("real-milvus-proxy"), behind, MILVUS_POLICY) as server,
+    ):
+        yield replace(server, data=behind.data)
+
+
+SERVERS = {
+    ("qdrant", "bare"): "engine",
+    ("qdrant", "grpc"): "guarded",
+    ("qdrant", "rest"): "guarded",
+    ("milvus", "bare"): "bare_milvus",
+    ("milvus", "grpc"): "guarded_milvus",
+    ("milvus", "real-bare"): "bare_real_milvus",
+    ("milvus", "real"): "guarded_real_milvus",
+}
+"""The fixture behind each way to each database."""
+
+
+@pytest.fixture(scope="session")
 def answers(request: pytest.FixtureRequest, memo: Path, tmp_path_factory: pytest.TempPathFactory) -> Answers:
-    """Gives the report of a scenario (its file's name) from "bare", "grpc" or "rest"; it is run once."""
+    """Gives the report of a scenario (its file's name) from one of the ways in SERVERS; it is run once."""
     reports: dict[tuple[str, str], dict[str, Any]] = {}
 
     def ask(scenario: str, way: str) -> dict[str, Any]:
         if (scenario, way) not in reports:
-            names = ("bare_milvus", "guarded_milvus") if "milvus" in scenario else ("engine", "guarded")
-            server = request.getfixturevalue(names[way != "bare"])
+            database = "milvus" if "milvus" in scenario else "qdrant"
+            server = request.getfixturevalue(SERVERS[database, way])
             arguments = ["--grpc", str(server.port), "--memo", str(memo)]
             if way == "rest":
                 arguments += ["--rest", str(server.rest_port)]
+            if way.startswith("real"):
+                arguments += ["--without-sparse"]
             home, environment = tmp_path_factory.mktemp(f"{scenario}-{way}"), ENVIRONMENTS.get(scenario, "frameworks")
             reports[scenario, way] = reported(run(SCENARIOS / f"{scenario}.py", arguments, home, environment))
         return reports[scenario, way]

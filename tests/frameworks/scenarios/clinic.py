@@ -119,6 +119,8 @@ class Connection:
     grpc: int
     rest: int | None
     memo: Path
+    sparse: bool = True
+    """Whether the database knows sparse vectors and several vectors a collection (Milvus 2.3 does not)."""
 
     @property
     def options(self) -> dict[str, Any]:
@@ -161,8 +163,9 @@ def connection(arguments: Sequence[str] | None = None) -> Connection:
     parser.add_argument("--grpc", type=int, required=True)
     parser.add_argument("--rest", type=int)
     parser.add_argument("--memo", type=Path, required=True)
+    parser.add_argument("--without-sparse", action="store_true")
     given = parser.parse_args(arguments)
-    return Connection(given.grpc, given.rest, given.memo)
+    return Connection(given.grpc, given.rest, given.memo, not given.without_sparse)
 
 
 def report(results: Mapping[str, Any]) -> None:

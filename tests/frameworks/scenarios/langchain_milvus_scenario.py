@@ -239,7 +239,7 @@ def main() -> None:
         "reads": reads(store),
         "retrievers": retrievers(store),
         "async": asyncio.run(asynchronous(where, "langchain_columns")),
-        "hybrid": hybrid(where),
+        "hybrid": hybrid(where) if where.sparse else None,
         "dynamic": dynamic(where),
         "metrics": metrics(where),
         "changes": changes(store),

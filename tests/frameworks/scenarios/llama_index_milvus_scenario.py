@@ -215,7 +215,7 @@ def main() -> None:
     results: dict[str, Any] = {
         "dense": dense(index, store, embedding),
         "again": _found(again.as_retriever(similarity_top_k=3).retrieve(clinic.ASKED[0])),
-        "hybrid": hybrid(where, embedding),
+        "hybrid": hybrid(where, embedding) if where.sparse else None,
         "changes": changes(index, store),
         "async": asyncio.run(asynchronous(where, embedding)),
     }
