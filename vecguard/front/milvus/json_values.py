@@ -122,8 +122,8 @@ def protect_dynamic(content: bytes, declared: Container[str], at: At, bound: byt
     return render(protect(value, (), at, bound, nonces))
 
 
-def reveal_dynamic(content: bytes, at: At, bound: bytes) -> bytes:
-    """A row's dynamic fields as the client wrote them.
+def reveal_dynamic(content: bytes, at: At, bound: bytes, keys: Container[str] | None = None) -> bytes:
+    """A row's dynamic fields as the client wrote them; only `keys` where they are given.
 
     Raises:
         Unreadable: they do not authenticate.
@@ -131,7 +131,8 @@ def reveal_dynamic(content: bytes, at: At, bound: bytes) -> bytes:
     value = _stored(content)
     if not isinstance(value, dict):
         raise Unreadable
-    return render(reveal(value, (), at, bound))
+    wanted = value if keys is None else {key: item for key, item in value.items() if key in keys}
+    return render(reveal(wanted, (), at, bound))
 
 
 def _stored(content: bytes) -> JsonValue:

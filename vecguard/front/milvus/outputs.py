@@ -8,7 +8,7 @@ from typing import Final
 
 from vecguard.errors import InvalidArgument
 from vecguard.fields import Fields
-from vecguard.front.milvus.layout import Layout, is_hidden
+from vecguard.front.milvus.layout import META, Layout, is_hidden
 from vecguard.policy.paths import render
 
 _STARS: Final = frozenset({"*", "%"})
@@ -37,6 +37,13 @@ def _root(name: str) -> str:
     if bare.startswith("$meta[") and len(bare) > len("$meta['"):
         return bare[len("$meta['") :]
     return bare
+
+
+def dynamic_keys(layout: Layout, names: Iterable[str]) -> frozenset[str] | None:
+    """The dynamic fields among output fields; None where all of them may be meant."""
+    others = [name.strip() for name in names if name.strip() not in layout.columns]
+    everything = any(name in _STARS or name == META or not name.isidentifier() for name in others)
+    return None if everything or not others else frozenset(others)
 
 
 def client_outputs(names: Iterable[str]) -> list[str]:

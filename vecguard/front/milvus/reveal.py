@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,18 +126,22 @@ def bound_id(found: Found, row: int) -> bytes:
     return found.ids[row] if row < len(found.ids) else b""
 
 
-def client_columns(found: Found, fields_data: Sequence[s.FieldData]) -> list[s.FieldData]:
+def client_columns(
+    found: Found, fields_data: Sequence[s.FieldData], keys: Container[str] | None = None
+) -> list[s.FieldData]:
     """The columns of an answer as the client declared them, in the order they came; hidden ones left out.
+
+    Of the dynamic fields only `keys` are opened where they are given: some servers answer with all of them.
 
     Raises:
         Unreadable: a value does not authenticate, or a column is not one of the collection.
         StaleEntry: a record belongs to another manifest.
         InvalidArgument: a vector is protected so that nobody can recover it.
     """
-    return [opened(found, data) for data in fields_data if not is_hidden(_name(data))]
+    return [opened(found, data, keys) for data in fields_data if not is_hidden(_name(data))]
 
 
-def opened(found: Found, data: s.FieldData) -> s.FieldData:
+def opened(found: Found, data: s.FieldData, keys: Container[str] | None = None) -> s.FieldData:
     """One column of an answer as the client declared it.
 
     Raises:
@@ -145,7 +149,7 @@ def opened(found: Found, data: s.FieldData) -> s.FieldData:
     """
     name = _name(data)
     if name == META:
-        return _open_dynamic(found, data)
+        return _open_dynamic(found, data, keys)
     column = found.layout.columns.get(name)
     if column is None:
         raise Unreadable
@@ -202,11 +206,11 @@ def _typed(data_type: int, value: object) -> object:
     return value
 
 
-def _open_dynamic(found: Found, data: s.FieldData) -> s.FieldData:
+def _open_dynamic(found: Found, data: s.FieldData, keys: Container[str] | None) -> s.FieldData:
     values = _stored(lambda: wire.scalars(data, kinds.JSON, found.rows))
     at = found.shield.fields.at
     elements = [
-        json_values.reveal_dynamic(content, at, bound_to(bound_id(found, row)))
+        json_values.reveal_dynamic(content, at, bound_to(bound_id(found, row)), keys)
         for row, content in zip(values.rows, values.elements, strict=True)
     ]
     compact = len(data.scalars.json_data.data) < len(data.valid_data)

@@ -12,6 +12,7 @@ from vecguard.front.milvus.layout import Layout, is_hidden, layout_of
 from vecguard.front.milvus.outputs import (
     aggregate_of,
     client_outputs,
+    dynamic_keys,
     require_aggregates,
     require_plain,
     stored_outputs,
@@ -49,11 +50,11 @@ async def query(request: m.QueryRequest, session: Session) -> m.QueryResults:
     _rewrite(request, layout, shield)
     if aggregates:
         return await _aggregated(request, aggregates, layout, shield, session)
+    keys = dynamic_keys(layout, request.output_fields)
     if request.output_fields:
-        outputs = stored_outputs(layout, request.output_fields)
-        request.output_fields[:] = outputs
+        request.output_fields[:] = stored_outputs(layout, request.output_fields)
     answer = await ask(session, _QUERY, request, m.QueryResults)
-    return opened(answer, layout, shield)
+    return opened(answer, layout, shield, keys)
 
 
 def require_no_namespace(request: m.QueryRequest | m.InsertRequest | m.UpsertRequest | m.DeleteRequest) -> None:
@@ -128,8 +129,10 @@ async def _aggregated(
     return answer
 
 
-def opened(answer: m.QueryResults, layout: Layout, shield: Shield) -> m.QueryResults:
-    """An answer's rows as the client wrote them, in place.
+def opened(
+    answer: m.QueryResults, layout: Layout, shield: Shield, keys: frozenset[str] | None = None
+) -> m.QueryResults:
+    """An answer's rows as the client wrote them, in place; of the dynamic fields only `keys` where they are given.
 
     Raises:
         Unreadable, StaleEntry, InvalidArgument: see `reveal.client_columns`.
@@ -139,7 +142,7 @@ def opened(answer: m.QueryResults, layout: Layout, shield: Shield) -> m.QueryRes
         raise Unreadable
     rows = counts.pop() if counts else 0
     found = found_rows(shield, layout, answer.fields_data, rows)
-    clear = client_columns(found, answer.fields_data)
+    clear = client_columns(found, answer.fields_data, keys)
     del answer.fields_data[:]
     answer.fields_data.extend(clear)
     answer.output_fields[:] = client_outputs(answer.output_fields)
