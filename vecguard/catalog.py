@@ -3,6 +3,9 @@
 What is known is trusted for `max_age` seconds at most, and not at all after any worker of the host made, dropped or
 changed a collection (`Generation`). A call that turns out to have used a stale entry is told so by `StaleEntry` (a
 record names another manifest) or by `confirm` (after a write), and is run again on the fresh one.
+
+The keys of an entry are leased from the key provider (`vecguard.keys.lease`). In the second half of the lease it is
+renewed beside the calls; an entry whose lease is over is not used until the provider has unwrapped its keys anew.
 """
 
 from __future__ import annotations
@@ -14,8 +17,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from vecguard.errors import Denied, FailedPrecondition, Unreadable, UpstreamFailure, VecGuardError
+from vecguard.errors import Denied, FailedPrecondition, Unavailable, Unreadable, UpstreamFailure, VecGuardError
 from vecguard.generation import Generation
+from vecguard.keys.lease import LeasingProvider, Recording
 from vecguard.keys.provider import KeyProvider
 from vecguard.keys.ring import KeyRing
 from vecguard.manifest import Manifest, VectorRecord, differences, open_core, open_vector
@@ -25,6 +29,7 @@ from vecguard.seal.declaration import open_declaration
 from vecguard.shield import Shield
 
 MAX_AGE_S: Final = 2.0
+RENEWAL_PAUSE_S: Final = 2.0
 
 
 class StaleEntry(Exception):
@@ -45,7 +50,10 @@ class StoredManifest:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One collection as it was at `checked` (monotonic seconds). `shield` is None where the policy protects nothing."""
+    """One collection as it was at `checked` (monotonic seconds). `shield` is None where the policy protects nothing.
+
+    `keys` knows how long the shield's keys are good.
+    """
 
     asked: str
     policy: CollectionPolicy
@@ -54,6 +62,7 @@ class Entry:
     rules: Policy
     generation: int
     checked: float
+    keys: Recording | None = None
 
     @property
     def name(self) -> str:
@@ -82,16 +91,18 @@ class Catalog:
         """Take what is asked of the backend and of the process.
 
         `read` fetches a stored manifest; `real_name` says which collection a name means (itself, or what the alias
-        stands for); `policy` gives the rules in force.
+        stands for); `policy` gives the rules in force. `provider` is asked through a lease, of the usual length where
+        it is not a `LeasingProvider` already.
         """
         self._read = read
         self._real_name = real_name
-        self.provider = provider
+        self.provider = provider if isinstance(provider, LeasingProvider) else LeasingProvider(provider)
         self._policy = policy
         self._generation = generation
         self._max_age = max_age
         self._entries: dict[str, Entry] = {}
         self._compiling = asyncio.Lock()
+        self._renewing: asyncio.Task[None] | None = None
         self._looking: dict[Place, asyncio.Future[None]] = {}
         self._following: dict[Place, asyncio.Task[Entry]] = {}
 
@@ -103,9 +114,12 @@ class Catalog:
             Denied: no entry of the policy covers it.
             FailedPrecondition: the collection does not fit the policy; says how.
             Unreadable: its manifest does not authenticate.
+            Unavailable: the key provider is away, and the lease of the collection's keys is over.
         """
         known = self._entries.get(name)
         if known is not None and self._usable(known):
+            if known.keys is not None and known.keys.aging and self._renewing is None:
+                self._renewing = asyncio.create_task(self._renew_beside(known))
             return known
         return await self._load(name, caller)
 
@@ -158,6 +172,7 @@ class Catalog:
     def _usable(self, entry: Entry) -> bool:
         return (
             time.monotonic() - entry.checked < self._max_age
+            and (entry.keys is None or entry.keys.good)
             and entry.rules is self._policy()
             and entry.generation == self._generation.current()
         )
@@ -167,6 +182,7 @@ class Catalog:
         try:
             stored = await self._read(name, caller)
             entry = self._again(name, stored, rules) or await self._compiled(name, stored, rules, caller)
+            entry = await self._with_good_keys(entry)
         except BaseException:
             self._entries.pop(name, None)
             raise
@@ -185,11 +201,47 @@ class Catalog:
             known = self._again(name, stored, rules)
             if known is not None:
                 return known
-            shield = None if stored is None else await self._compile(name, stored, rules, caller)
+            keys = None if stored is None else self.provider.recording()
+            shield = None if stored is None or keys is None else await self._compile(name, stored, rules, caller, keys)
             policy = shield.policy if shield is not None else await self._clear(name, rules, caller)
-            entry = Entry(name, policy, shield, stored, rules, generation=-1, checked=-math.inf)
+            entry = Entry(name, policy, shield, stored, rules, generation=-1, checked=-math.inf, keys=keys)
             self._entries[name] = entry
             return entry
+
+    async def _with_good_keys(self, entry: Entry) -> Entry:
+        """The entry, after its keys were unwrapped anew if their lease was over.
+
+        Raises:
+            Unreadable: the key provider does not unwrap them any more.
+            Unavailable: it is away.
+        """
+        if entry.keys is None or entry.keys.good:
+            return entry
+        async with self._compiling:  # of calls that need the same, one asks the provider
+            return await self._renewed(entry)
+
+    async def _renewed(self, entry: Entry) -> Entry:
+        """The entry under a new lease. What was compiled with the keys stays: they are the same."""
+        if entry.shield is None:
+            return entry
+        keys = self.provider.recording()
+        ring = await asyncio.to_thread(entry.shield.manifest.unlock, keys)
+        ring.close()
+        known = self._entries.get(entry.asked)
+        if known is not None and known.shield is entry.shield:
+            self._entries[entry.asked] = replace(known, keys=keys)
+        return replace(entry, keys=keys)
+
+    async def _renew_beside(self, entry: Entry) -> None:
+        """Renew a lease that has time left, while calls go on under it; if that fails, the next call tries again."""
+        try:
+            renewed = await self._renewed(entry)
+            if renewed.keys is not None and renewed.keys.aging:  # it is away: the old lease was given once more
+                await asyncio.sleep(RENEWAL_PAUSE_S)
+        except (Unavailable, Unreadable):
+            await asyncio.sleep(RENEWAL_PAUSE_S)
+        finally:
+            self._renewing = None
 
     async def _clear(self, name: str, rules: Policy, caller: Caller) -> CollectionPolicy:
         """The policy of a collection without a manifest: `protect: none`, for an alias and for the name behind it."""
@@ -202,8 +254,10 @@ class Catalog:
                 )
         return policies[0]
 
-    async def _compile(self, name: str, stored: StoredManifest, rules: Policy, caller: Caller) -> Shield:
-        manifest, ring = await asyncio.to_thread(open_core, stored.core, self.provider)
+    async def _compile(
+        self, name: str, stored: StoredManifest, rules: Policy, caller: Caller, keys: KeyProvider
+    ) -> Shield:
+        manifest, ring = await asyncio.to_thread(open_core, stored.core, keys)
         if manifest.collection != name and await self._real_name(name, caller) != manifest.collection:
             raise Unreadable  # authentic, but of another collection: somebody put it here behind our back
         return await asyncio.to_thread(_shield, name, stored, manifest, ring, rules)

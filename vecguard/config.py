@@ -135,6 +135,13 @@ class Settings(BaseModel):
     )
     policy: Path | None = None
     key: str = DEFAULT_KEY
+    key_lease_s: float = Field(
+        default=3600.0,
+        ge=1.0,
+        le=7 * 86_400.0,
+        allow_inf_nan=False,
+        description="Seconds that an unwrapped data key is used before the key provider must unwrap it anew.",
+    )
     workers: int = Field(default=1, ge=1, le=256)
     max_message_mib: int = Field(default=64, ge=1, le=1024)
     allow_clear_network: bool = Field(

@@ -52,6 +52,11 @@ KEY_PROVIDERS: Registry[ProviderOpener] = Registry(
     {
         "file": "vecguard.keys.file:open_provider",
         "environment": "vecguard.keys.environment:open_provider",
+        "vault": "vecguard.keys.vault:open_provider",
+        "aws-kms": "vecguard.keys.aws_kms:open_provider",
+        "gcp-kms": "vecguard.keys.gcp_kms:open_provider",
+        "azure-keyvault": "vecguard.keys.azure_keyvault:open_provider",
+        "pkcs11": "vecguard.keys.pkcs11:open_provider",
     },
 )
 

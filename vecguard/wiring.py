@@ -19,7 +19,8 @@ from vecguard.config import Embedded, QdrantUpstream, Remote, Settings, host_and
 from vecguard.errors import ConfigError
 from vecguard.generation import Generation
 from vecguard.keys.file import FileKeyProvider
-from vecguard.keys.provider import KeyProvider
+from vecguard.keys.hidden import HiddenEnvironment
+from vecguard.keys.lease import LeasingProvider
 from vecguard.model import ANONYMOUS, Principal
 from vecguard.pipeline import Pipeline
 from vecguard.policy.load import PolicyHolder
@@ -39,8 +40,8 @@ _GROWTH: Final = 4
 _log = structlog.get_logger("vecguard")
 
 
-def open_key(settings: Settings) -> tuple[KeyProvider, bool]:
-    """The key provider, and whether a new key file was made for it.
+def open_key(settings: Settings) -> tuple[LeasingProvider, bool]:
+    """The key provider, before which data keys are leased, and whether a new key file was made for it.
 
     A missing key file is made only where there is no data that an older key may have sealed.
 
@@ -48,16 +49,16 @@ def open_key(settings: Settings) -> tuple[KeyProvider, bool]:
         ConfigError: the key cannot be used, or is missing although there is data.
     """
     kind, _, location = settings.key.partition(":")
-    made = False
+    environ, made = HiddenEnvironment(os.environ), False
     if kind == "file" and not Path(location).exists():
         if _has_data(settings):
             raise ConfigError(
                 f"key file {location} is missing, but there is data that was sealed with one: restore it from your "
                 "backup (without it the data cannot be read), or give another with --key"
             )
-        FileKeyProvider.create(location)
+        FileKeyProvider.create(location, environ)
         made = True
-    return KEY_PROVIDERS.load(kind)(location, os.environ), made
+    return LeasingProvider(KEY_PROVIDERS.load(kind)(location, environ), settings.key_lease_s), made
 
 
 def _has_data(settings: Settings) -> bool:

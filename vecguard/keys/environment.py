@@ -24,16 +24,12 @@ class EnvironmentKeyProvider(LocalWrapping):
         Raises:
             ConfigError: not set, not base64, or not 32 bytes. The value is never part of the message.
         """
-        text = environ.get(variable, "").strip()
-        if not text:
+        if not environ.get(variable, "").strip():
             raise ConfigError(f"environment variable {variable} is not set")
-        try:
-            secret = base64.b64decode(text, validate=True)
-        except binascii.Error:
-            raise ConfigError(f"environment variable {variable} is not base64") from None
-        if len(secret) != KEY_BYTES:
-            raise ConfigError(f"environment variable {variable} must hold {KEY_BYTES} bytes, it holds {len(secret)}")
-        super().__init__(Key(secret))
+        kek = _decoded(environ.get(variable, ""))
+        if not isinstance(kek, Key):  # raised here and not where the text is a local variable
+            raise ConfigError(f"environment variable {variable} {kek}")
+        super().__init__(kek)
 
 
 def open_provider(location: str, environ: Mapping[str, str]) -> KeyProvider:
@@ -43,3 +39,12 @@ def open_provider(location: str, environ: Mapping[str, str]) -> KeyProvider:
         ConfigError: see `EnvironmentKeyProvider`.
     """
     return EnvironmentKeyProvider(environ, location or DEFAULT_VARIABLE)
+
+
+def _decoded(text: str) -> Key | str:
+    """The key, or what is wrong with the text."""
+    try:
+        secret = base64.b64decode(text.strip(), validate=True)
+    except (ValueError, binascii.Error):
+        return "is not base64"
+    return Key(secret) if len(secret) == KEY_BYTES else f"must hold {KEY_BYTES} bytes, it holds {len(secret)}"

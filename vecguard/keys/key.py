@@ -17,6 +17,18 @@ KEY_BYTES: Final = 32
 _DOMAIN: Final = b"vecguard.hkdf.1"
 
 
+class _Buffer(bytearray):
+    """A key's bytes, for those who print what an object consists of."""
+
+    def __repr__(self) -> str:
+        return "…"
+
+    __str__ = __repr__
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError("a key cannot be pickled")
+
+
 class Key:
     """32 secret bytes.
 
@@ -34,8 +46,8 @@ class Key:
             ConfigError: another length.
         """
         self._closed = True
-        self._secret = bytearray()
-        self._secret = bytearray(memoryview(secret))  # not bytearray(secret): an int would make a key of zeros
+        self._secret = _Buffer()
+        self._secret = _Buffer(memoryview(secret))  # not _Buffer(secret): an int would make a key of zeros
         if len(self._secret) != KEY_BYTES:
             raise ConfigError(f"a key has {KEY_BYTES} bytes, this one has {len(self._secret)}")
         self._closed = False
@@ -102,4 +114,7 @@ class Key:
         raise TypeError("a key cannot be copied")
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError("a key cannot be pickled")
+
+    def __getstate__(self) -> NoReturn:
         raise TypeError("a key cannot be pickled")

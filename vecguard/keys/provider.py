@@ -9,7 +9,11 @@ from vecguard.keys.key import Key
 
 
 class KeyProvider(Protocol):
-    """Wraps and unwraps data keys. The KEK itself never leaves the provider."""
+    """Wraps and unwraps data keys. The KEK itself never leaves the provider.
+
+    Both calls may block for as long as the provider's deadline (seconds, see docs/keys.md), so they are made in a
+    thread, never in the event loop. Both are safe from several threads.
+    """
 
     @property
     def key_id(self) -> str:
@@ -19,7 +23,7 @@ class KeyProvider(Protocol):
         """Encrypt `data_key`, bound to `context` (say, collection uuid and epoch).
 
         Raises:
-            Unavailable: the provider cannot be reached now.
+            Unavailable: the provider cannot be reached now, or does not let us use the KEK.
         """
 
     def unwrap(self, wrapped: bytes, context: bytes) -> Key:
@@ -27,7 +31,7 @@ class KeyProvider(Protocol):
 
         Raises:
             Unreadable: anything else.
-            Unavailable: the provider cannot be reached now.
+            Unavailable: the provider cannot be reached now, or does not let us use the KEK.
         """
 
 

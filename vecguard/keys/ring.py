@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 
 from vecguard.errors import ConfigError, Unreadable
@@ -29,7 +29,8 @@ class KeyRing:
             raise ConfigError(f"key epochs are 1 to {MAX_EPOCH}")
         self._keys = dict(keys)
         self._current = current
-        self._subkey = lru_cache(maxsize=_CACHED_SUBKEYS)(self._derive)
+        # Not over a method: the ring would be part of a cycle, and its keys would outlive it until that is collected.
+        self._subkey = lru_cache(maxsize=_CACHED_SUBKEYS)(partial(_derive, self._keys))
 
     @property
     def current(self) -> int:
@@ -55,11 +56,12 @@ class KeyRing:
         for key in self._keys.values():
             key.close()
 
-    def _derive(self, epoch: int, purpose: str, *context: str) -> Key:
-        key = self._keys.get(epoch)
-        if key is None:
-            raise Unreadable
-        return key.derive(purpose, *context)
-
     def __repr__(self) -> str:
         return f"KeyRing(epochs={self.epochs}, current={self._current})"
+
+
+def _derive(keys: Mapping[int, Key], epoch: int, purpose: str, *context: str) -> Key:
+    key = keys.get(epoch)
+    if key is None:
+        raise Unreadable
+    return key.derive(purpose, *context)
