@@ -249,6 +249,10 @@ class Pipeline:
                 **(session.reranking if session else {}),
             )
 
+    def turned_away(self, rpc: str, status: str, *, protocol: str) -> None:
+        """Write to the trail a call that its listener refused before there was a message to handle."""
+        self._trail("call", rpc=rpc, protocol=protocol, principal=None, collections=[], status=status, ms=0.0)
+
     def _session(self, principal: Principal, metadata: Mapping[str, str], deadline: float | None, size: int) -> Session:
         passed = tuple((key, metadata[key]) for key in self._passed_metadata if key in metadata)
         rules = self._policy()

@@ -17,6 +17,7 @@ from vecguard.front.rest.body import Limits
 from vecguard.front.rest.refusals import INTERNAL_TEXT
 from vecguard.front.rest.table import ENDPOINTS
 
+COUNT = "/qdrant.Points/Count"
 Handle = Callable[..., Coroutine[Any, Any, bytes]]
 
 
@@ -26,6 +27,10 @@ class Calls:
     def __init__(self, handle: Handle) -> None:
         self._handle = handle
         self.taken: list[tuple[str, bytes, Mapping[str, str], float | None, str]] = []
+        self.turned: list[tuple[str, str, str]] = []
+
+    def turned_away(self, rpc: str, status: str, *, protocol: str) -> None:
+        self.turned.append((rpc, status, protocol))
 
     async def handle(
         self, rpc: str, body: bytes, metadata: Mapping[str, str], left: float | None, *, protocol: str
@@ -134,18 +139,25 @@ def test_a_refused_endpoint_is_told_to_the_pipeline_and_then_to_the_client() -> 
     assert "peers of a cluster" in line.answer[1]["status"]["error"]
 
 
-def test_nothing_reaches_the_pipeline_before_all_is_understood() -> None:
-    for asked, body in (
-        (scope(content_type="application/json"), b'{"x": 1}'),
-        (scope(content_type="application/json"), b"[" * 500),
-        (scope(), b"{}"),
-        (scope("GET", "/nowhere"), b""),
-        (scope("DELETE", "/collections/c"), b"{}"),
-        ({**scope(content_type="application/json"), "query_string": b"a=b"}, b"{}"),
-    ):
-        line = Line(body)
-        assert run(answers, line, asked).taken == []
-        assert 400 <= line.answer[0] < 500
+@pytest.mark.parametrize(
+    ("asked", "body", "told"),
+    [
+        (scope(content_type="application/json"), b'{"x": 1}', (COUNT, "INVALID_ARGUMENT")),
+        (scope(content_type="application/json"), b"[" * 500, (COUNT, "INVALID_ARGUMENT")),
+        (scope(content_type="application/json"), b'{"filter": {"must": [{"key": "a"}]}}', (COUNT, "INVALID_ARGUMENT")),
+        (scope(content_type="application/json"), b" " * 2_000, (COUNT, "RESOURCE_EXHAUSTED")),
+        (scope(), b"{}", (COUNT, "INVALID_ARGUMENT")),
+        (scope("GET", "/nowhere"), b"", ("unknown path", "NOT_FOUND")),
+        (scope("PUT"), b"", ("unknown path", "UNIMPLEMENTED")),
+        (scope("DELETE", "/collections/c"), b"{}", ("/qdrant.Collections/Delete", "INVALID_ARGUMENT")),
+        ({**scope(content_type="application/json"), "query_string": b"a=b"}, b"{}", (COUNT, "INVALID_ARGUMENT")),
+    ],
+)
+def test_what_is_not_understood_reaches_the_trail_alone(asked: Any, body: bytes, told: tuple[str, str]) -> None:
+    line = Line(body)
+    calls = run(answers, line, asked)
+    assert (calls.taken, calls.turned) == ([], [(*told, "rest")])
+    assert 400 <= line.answer[0] < 500
 
 
 @pytest.mark.parametrize("kind", ["websocket", "lifespan"])

@@ -75,11 +75,13 @@ class RestApp:
             Disconnected: the client went away.
         """
         started = time.perf_counter()
+        endpoint: AnyEndpoint | None = None
         try:
             endpoint, path = self._router.find(scope["method"], scope["raw_path"].partition(b"?")[0])
             headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
             content = await body.read(receive, headers, self._limits)
         except Refusal as refusal:
+            self._pipeline.turned_away(_rpc(endpoint), refusal.status, protocol=_PROTOCOL)
             return _json(refusal.code, refusals.error(refusal.text, _NO_TIME), refusal.headers)
         answering = asyncio.ensure_future(
             self._answer(endpoint, path, scope["query_string"], headers, content, started)
@@ -107,9 +109,7 @@ class RestApp:
             if isinstance(endpoint, Refused):
                 await self._refuse(endpoint, headers)
             assert isinstance(endpoint, Endpoint)  # noqa: S101 - `_refuse` raises
-            request = _read(endpoint, path, query, headers, content)
-            with into_grpc():
-                request = replace(request, sent=endpoint.ask(request))
+            request = self._understood(endpoint, path, query, headers, content)
             return await self._call(endpoint, request, headers, started)
         except Refusal as refusal:
             return _json(refusal.code, refusals.error(refusal.text, _NO_TIME), refusal.headers)
@@ -121,6 +121,22 @@ class RestApp:
             _log.exception("unexpected error", endpoint=f"{endpoint.method} {endpoint.path}")
             return _json(500, refusals.error(refusals.INTERNAL_TEXT, time.perf_counter() - started))
 
+    def _understood(
+        self, endpoint: Endpoint, path: Mapping[str, str], query: bytes, headers: Mapping[str, str], content: bytes
+    ) -> Request:
+        """The request with its gRPC message.
+
+        Raises:
+            InvalidArgument, Refusal: not all of it is understood; the trail has been told.
+        """
+        try:
+            request = _read(endpoint, path, query, headers, content)
+            with into_grpc():
+                return replace(request, sent=endpoint.ask(request))
+        except (Refusal, VecGuardError) as fault:
+            self._pipeline.turned_away(endpoint.rpc, fault.status, protocol=_PROTOCOL)
+            raise
+
     async def _refuse(self, endpoint: Refused, headers: Mapping[str, str]) -> None:
         """Refuse through the pipeline, so that the trail has it, with the table's reason.
 
@@ -128,7 +144,7 @@ class RestApp:
             Refused, Denied.
         """
         try:
-            await self._pipeline.handle(f"{endpoint.method} {endpoint.path}", b"", headers, None, protocol=_PROTOCOL)
+            await self._pipeline.handle(_rpc(endpoint), b"", headers, None, protocol=_PROTOCOL)
         except RefusedCall:
             raise RefusedCall(f"{endpoint.method} {endpoint.path} is refused: {endpoint.about}") from None
 
@@ -148,6 +164,13 @@ class RestApp:
         tree = {"result": answer, "status": "ok", "time": time.perf_counter() - started}
         usage = answers.usage(reply)
         return _json(200, tree if usage is None else {**tree, "usage": usage})
+
+
+def _rpc(endpoint: AnyEndpoint | None) -> str:
+    """What the trail calls a request: its RPC, or its row of the table; never a path that a client made up."""
+    if endpoint is None:
+        return "unknown path"
+    return endpoint.rpc if isinstance(endpoint, Endpoint) else f"{endpoint.method} {endpoint.path}"
 
 
 async def _left(receive: Receive) -> None:

@@ -25,6 +25,12 @@ _CODES: Final[Mapping[str, int]] = {
     "UNIMPLEMENTED": 501,
     "UNAVAILABLE": 503,
 }
+_STATUSES: Final[Mapping[int, str]] = {
+    404: "NOT_FOUND",
+    405: "UNIMPLEMENTED",
+    408: "DEADLINE_EXCEEDED",
+    413: "RESOURCE_EXHAUSTED",
+}
 _INTERNAL: Final = 500
 _VALIDATION: Final = 422
 # What Qdrant calls a request's body over gRPC, and over HTTP.
@@ -41,6 +47,11 @@ class Refusal(Exception):
         self.code = code
         self.text = text
         self.headers = headers or {}
+
+    @property
+    def status(self) -> str:
+        """What the trail says of it, in the names of gRPC's statuses."""
+        return _STATUSES.get(self.code, "INVALID_ARGUMENT")
 
 
 def validation(place: str, complaints: str) -> Refusal:
