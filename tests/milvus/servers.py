@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
@@ -39,6 +39,8 @@ class MilvusServer:
     """Folder of the server's data."""
     log: Path
     """File with all that the process wrote to stdout and stderr."""
+    patience_s: float = field(default=STOP_S, kw_only=True)
+    """How long it may take to end."""
 
     @property
     def target(self) -> str:
@@ -102,7 +104,7 @@ class MilvusServer:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(STOP_S)
+            return self.process.wait(self.patience_s)
         except subprocess.TimeoutExpired:
             self.process.kill()
             return self.process.wait()
@@ -132,6 +134,8 @@ def real_server(folder: Path, *, accounts: bool = False) -> Iterator[MilvusServe
     arguments = (str(script), str(folder / "data"), str(programs), str(port), str(os.getpid()))
     arguments += ("accounts",) if accounts else ()
     with _serving(folder, port, arguments) as server:
+        # At times it waits for itself when it ends; what it acknowledged is on disk before.
+        server.patience_s = 5.0
         yield server
 
 
