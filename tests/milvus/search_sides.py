@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pymilvus import DataType, MilvusClient
+from pymilvus import DataType, Function, FunctionType, MilvusClient
+
+from milvus.servers import MilvusServer
 
 ROWS, DIMS = 360, 16
 METRICS = ("L2", "IP", "COSINE")
@@ -34,23 +36,25 @@ collections:
         rerank: %s
     payload:
       default: sealed
-      fields: {num: plain, ok: plain, cat: searchable, colour: searchable, part: searchable}
+      fields: {num: plain, ok: plain, cat: searchable, colour: searchable, part: searchable, text: plain}
     limits: {max_limit: 16384}
 """
 _NOISE = ", {kind: gaussian, ratio: 1.0}"
 POLICIES = {
     "rotated": POLICY % ("", "{certainty: 3.0}"),
     "noised": POLICY % (_NOISE, "{certainty: 3.0}"),
+    "capped": POLICY % (_NOISE, "{certainty: 6.0, first_page: 10, max_candidates: 20}"),
     "estimated": POLICY % (_NOISE, '"off"'),
 }
 
 
 @dataclass(frozen=True)
 class Side:
-    """A client, and the prefix of its collections' names."""
+    """A client of a server, and the prefix of its collections' names."""
 
     client: MilvusClient
     prefix: str
+    server: MilvusServer
 
     def name(self, kind: str) -> str:
         """The collection of that kind."""
@@ -139,6 +143,43 @@ def make_auto(side: Side) -> None:
     client.create_collection(side.name("auto"), schema=schema, index_params=index, consistency_level="Strong")
     client.insert(side.name("auto"), [{"v": X[i].tolist(), "note": f"note {i}"} for i in range(ROWS)])
     client.load_collection(side.name("auto"))
+
+
+WORDS = ("apple", "banana", "cherry", "dog", "elephant", "forest", "garden", "house", "island", "jungle")
+
+
+def make_words(side: Side) -> None:
+    """Plain text that the database makes vectors of, beside vectors that it is given."""
+    client = side.client
+    schema = client.create_schema(auto_id=False)
+    schema.add_field("id", DataType.INT64, is_primary=True)
+    schema.add_field("text", DataType.VARCHAR, max_length=200, enable_analyzer=True)
+    schema.add_field("bm", DataType.SPARSE_FLOAT_VECTOR)
+    schema.add_field("v", DataType.FLOAT_VECTOR, dim=DIMS)
+    schema.add_field("note", DataType.VARCHAR, max_length=40)
+    function = Function("f", FunctionType.BM25, input_field_names=["text"], output_field_names=["bm"])
+    schema.add_function(function)
+    index = client.prepare_index_params()
+    index.add_index("bm", index_type="SPARSE_INVERTED_INDEX", metric_type="BM25")
+    index.add_index("v", index_type="FLAT", metric_type="IP")
+    client.create_collection(side.name("words"), schema=schema, index_params=index)
+    texts = [" ".join(WORDS[(i * k + k) % len(WORDS)] for k in range(1, 2 + i % 6)) for i in range(ROWS)]
+    rows = [{"id": KEYS[i], "text": texts[i], "v": X[i].tolist(), "note": f"note {i}"} for i in range(ROWS)]
+    client.insert(side.name("words"), rows)
+    client.load_collection(side.name("words"))
+
+
+def make_half(side: Side) -> None:
+    """Vectors of 16-bit numbers."""
+    client = side.client
+    schema = client.create_schema(auto_id=False)
+    schema.add_field("id", DataType.INT64, is_primary=True)
+    schema.add_field("h", DataType.FLOAT16_VECTOR, dim=DIMS)
+    index = client.prepare_index_params()
+    index.add_index("h", index_type="FLAT", metric_type="L2")
+    client.create_collection(side.name("half"), schema=schema, index_params=index, consistency_level="Strong")
+    client.insert(side.name("half"), [{"id": KEYS[i], "h": X[i].astype(np.float16)} for i in range(ROWS)])
+    client.load_collection(side.name("half"))
 
 
 def alike(expected: Any) -> Any:

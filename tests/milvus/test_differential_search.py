@@ -6,13 +6,26 @@ server answers on vectors in clear.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import json
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from pymilvus import AnnSearchRequest, Function, FunctionType, MilvusException, RRFRanker, WeightedRanker
+from pymilvus import (
+    AnnSearchRequest,
+    Collection,
+    Function,
+    FunctionType,
+    MilvusException,
+    RRFRanker,
+    WeightedRanker,
+    connections,
+)
 from pymilvus.client.prepare import Prepare
 from pymilvus.orm.iterator import SearchIterator
 
@@ -31,8 +44,10 @@ from milvus.search_sides import (
     Y,
     compare,
     make_auto,
+    make_half,
     make_plain,
     make_rich,
+    make_words,
 )
 from milvus.servers import MilvusServer
 from vecguard.front.milvus.function_scores import read_function_score
@@ -51,7 +66,7 @@ def both(server: MilvusServer, policy: str, folder: Any, make: Callable[[Side], 
         server.client() as straight,
         proxy.client() as through,
     ):
-        sides = Side(straight, f"clear_{policy}"), Side(through, f"hidden_{policy}")
+        sides = Side(straight, f"clear_{policy}", server), Side(through, f"hidden_{policy}", proxy)
         for side in sides:
             make(side)
         yield sides
@@ -450,3 +465,105 @@ def test_without_reranking_distances_are_estimates_in_order(estimated: Sides, me
         exact = np.array([true[hit.id] for hit in found])
         assert np.corrcoef(distances, exact)[0, 1] > 0.5
         assert abs(np.mean(distances - exact)) < 0.5 * np.std(exact)
+
+
+@pytest.fixture(scope="module", params=["rotated", "noised"])
+def words(request: pytest.FixtureRequest, lite: MilvusServer, tmp_path_factory: Any) -> Iterator[Sides]:
+    """Rows with plain text, on Milvus Lite."""
+    with both(lite, request.param, tmp_path_factory.mktemp("words"), make_words) as found:
+        yield found
+
+
+def test_full_text_search_of_plain_text(words: Sides) -> None:
+    arguments = {"anns_field": "bm", "limit": 12, "output_fields": ["text", "note"]}
+    queries = ["apple dog", "jungle", "nothing of that"]
+    compare(*(side.client.search(side.name("words"), queries, **arguments) for side in words), ties=True)
+
+
+def test_hybrid_search_with_full_text(words: Sides) -> None:
+    searches = [
+        AnnSearchRequest(QUERIES[:2], "v", {"metric_type": "IP"}, limit=20),
+        AnnSearchRequest(["apple dog", "jungle"], "bm", {"metric_type": "BM25"}, limit=20),
+    ]
+    for strategy in (WeightedRanker(0.4, 0.6), WeightedRanker(0.4, 0.6, norm_score=False)):
+        straight, through = (
+            side.client.hybrid_search(side.name("words"), searches, ranker=strategy, limit=8, output_fields=["note"])
+            for side in words
+        )
+        for expected, found in zip(straight, through, strict=True):
+            assert [hit["distance"] for hit in found] == pytest.approx([hit["distance"] for hit in expected], abs=1e-4)
+            distances = {hit.id: hit["distance"] for hit in expected}
+            assert sum(hit.id in distances for hit in found) >= 7
+
+
+@pytest.mark.parametrize("policy", ["rotated", "noised"])
+def test_half_precision(real: MilvusServer, tmp_path: Path, policy: str) -> None:
+    """Vectors of 16-bit numbers come back bit by bit, and are found at their own distances."""
+    with serving_milvus(tmp_path, real, POLICIES[policy]) as proxy, proxy.client() as client:
+        side = Side(client, f"half_{policy}", proxy)
+        make_half(side)
+        stored = X.astype(np.float16).astype(np.float32)
+        query = QUERIES[0].astype(np.float16)
+        distances = ((stored - query.astype(np.float32)) ** 2).sum(axis=1)
+        best = np.argsort(distances)[:10]
+        found = client.search(side.name("half"), [query], limit=10, output_fields=["h"])[0]
+        assert [hit.id for hit in found] == [KEYS[i] for i in best]
+        assert [hit["distance"] for hit in found] == pytest.approx(distances[best].tolist(), rel=1e-4)
+        held = (
+            np.frombuffer(found[0]["entity"]["h"][0], np.float16)
+            if isinstance(found[0]["entity"]["h"], list)
+            else np.frombuffer(found[0]["entity"]["h"], np.float16)
+        )
+        assert held.tolist() == X[best[0]].astype(np.float16).tolist()
+
+
+def test_the_trail_tells_of_searches_that_reached_the_cap(lite: MilvusServer, tmp_path: Path) -> None:
+    with serving_milvus(tmp_path, lite, POLICIES["capped"]) as proxy, proxy.client() as client:
+        side = Side(client, "capped", proxy)
+        make_plain(side, "COSINE")
+        client.search(side.name("cosine"), QUERIES[:3], limit=5)
+        client.search(side.name("cosine"), QUERIES[:1], limit=5, filter=f"id in {KEYS[:8]}")
+        deadline = time.monotonic() + 10
+        while len(told := searches_in(proxy.logs)) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+    assert told == [(60, 3), (8, 0)]
+
+
+def searches_in(logs: str) -> list[tuple[int, int]]:
+    """Candidates, and queries that reached the cap, of each search in a trail."""
+    events = [json.loads(line) for line in logs.splitlines() if line.startswith("{") and line.endswith("}")]
+    found = [event for event in events if event.get("rpc", "").endswith("/Search")]
+    return [(event["candidates"], event["uncertified"]) for event in found]
+
+
+def test_asynchronous_client(sides: Sides) -> None:
+    straight, through = sides
+    arguments = {"limit": 3, "output_fields": ["cat"]}
+
+    async def search() -> Any:
+        async with through.server.async_client() as client:
+            return await client.search(through.name("ip"), QUERIES[:2], **arguments)
+
+    compare(straight.client.search(straight.name("ip"), QUERIES[:2], **arguments), asyncio.run(search()))
+
+
+def test_collection_objects(sides: Sides) -> None:
+    """The older door, by which an object stands for a collection."""
+    found = []
+    for number, side in enumerate(sides):
+        alias = f"{side.prefix}_{number}"
+        connections.connect(alias, uri=side.server.uri)
+        collection = Collection(side.name("l2"), using=alias)
+        param = {"metric_type": "L2", "params": {"nprobe": 4}, "offset": 2}
+        found.append(collection.search(QUERIES.tolist(), "v", param, 6, expr="num < 5", output_fields=["num", "price"]))
+        pages = collection.search_iterator(
+            QUERIES[:1].tolist(), "v", {"metric_type": "L2", "params": {}}, batch_size=30, limit=60
+        )
+        ids = []
+        while page := pages.next():
+            ids += page.ids()
+        exact = side.client.search(side.name("l2"), QUERIES[:1], limit=60)[0]
+        assert ids == [hit.id for hit in exact][: len(ids)]
+        assert len(ids) == 60
+        connections.disconnect(alias)
+    compare(*found)

@@ -210,11 +210,12 @@ async def _leaf(plan: Plan, outputs: Sequence[str], executor: Executor) -> _Leaf
     metric = await metric_of(plan.parameters.metric, plan.column, executor)
     answer = await ask(executor.session, _SEARCH, _alone(plan, outputs, executor), m.SearchResults)
     keys, scores, start = primary_keys(answer.results.ids), answer.results.scores, 0
-    hits = []
+    hits, words = [], metric == "BM25"
     counts = list(answer.results.topks) if keys else [0] * plan.count
     for count in counts:
         rows = range(start, start + count)
-        hits.append([Hit(RowPlace(0, row), keys[row], scores[row]) for row in rows])
+        # Milvus Lite answers searches for words with scores below zero, though it fuses them as the server does.
+        hits.append([Hit(RowPlace(0, row), keys[row], abs(scores[row]) if words else scores[row]) for row in rows])
         start += count
     return _Leaf(Found([answer], hits), metric)
 
