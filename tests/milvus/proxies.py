@@ -60,7 +60,7 @@ def serving_milvus(
             env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
             cwd=folder,
         )
-    server = MilvusProxy(process, port, behind.data, log, file, key_file)
+    server = MilvusProxy(process, port, behind.data, log, policy=file, key_file=key_file)
     try:
         server.wait_until_healthy()
         yield server

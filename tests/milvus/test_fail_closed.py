@@ -336,6 +336,26 @@ def test_a_collection_made_anew_is_read_with_its_own_manifest(guarded: Guarded, 
         assert (row["note"], row["shown"]) == ("n3", 3)
 
 
+def test_rows_that_went_under_a_stale_manifest_are_taken_out(guarded: Guarded, tmp_path: Path) -> None:
+    """Where the database makes the keys, writing again alone would leave rows that nobody can open."""
+    made = fresh_name()
+
+    def make(client: MilvusClient) -> None:
+        client.create_collection(made, dimension=4, auto_id=True)
+
+    make(guarded.client)
+    row = {key: value for key, value in ROWS[0].items() if key != "id"}
+    guarded.client.insert(made, [row])
+    with elsewhere(guarded, tmp_path) as client:
+        client.drop_collection(made)
+        make(client)
+        guarded.client.insert(made, [row | {"note": "again"}])
+        (count,) = client.query(made, output_fields=["count(*)"], consistency_level="Strong")
+        (found,) = client.query(made, filter="id > 0", output_fields=["*"], consistency_level="Strong")
+    assert (count["count(*)"], found["note"]) == (1, "again")
+    guarded.client.drop_collection(made)
+
+
 def test_a_policy_that_no_longer_fits(guarded: Guarded, name: str, tmp_path: Path) -> None:
     other = POLICY.replace("word: searchable", "word: plain")
     with (

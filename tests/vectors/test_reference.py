@@ -388,6 +388,15 @@ def ids_file() -> dict[str, Any]:
     }
 
 
+def row_ids_file() -> dict[str, Any]:
+    numbers, texts, token = (0, -1, 2**63 - 1, -(2**63)), ("", "größe", "a/b"), bytes(range(16))
+    return {
+        "numbers": [[str(n), (b"\x03" + n.to_bytes(8, "big", signed=True)).hex()] for n in numbers],
+        "texts": [[text, (b"\x04" + text.encode()).hex()] for text in texts],
+        "tokens": [[token.hex(), (b"\x05" + token).hex()]],
+    }
+
+
 def declaration_file() -> dict[str, Any]:
     content, nonce, start = b"a collection as its client declared it", bytes(range(12)), head(6, 0, 3)
     box = gcm(hkdf(DATA_KEY, 32, "declaration"), nonce, joined(start, COLLECTION), content)
@@ -408,6 +417,7 @@ FILES = {
     "fields.json": fields_file,
     "entries.json": entries_file,
     "ids.json": ids_file,
+    "row_ids.json": row_ids_file,
     "manifest.json": manifest_file,
     "records.json": records_file,
     "declaration.json": declaration_file,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from vecguard.catalog import StaleEntry
+from vecguard.catalog import Entry, StaleEntry
 from vecguard.errors import InvalidArgument, LimitExceeded
 from vecguard.front.milvus import filters
 from vecguard.front.milvus.columns import row_count, scalars
@@ -39,7 +39,9 @@ async def insert(request: m.InsertRequest, session: Session) -> m.MutationResult
     tokens = new_tokens(request.num_rows) if layout.auto_id else ()
     stored = protect_rows(shield, layout, request.fields_data, request.num_rows, whole=True, tokens=tokens)
     _replace(request, stored)
-    return await ask(session, rpc("Insert"), request, m.MutationResult)
+    answer = await ask(session, rpc("Insert"), request, m.MutationResult)
+    await _confirm(answer, entry, place, layout, session)
+    return answer
 
 
 async def upsert(request: m.UpsertRequest, session: Session) -> m.MutationResult:
@@ -56,7 +58,30 @@ async def upsert(request: m.UpsertRequest, session: Session) -> m.MutationResult
     tokens = await _known_tokens(request, place, layout, shield, session) if layout.auto_id else ()
     stored = protect_rows(shield, layout, request.fields_data, request.num_rows, whole=not partial, tokens=tokens)
     _replace(request, stored)
-    return await ask(session, rpc("Upsert"), request, m.MutationResult)
+    answer = await ask(session, rpc("Upsert"), request, m.MutationResult)
+    if layout.auto_id:
+        await _confirm(answer, entry, place, layout, session)
+    return answer
+
+
+async def _confirm(answer: m.MutationResult, entry: Entry, place: Place, layout: Layout, session: Session) -> None:
+    """Make sure that rows went under the manifest that the collection has; else take them out, and have it all redone.
+
+    Writing rows anew does not replace them where a server keeps several of one key, or makes the keys itself.
+
+    Raises:
+        StaleEntry: they did not.
+    """
+    if await session.catalog.confirm(entry, session.caller):
+        session.written.clear()
+        return
+    keys = answer.IDs.str_id.data if answer.IDs.HasField("str_id") else answer.IDs.int_id.data
+    if keys:
+        taken_out = m.DeleteRequest(
+            db_name=place.database, collection_name=place.name, expr=pk_in(layout.primary.name, keys)
+        )
+        await ask(session, rpc("Delete"), taken_out, m.MutationResult)
+    raise StaleEntry
 
 
 def _require_fitting(request: m.InsertRequest | m.UpsertRequest, shield: Shield) -> None:

@@ -1,0 +1,74 @@
+"""Errors in replies, both ways."""
+
+from __future__ import annotations
+
+import pytest
+
+from vecguard.errors import Denied, InvalidArgument, Unavailable, Unreadable, UpstreamFailure
+from vecguard.front.milvus.proto import c, m, rpc
+from vecguard.front.milvus.status import checked, client_text, failed, status_of
+from vecguard.front.milvus.table import ROUTES
+
+INSERT = ROUTES[rpc("Insert")]
+
+
+def test_a_failing_reply_is_raised_and_comes_back_as_it_was() -> None:
+    status = c.Status(code=100, error_code=4, reason="can't find it", detail="nowhere", retriable=True)
+    status.extra_info["key"] = "value"
+    with pytest.raises(UpstreamFailure, match="can't find it") as caught:
+        checked(m.MutationResult(status=status))
+    reply = failed(INSERT, caught.value)
+    assert isinstance(reply, m.MutationResult)
+    assert reply.status == status
+
+
+@pytest.mark.parametrize("status", [c.Status(error_code=1), c.Status(code=65535)])
+def test_either_code_tells_of_an_error(status: c.Status) -> None:
+    with pytest.raises(UpstreamFailure):
+        checked(status)
+
+
+def test_success_passes() -> None:
+    reply = m.BoolResponse(status=c.Status(reason="said in passing"), value=True)
+    assert checked(reply) is reply
+    assert checked(m.DummyResponse()) == m.DummyResponse()
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "legacy"),
+    [
+        (InvalidArgument("what"), 1100, 5),
+        (Denied("what"), 1401, 3),
+        (Unreadable(), 65535, 1),
+    ],
+)
+def test_our_errors_have_milvus_codes(error: Exception, code: int, legacy: int) -> None:
+    reply = failed(INSERT, error)  # type: ignore[arg-type]  # each is one of ours
+    assert isinstance(reply, m.MutationResult)
+    assert (reply.status.code, reply.status.error_code, reply.status.reason) == (code, legacy, str(error))
+    assert isinstance(failed(ROUTES[rpc("DropCollection")], error), c.Status)  # type: ignore[arg-type]
+
+
+def test_what_is_out_of_reach_stays_a_grpc_status() -> None:
+    """Clients know to try those again."""
+    assert failed(INSERT, UpstreamFailure("UNAVAILABLE", "gone")) is None
+    assert failed(INSERT, Unavailable("gone")) is None
+    assert failed(ROUTES[rpc("Dummy")], InvalidArgument("no status in its reply")) is None
+
+
+@pytest.mark.parametrize("name", ["CreateReplicateStream", "DumpMessages"])
+def test_streams_fail_by_grpc_status(name: str) -> None:
+    assert failed(ROUTES[rpc(name)], InvalidArgument("what")) is None
+
+
+def test_a_status_under_another_name_is_found() -> None:
+    reply = m.AlterCollectionSchemaResponse()
+    status = status_of(reply)
+    assert status is not None
+    status.code = 7
+    assert reply.alter_status.code == 7
+
+
+def test_names_of_ours_are_taken_out_of_texts() -> None:
+    assert client_text("fields [id, v, _vg_v, _vg] are missing") == "fields [id, v] are missing"
+    assert client_text("nothing to hide: my_vg") == "nothing to hide: my_vg"
