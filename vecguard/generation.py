@@ -21,7 +21,8 @@ class Generation:
     def __init__(self, file: Path | None, workers: int, worker: int) -> None:
         """`file` is shared by `workers` processes, of which this is number `worker`; None: a single process."""
         self._offset = worker * _SLOT.size
-        size = max(workers, 1) * _SLOT.size
+        self._slots = struct.Struct(f"<{max(workers, 1)}Q")
+        size = self._slots.size
         if file is None:
             self._memory = mmap.mmap(-1, size)
             return
@@ -35,7 +36,7 @@ class Generation:
 
     def current(self) -> int:
         """A number that changes whenever any worker bumps."""
-        return sum(value for (value,) in _SLOT.iter_unpack(self._memory[:]))
+        return sum(self._slots.unpack_from(self._memory))
 
     def bump(self) -> None:
         """Tell every worker that what it knows of collections may be stale."""

@@ -164,7 +164,8 @@ class DenseShield:
             else:
                 stored_scale = np.full(len(x), self.fixed_scale, np.float32)
             y /= stored_scale[:, np.newaxis]
-            if not (np.abs(y) <= self._largest).all():
+            # By the extremes, which needs no array of its own; NaN is neither below nor above.
+            if y.size and not (y.max() <= self._largest and y.min() >= -self._largest):
                 raise InvalidArgument("Wrong input: the vector is too large to be stored with its noise")
         return exact, y, stored_scale, noise_scale
 

@@ -202,3 +202,13 @@ class TestStrictness:
         copy = pickle.loads(pickle.dumps(policy))
         assert copy == policy
         assert copy.collections[0].rule_for("tags") == "collections[0].payload.fields.tags"
+
+
+def test_entries_are_found_alike_however_many_names_were_asked_for() -> None:
+    policy = Policy(version=1, collections=(CollectionPolicy(match="a*"), CollectionPolicy(match="b*")))
+    for number in range(3_000):
+        assert policy.collection(f"a{number}") is policy.collections[0]
+        assert policy.collection(f"c{number}") is None
+    assert policy.collection("b") is policy.collections[1]
+    assert len(policy._matches) <= 1_024
+    assert policy == Policy(version=1, collections=policy.collections)

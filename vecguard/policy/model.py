@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -29,6 +29,8 @@ from vecguard.policy.chain import chain_faults
 from vecguard.policy.faults import Fault, raise_if_any
 from vecguard.policy.fields import FieldRules
 from vecguard.policy.paths import parse
+
+_REMEMBERED: Final = 1024
 
 FieldMode = Literal["plain", "sealed", "searchable"]
 Recover = Literal["derived", "sealed", "none"]
@@ -300,4 +302,14 @@ class Policy(_Entry):
 
     def collection(self, name: str) -> CollectionPolicy | None:
         """The first entry whose glob matches the collection's name; None when the policy does not cover it."""
-        return next((entry for entry in self.collections if fnmatchcase(name, entry.match)), None)
+        matches = self._matches
+        if name not in matches:
+            if len(matches) >= _REMEMBERED:
+                matches.clear()
+            matches[name] = next((entry for entry in self.collections if fnmatchcase(name, entry.match)), None)
+        return matches[name]
+
+    @cached_property
+    def _matches(self) -> dict[str, CollectionPolicy | None]:
+        """Entries by name: every call asks for its collection's. Names come from clients, so few are remembered."""
+        return {}

@@ -310,11 +310,11 @@ def write_nearest(query: q.Query, data: Floats) -> None:
 
 def write_dense(messages: Sequence[q.Vector], rows: Floats) -> None:
     """Put each of `rows` `(n, d)` float32 into its message, in the form in which that holds a dense vector now."""
-    data, width = rows.astype("<f4", copy=False).tobytes(), 4 * rows.shape[1]
+    data, width = np.ascontiguousarray(rows, "<f4").reshape(-1).view(np.uint8).data, 4 * rows.shape[1]
     head = _packed_tag(width)
     for i, message in enumerate(messages):
         if message.WhichOneof("vector") == "dense":
-            message.dense.ParseFromString(head + data[i * width : (i + 1) * width])
+            message.dense.ParseFromString(b"".join((head, data[i * width : (i + 1) * width])))
         else:
             write(message, Dense(rows[i]))
 
