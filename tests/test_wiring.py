@@ -71,7 +71,7 @@ def test_a_key_may_come_from_the_environment(folder, monkeypatch):
         wiring.open_key(Settings(key="environment:GONE"))
 
 
-@pytest.mark.parametrize("key", ["vault:x", "", "x", ":x"])
+@pytest.mark.parametrize("key", ["sesame:x", "", "x", ":x"])
 def test_an_unknown_key_provider_is_refused_by_name(folder, key):
     with pytest.raises(ConfigError, match="there is no key provider"):
         wiring.open_key(Settings(key=key))
@@ -202,7 +202,7 @@ def test_a_worker_serves_and_takes_a_new_policy(folder, monkeypatch):
     assert statuses == ["UNAVAILABLE", "PERMISSION_DENIED"] + ["PERMISSION_DENIED", "UNAVAILABLE"] * 2
 
 
-@pytest.mark.parametrize("wrong", [{"policy": "gone.yaml"}, {"key": "vault:x"}])
+@pytest.mark.parametrize("wrong", [{"policy": "gone.yaml"}, {"key": "sesame:x"}])
 def test_a_worker_does_not_start_on_bad_settings(folder, wrong):
     async def run():
         wiring.Worker(Settings(**wrong), {"qdrant": "unix:none"}, Generation(None, 1, 0))

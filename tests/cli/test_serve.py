@@ -93,7 +93,7 @@ def test_the_greeting_claims_nothing_that_is_not_so():
         (["--config", "gone.yaml"], "config file gone.yaml cannot be read"),
         (["--policy", "gone.yaml"], "gone.yaml"),
         (["--policy", "bad.yaml"], "bad.yaml:1:1: wrong"),
-        (["--key", "vault:x"], "there is no key provider 'vault'; known: file, environment"),
+        (["--key", "sesame:x"], "there is no key provider 'sesame'; known: file, environment, vault"),
         (["--key", "environment:NO_SUCH_KEY"], "NO_SUCH_KEY"),
         (["--key-file", "folder"], "key file folder"),
     ],
