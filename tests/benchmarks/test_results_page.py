@@ -16,7 +16,7 @@ from benchmarks.summary import PHASES, aims, summarise
 from vecguard.errors import ConfigError
 
 
-def _overhead(folder: Path) -> None:
+def _overhead(folder: Path, name: str = "overhead", aimed: bool = True) -> None:
     measures = [
         Measure(384, phase, route.key, 0, 50, 1.0, [2.0] * 50, 0.0 if route.middle == "none" else 0.02, 0.03, 0.01)
         for phase in (*PHASES, *(f"{phase}, one" for phase in PHASES))
@@ -24,7 +24,8 @@ def _overhead(folder: Path) -> None:
     ]
     run = Run("an engine", measures, {384: {route.key: 0.75 for route in ROUTES}}, {"engine": 123.0})
     rows = summarise(measures, QUICK.batch)
-    write_json(folder / "overhead.json", describe_machine(), QUICK, rows, run, aims(rows))
+    found = aims(rows) if aimed else []
+    write_json(folder / f"{name}.json", describe_machine(), QUICK, rows, run, found)
 
 
 def test_the_page_holds_every_row_and_verdict(tmp_path: Path) -> None:
@@ -35,6 +36,17 @@ def test_the_page_holds_every_row_and_verdict(tmp_path: Path) -> None:
     assert page.count("| yes |") == 3
     assert "engine 123 MiB" in page
     assert "Protection alone" not in page
+
+
+def test_milvus_has_a_section_of_its_own_without_aims(tmp_path: Path) -> None:
+    _overhead(tmp_path, "overhead_milvus", aimed=False)
+    page = results_page(tmp_path)
+    assert "## What protection costs before Milvus" in page
+    assert "with an engine behind" in page
+    assert all(page.count(f"| 384 | {route.name} | ") == len(PHASES) for route in ROUTES)
+    assert "Aims" not in page
+    _overhead(tmp_path)
+    assert results_page(tmp_path).count("### Aims") == 1
 
 
 def test_protection_and_recall_are_added_where_they_were_measured(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 import signal
 import stat
@@ -11,10 +12,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from proxy import processes
 from proxy.processes import until
 from pymilvus import MilvusClient, MilvusException
@@ -304,6 +310,77 @@ class TestDeath:
                     database.wait()
         finally:
             assert proxy.stop() == 0
+
+
+class TestTls:
+    def test_the_database_is_spoken_to_in_cipher_alone(self, lite: MilvusServer, tmp_path: Path) -> None:
+        """A server with a certificate that the proxy's roots hold is served, any other is not spoken to."""
+        certificate, key = self_signed("localhost")
+        roots = tmp_path / "roots.pem"
+        roots.write_bytes(certificate)
+        with in_cipher(lite, certificate, key) as port:
+            command = [sys.executable, "-m", "vecguard", "serve", "--upstream", f"milvus://localhost:{port}?tls"]
+            for trusted in (True, False):
+                environment = os.environ | ({"GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": str(roots)} if trusted else {})
+                listen = f"127.0.0.1:{free_port()}"
+                with (tmp_path / "log").open("wb") as log:
+                    process = subprocess.Popen(
+                        [*command, "--milvus-listen", listen],
+                        cwd=tmp_path,
+                        env=environment,
+                        stdout=log,
+                        stderr=log,
+                    )
+                try:
+                    until(lambda: "Key: " in (tmp_path / "log").read_text())
+                    with grpc.insecure_channel(listen) as channel:
+                        ask = channel.unary_unary("/milvus.proto.milvus.MilvusService/GetVersion", None, None)
+                        if trusted:
+                            assert b"milvus_lite" in ask(b"", timeout=20)
+                        else:
+                            with pytest.raises(grpc.RpcError) as refused:
+                                ask(b"", timeout=20)
+                            assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+                finally:
+                    process.terminate()
+                    process.wait()
+
+
+def self_signed(name: str) -> tuple[bytes, bytes]:
+    """A certificate for a host's name, and its key, in PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    encoded = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return made.public_bytes(serialization.Encoding.PEM), encoded
+
+
+@contextlib.contextmanager
+def in_cipher(behind: MilvusServer, certificate: bytes, key: bytes) -> Iterator[int]:
+    """A server with TLS that passes every call on to `behind`; yields its port."""
+    with grpc.insecure_channel(behind.target) as channel:
+
+        class Pass(grpc.GenericRpcHandler):
+            def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+                call = channel.unary_unary(details.method, None, None)
+                return grpc.unary_unary_rpc_method_handler(lambda body, context: call(body))
+
+        server = grpc.server(ThreadPoolExecutor(4), handlers=(Pass(),))
+        port = server.add_secure_port("localhost:0", grpc.ssl_server_credentials([(key, certificate)]))
+        server.start()
+        try:
+            yield port
+        finally:
+            server.stop(None).wait()
 
 
 class TestAccounts:
