@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import grpc
+import numpy as np
 import structlog
 
 from vecguard.catalog import Catalog
@@ -165,6 +166,8 @@ class Worker:
 
         `ready` is told once calls are taken and signals heeded.
         """
+        # What overflows is looked for in results and refused; nobody reads a warning in a server.
+        np.seterr(over="ignore", invalid="ignore")
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

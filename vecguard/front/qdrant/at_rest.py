@@ -19,11 +19,16 @@ from vecguard.front.qdrant.serve_reads import check_limit
 from vecguard.front.qdrant.stages import limit_of
 from vecguard.shield import DenseShield, Shield
 
-# Fields that are rewritten here, or that mean the same at rest. A request with any other is not one of these.
+# Fields that are rewritten here, or that mean the same at rest.
 _UNDERSTOOD: Final = frozenset({
     *("collection_name", "query", "using", "filter", "params", "score_threshold", "limit", "offset"),
     *("with_vectors", "with_payload", "read_consistency", "shard_key_selector", "timeout"),
 })  # fmt: skip
+
+_FIELDS: Final = q.QueryPoints.DESCRIPTOR.fields
+# All others, known or not when this was written: a request that has one is not one of these.
+_LISTS: Final = tuple(field.name for field in _FIELDS if field.name not in _UNDERSTOOD and field.is_repeated)
+_PARTS: Final = tuple(field.name for field in _FIELDS if field.name not in _UNDERSTOOD and not field.is_repeated)
 
 
 def rewrite(ask: q.QueryPoints, shield: Shield) -> bool:
@@ -49,14 +54,20 @@ def rewrite(ask: q.QueryPoints, shield: Shield) -> bool:
 
 def _guard(ask: q.QueryPoints, shield: Shield) -> DenseShield | None:
     """The protection of the searched vector, if the request is one of those that this module is about."""
-    if any(field.name not in _UNDERSTOOD for field, _ in ask.ListFields()):
-        return None
+    for name in _LISTS:
+        if getattr(ask, name):
+            return None
+    for name in _PARTS:
+        if ask.HasField(name):  # type: ignore[arg-type]
+            return None
     query = ask.query
     if query.WhichOneof("variant") != "nearest" or query.nearest.WhichOneof("variant") != "dense":
         return None
     guard = shield.vectors.get(ask.using)
     if not isinstance(guard, DenseShield) or guard.record.kind != "dense" or guard.rerank is not None:
         return None
-    if ask.params.HasField("idf") or wanted_vectors(ask.with_vectors, list(shield.vectors)):
+    if ask.HasField("params") and ask.params.HasField("idf"):
+        return None
+    if ask.HasField("with_vectors") and wanted_vectors(ask.with_vectors, list(shield.vectors)):
         return None
     return guard
