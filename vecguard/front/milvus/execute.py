@@ -39,6 +39,10 @@ from vecguard.shield import Shield
 Source: TypeAlias = m.SearchRequest | m.HybridSearchRequest
 
 _SEARCH: Final = rpc("Search")
+# Milvus refuses answers of more than 100 MiB; one is asked for that is well below, by what its rows take at least.
+_ANSWER_BYTES: Final = 32 * 1024 * 1024
+_FLOAT_BYTES: Final = 4
+_OTHER_BYTES: Final = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +142,7 @@ class _Run:
         size = 1 if parameters.grouping is None else parameters.grouping.size
         self._enough = min(self._wanted * size, MAX_TOPK)
         self._outputs = list(dict.fromkeys((*outputs, *self._needed())))
+        self._rows_at_once = max(_ANSWER_BYTES // (_FLOAT_BYTES * guard.stored_dims + _OTHER_BYTES), 1)
 
     def _needed(self) -> Sequence[str]:
         """Columns that are read for the search itself."""
@@ -164,7 +169,10 @@ class _Run:
             size = self._next(fetched, unsettled) - fetched
             if size <= 0:
                 break
-            pages = await self._fetch(self._search, unsettled, fetched, size)
+            pages = list[Page]()
+            together = max(self._rows_at_once // size, 1)
+            for first in range(0, len(unsettled), together):
+                pages += await self._fetch(self._search, unsettled[first : first + together], fetched, size)
             fetched += size
             for i, page in zip(unsettled, pages, strict=True):
                 self._candidates[i].add(page, exhausted=len(page.keys) < size)
@@ -179,7 +187,8 @@ class _Run:
         rule = self._guard.rerank
         first, most = (1, MAX_TOPK) if rule is None else (rule.first_page, rule.max_candidates)
         skipped = max(self._candidates[i].skipped for i in unsettled)
-        return min(next_page(fetched, first, most + skipped, self._enough + skipped), MAX_TOPK)
+        target = min(next_page(fetched, first, most + skipped, self._enough + skipped), MAX_TOPK)
+        return min(target, fetched + self._rows_at_once)
 
     async def _fetch(self, search: Search, queries: Sequence[int], offset: int, limit: int) -> list[Page]:
         """Read candidates of the queries with these numbers: a page for each."""

@@ -88,7 +88,7 @@ async def hybrid_search(request: m.HybridSearchRequest, executor: Executor) -> m
     passed = None if score is None else for_database(score, layout, shield)
     if all(is_direct(plan, shield) for plan in plans) and (score is None or passed is not None):
         read_rank_strategy(rank)
-        return await _forwarded(request, plans, passed, outputs, executor)
+        return await _forwarded(request, plans, passed, outputs, executor, rank.grouping)
     ranker = read_rank_strategy(rank) if score is None else read_function_score(score)
     return await _fused(plans, ranker, rank, outputs, executor)
 
@@ -124,6 +124,7 @@ async def _forwarded(
     score: s.FunctionScore | None,
     outputs: Sequence[str],
     executor: Executor,
+    grouping: Grouping | None,
 ) -> m.SearchResults:
     """A hybrid search that the database can answer exactly."""
     for plan in plans:
@@ -133,7 +134,7 @@ async def _forwarded(
         request.function_score.CopyFrom(score)
     request.output_fields[:] = outputs
     answer = await ask(executor.session, _HYBRID_SEARCH, request, m.SearchResults)
-    reveal_results(executor.shield, executor.layout, answer.results)
+    reveal_results(executor.shield, executor.layout, answer.results, None if grouping is None else grouping.field)
     return answer
 
 

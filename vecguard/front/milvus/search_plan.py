@@ -38,6 +38,7 @@ _UNSERVED: Final = {
     "function_chains": "the database would compute with values and distances that it does not have in clear",
     "namespace": "a protected collection has no namespaces",
     "sub_reqs": "searches within a search come as a hybrid search",
+    "search_by_primary_keys": "a search by rows is asked for by their ids",
     "base": "it belongs to calls between servers",
 }
 

@@ -11,6 +11,7 @@ from vecguard.front.milvus.candidates import column_named, primary_keys
 from vecguard.front.milvus.distances import PrimaryKey, rounded
 from vecguard.front.milvus.execute import Found, Hit
 from vecguard.front.milvus.layout import VARCHAR, Layout, is_hidden
+from vecguard.front.milvus.outputs import client_outputs
 from vecguard.front.milvus.proto import m, s
 from vecguard.front.milvus.selection import RowPlace, chosen_rows
 from vecguard.shield import Shield
@@ -56,7 +57,7 @@ def searched(
     results.primary_field_name = first.results.primary_field_name
     results.all_search_count = first.results.all_search_count
     wanted = wanted_by(outputs)
-    results.output_fields.extend([name for name in first.results.output_fields if wanted(name) and not is_hidden(name)])
+    results.output_fields.extend(client_outputs([name for name in first.results.output_fields if wanted(name)]))
     stored = columns_of(found, chosen, lambda name: name == grouped_by or is_hidden(name) or wanted(name))
     rows = reveal.found_rows(shield, layout, stored, len(chosen), results.ids)
     answered = [data for data in stored if wanted(data.field_name) or data.is_dynamic]
@@ -99,7 +100,7 @@ def _column(name: str, by_page: Sequence[dict[str, s.FieldData]], places: Sequen
     )
 
 
-def reveal_results(shield: Shield, layout: Layout, results: s.SearchResultData) -> None:
+def reveal_results(shield: Shield, layout: Layout, results: s.SearchResultData, grouped_by: str | None) -> None:
     """Turn the database's own answer into the client's, in place.
 
     Raises:
@@ -107,12 +108,12 @@ def reveal_results(shield: Shield, layout: Layout, results: s.SearchResultData) 
     """
     rows = reveal.found_rows(shield, layout, results.fields_data, len(primary_keys(results.ids)), results.ids)
     columns = reveal.client_columns(rows, results.fields_data)
-    if results.HasField("group_by_field_value"):
-        group = results.group_by_field_value
-        opened = reveal.opened(rows, group) if group.field_name else group
-        group.CopyFrom(opened)
+    if grouped_by is not None and results.HasField("group_by_field_value"):
+        # Some servers leave the name out.
+        results.group_by_field_value.field_name = grouped_by
+        results.group_by_field_value.CopyFrom(reveal.opened(rows, results.group_by_field_value))
     del results.fields_data[:]
     results.fields_data.extend(columns)
-    names = [name for name in results.output_fields if not is_hidden(name)]
+    names = client_outputs(results.output_fields)
     del results.output_fields[:]
     results.output_fields.extend(names)

@@ -57,7 +57,8 @@ async def _forwarded(
         plan.request.function_score.CopyFrom(score)
     plan.request.output_fields[:] = outputs
     answer = await ask(executor.session, _SEARCH, plan.request, m.SearchResults)
-    reveal_results(executor.shield, executor.layout, answer.results)
+    grouping = plan.parameters.grouping
+    reveal_results(executor.shield, executor.layout, answer.results, None if grouping is None else grouping.field)
     return answer
 
 
