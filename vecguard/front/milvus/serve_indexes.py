@@ -29,7 +29,10 @@ async def create_index(request: m.CreateIndexRequest, session: Session) -> c.Sta
     entry = await session.open(place.key, "write")
     if entry.shield is not None:
         _prepare(request, layout_of(entry.shield), entry.shield)
-    return await ask(session, rpc("CreateIndex"), request, c.Status)
+    try:
+        return await ask(session, rpc("CreateIndex"), request, c.Status)
+    finally:
+        session.catalog.forget()  # searches remember the metrics of indexes as long as an entry is trusted
 
 
 def _prepare(request: m.CreateIndexRequest, layout: Layout, shield: Shield) -> None:
