@@ -52,8 +52,13 @@ def main(data: Path, programs: Path, port: int, parent: int, accounts: bool) -> 
 
 
 def unpack(programs: Path) -> None:
-    """Unpack the package's programs, unless another process did."""
+    """Unpack the package's programs, unless another process did.
+
+    Raises `PermissionError` for a folder of another user, who could have put other programs there.
+    """
     programs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if programs.stat().st_uid != os.getuid():
+        raise PermissionError(f"{programs} belongs to another user")
     with (programs / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         milvus._initialize_data_files(str(programs))

@@ -276,7 +276,8 @@ def test_without_milvus_lite_it_says_what_to_install(tmp_path: Path) -> None:
         [sys.executable, "-c", hidden, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
     )
     assert ended.returncode == 1
-    assert ended.stderr.splitlines()[-1] == "engine: an embedded Milvus needs Milvus Lite: install vecguard[milvus-lite]"
+    words = "engine: an embedded Milvus needs Milvus Lite: install vecguard[milvus-lite]"
+    assert ended.stderr.splitlines()[-1] == words
 
 
 def test_errors_are_milvus_lites_own(tmp_path: Path) -> None:
