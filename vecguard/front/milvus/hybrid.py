@@ -24,7 +24,7 @@ from vecguard.front.milvus.execute import Executor, Found, Hit
 from vecguard.front.milvus.function_scores import for_database, read_function_score, read_rank_strategy
 from vecguard.front.milvus.grouping import group_keys, require_groupable
 from vecguard.front.milvus.layout import is_hidden
-from vecguard.front.milvus.outputs import client_outputs, stored_outputs
+from vecguard.front.milvus.outputs import client_outputs, dynamic_keys, stored_outputs
 from vecguard.front.milvus.proto import TYPE_NAMES, c, m, rpc, s
 from vecguard.front.milvus.rankers import Decay, Ranker, Source, grouped_page
 from vecguard.front.milvus.search_metrics import metric_of
@@ -134,7 +134,8 @@ async def _forwarded(
         request.function_score.CopyFrom(score)
     request.output_fields[:] = outputs
     answer = await ask(executor.session, _HYBRID_SEARCH, request, m.SearchResults)
-    reveal_results(executor.shield, executor.layout, answer.results, None if grouping is None else grouping.field)
+    grouped_by = None if grouping is None else grouping.field
+    reveal_results(executor.shield, executor.layout, answer.results, outputs, grouped_by)
     return answer
 
 
@@ -307,7 +308,8 @@ async def _answer(
         stored = [chosen_rows([data], places) for data in found.fields_data]
         rows = reveal.found_rows(executor.shield, layout, stored, len(places), results.ids)
         answered = [data for data in stored if wanted(data.field_name) or (data.is_dynamic and outputs)]
-        results.fields_data.extend(reveal.client_columns(rows, answered))
+        dynamic = dynamic_keys(layout, client_outputs(outputs))
+        results.fields_data.extend(reveal.client_columns(rows, answered, dynamic))
         if rank.grouping is not None:
             results.group_by_field_value.CopyFrom(reveal.opened(rows, column_named(stored, rank.grouping.field)))
     reply = m.SearchResults(collection_name=first.collection_name, session_ts=first.session_ts, results=results)

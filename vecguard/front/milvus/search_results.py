@@ -11,7 +11,7 @@ from vecguard.front.milvus.candidates import column_named, primary_keys
 from vecguard.front.milvus.distances import PrimaryKey, rounded
 from vecguard.front.milvus.execute import Found, Hit
 from vecguard.front.milvus.layout import VARCHAR, Layout, is_hidden
-from vecguard.front.milvus.outputs import client_outputs
+from vecguard.front.milvus.outputs import client_outputs, dynamic_keys
 from vecguard.front.milvus.proto import m, s
 from vecguard.front.milvus.selection import RowPlace, chosen_rows
 from vecguard.shield import Shield
@@ -61,7 +61,7 @@ def searched(
     stored = columns_of(found, chosen, lambda name: name == grouped_by or is_hidden(name) or wanted(name))
     rows = reveal.found_rows(shield, layout, stored, len(chosen), results.ids)
     answered = [data for data in stored if wanted(data.field_name) or data.is_dynamic]
-    results.fields_data.extend(reveal.client_columns(rows, answered))
+    results.fields_data.extend(reveal.client_columns(rows, answered, dynamic_keys(layout, client_outputs(outputs))))
     if grouped_by is not None and chosen:
         results.group_by_field_value.CopyFrom(reveal.opened(rows, column_named(stored, grouped_by)))
     reply = m.SearchResults(collection_name=first.collection_name, session_ts=first.session_ts, results=results)
@@ -100,14 +100,16 @@ def _column(name: str, by_page: Sequence[dict[str, s.FieldData]], places: Sequen
     )
 
 
-def reveal_results(shield: Shield, layout: Layout, results: s.SearchResultData, grouped_by: str | None) -> None:
-    """Turn the database's own answer into the client's, in place.
+def reveal_results(
+    shield: Shield, layout: Layout, results: s.SearchResultData, outputs: Sequence[str], grouped_by: str | None
+) -> None:
+    """Turn the database's own answer into the client's, in place; `outputs` were asked of the database.
 
     Raises:
         Unreadable, StaleEntry: a row's columns cannot be opened.
     """
     rows = reveal.found_rows(shield, layout, results.fields_data, len(primary_keys(results.ids)), results.ids)
-    columns = reveal.client_columns(rows, results.fields_data)
+    columns = reveal.client_columns(rows, results.fields_data, dynamic_keys(layout, client_outputs(outputs)))
     if grouped_by is not None and results.HasField("group_by_field_value"):
         # Some servers leave the name out.
         results.group_by_field_value.field_name = grouped_by

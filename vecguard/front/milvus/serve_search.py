@@ -58,7 +58,8 @@ async def _forwarded(
     plan.request.output_fields[:] = outputs
     answer = await ask(executor.session, _SEARCH, plan.request, m.SearchResults)
     grouping = plan.parameters.grouping
-    reveal_results(executor.shield, executor.layout, answer.results, None if grouping is None else grouping.field)
+    grouped_by = None if grouping is None else grouping.field
+    reveal_results(executor.shield, executor.layout, answer.results, outputs, grouped_by)
     return answer
 
 
