@@ -451,6 +451,22 @@ def test_the_trail_counts_what_re_ranking_read():
     assert (house.trail[0]["candidates"], house.trail[0]["uncertified"]) == (120, 1)
 
 
+def test_the_trail_has_what_a_listener_turned_away():
+    house = House(counted())
+    house.pipeline.turned_away("/a/B", "INVALID_ARGUMENT", protocol="rest")
+    assert house.trail == [
+        {
+            "event": "call",
+            "rpc": "/a/B",
+            "protocol": "rest",
+            "principal": None,
+            "collections": [],
+            "status": "INVALID_ARGUMENT",
+            "ms": 0.0,
+        }
+    ]
+
+
 def test_a_new_policy_holds_from_the_next_call_on():
     house = House(counted())
     house.call()

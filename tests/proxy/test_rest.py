@@ -267,6 +267,15 @@ def test_what_is_no_http(place: Place, raw: bytes) -> None:
     assert place.ask("GET", "/collections")[0] == 200
 
 
+def test_a_head_that_does_not_end(place: Place) -> None:
+    with socket.create_connection(("127.0.0.1", place.proxy.rest_port), timeout=10) as line:
+        line.sendall(b"GET / HTTP/1.1\r\n")
+        endless = b"".join(f"X-{number}: {'x' * 4_000}\r\n".encode() for number in range(5_000))
+        with pytest.raises(ConnectionError):
+            line.sendall(endless)
+    assert place.ask("GET", "/collections")[0] == 200
+
+
 def test_a_websocket_is_not_opened(place: Place) -> None:
     headers = {
         "connection": "Upgrade",

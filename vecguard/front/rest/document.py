@@ -57,6 +57,7 @@ What differs from a Qdrant server, on purpose:
 | a body where none belongs | 400 | it could hold data in clear |
 | a body larger than `max_message_mib`, packed or unpacked | 413, before it is read to the end | |
 | a body that takes longer than 300 s, or pauses for 30 s | 408 | |
+| a head that takes longer than 30 s, or is larger than 256 KiB | the connection is closed | |
 | content encodings but gzip, deflate and identity | 415 | |
 | several conditions in one `FieldCondition` | all of them go on; over gRPC `qdrant-client` sends the first alone | |
 | a whole number from 2^63 to 2^64 - 1 in a payload | 400 | gRPC, by which VecGuard reaches the database, has signed integers only |

@@ -13,6 +13,7 @@ import uvicorn
 from vecguard.errors import ConfigError
 from vecguard.front.rest.app import RestApp
 from vecguard.front.rest.body import Limits
+from vecguard.front.rest.connection import BoundedConnection
 from vecguard.front.rest.table import ENDPOINTS
 from vecguard.pipeline import Pipeline
 
@@ -45,6 +46,7 @@ class RestServer:
         app = RestApp(pipeline, ENDPOINTS, Limits(max_message_mib * _MIB))
         config = uvicorn.Config(
             app,
+            http=BoundedConnection,
             lifespan="off",
             ws="none",
             loop="none",
