@@ -40,6 +40,12 @@ def test_a_call_is_one_line(lines, stream):
     }
 
 
+def test_a_name_that_is_no_unicode_is_written_all_the_same(lines, stream):
+    Trail(stream)("call", rpc="/a/\ud800", ms=1.5)
+    (event,) = lines()
+    assert (event["rpc"], event["ms"], event["event"]) == ("/a/\ud800", 1.5, "call")
+
+
 def test_events_wait_a_moment_while_a_loop_runs(lines, stream):
     async def calls(number, seconds):
         trail = Trail(stream)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import json
 import sys
 import traceback
 from collections.abc import MutableMapping
@@ -43,6 +44,13 @@ def configure() -> None:
     )
 
 
+def _line(event: dict[str, object]) -> bytes:
+    try:
+        return orjson.dumps(event, option=_OPTIONS)
+    except orjson.JSONEncodeError:  # half a surrogate pair, say: an odd name must not cost the call its answer
+        return json.dumps(event, default=str).encode() + b"\n"
+
+
 class Trail:
     """Writes one event a call, some at a time: a system call and a flush for each cost as much as the call's own work.
 
@@ -58,8 +66,7 @@ class Trail:
 
     def __call__(self, event: str, **fields: object) -> None:
         """Write `event` with its fields: texts, numbers, and lists of them."""
-        line = {**fields, "event": event, "level": "info", "timestamp": datetime.now(UTC)}
-        self._lines.append(orjson.dumps(line, option=_OPTIONS))
+        self._lines.append(_line({**fields, "event": event, "level": "info", "timestamp": datetime.now(UTC)}))
         if len(self._lines) == 1:
             self._flush_soon()
         elif len(self._lines) >= _MOST_WAITING:

@@ -40,6 +40,17 @@ def test_entries_come_back_by_name():
     assert entries_of(payload, MANIFEST, "b") == []
 
 
+@pytest.mark.parametrize("name", ["", "a", "größe", "a.b"])
+def test_a_vector_is_found_alone_and_among_others(name):
+    entries = {name: b"mine", "other": b"another's"}
+    for some in ({name: b"mine"}, entries, dict(reversed(entries.items()))):
+        payload = attached(some)
+        assert entries_of(payload, MANIFEST, name) == [b"mine"]
+        assert entries_of(payload, MANIFEST, "nobody") == []
+        pending(payload, name, b"x\x02")
+        assert entries_of(payload, MANIFEST, name) == [b"mine", b"x\x02"]
+
+
 def test_a_record_without_vectors_still_names_its_manifest():
     payload = attached({})
     assert record.decode(payload["_vg"].string_value).manifest == MANIFEST

@@ -83,17 +83,33 @@ def entries_of(payload: Mapping[str, q.Value], manifest: str, name: str) -> list
         Unreadable: there is none, or it is malformed.
     """
     # `get`, for one look-up each: this runs for every candidate of a search.
-    text = payload.get(RECORD)
-    if text is None:
+    value = payload.get(RECORD)
+    if value is None:
         raise Unreadable
-    written_under, entries, token = record.decode(text.string_value)
+    text, head = value.string_value, _head_of(manifest, name)
+    digits = text[len(head) :]
+    if text.startswith(head) and "." not in digits:  # a record of this vector alone
+        found = [base64url.decode(digits)]
+    else:
+        found = _entry_in(text, manifest, name)
+    updated = payload.get(UPDATED)
+    return found if updated is None else _newer(updated, name, found)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _head_of(manifest: str, name: str) -> str:
+    """What stands before the entry in the record of a point that has no other vector."""
+    return record.encode(manifest, {name: b""})
+
+
+def _entry_in(text: str, manifest: str, name: str) -> list[bytes]:
+    """The entry of the vector `name` in any record, if there is one."""
+    written_under, entries, token = record.decode(text)
     if written_under != manifest:
         raise StaleEntry
     if token:
         raise Unreadable  # ids of Qdrant's points are known when they are written, so this is not ours
-    found = [entries[name]] if name in entries else []
-    updated = payload.get(UPDATED)
-    return found if updated is None else _newer(updated, name, found)
+    return [entries[name]] if name in entries else []
 
 
 def _newer(updated: q.Value, name: str, written: list[bytes]) -> list[bytes]:
