@@ -7,7 +7,7 @@ import pytest
 
 from front.rest.openapi import check
 from vecguard import errors
-from vecguard.front.rest.refusals import Refusal, code_and_text, error, validation
+from vecguard.front.rest.refusals import Refusal, code_and_text, error, headers, validation
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,13 @@ def test_validation_is_told_apart_in_the_words_of_rest() -> None:
     refusal = validation("JSON body", "limit: wrong")
     assert isinstance(refusal, Refusal)
     assert (refusal.code, refusal.text) == (422, "Validation error in JSON body: [limit: wrong]")
+
+
+def test_when_to_come_back_is_passed_on() -> None:
+    trailing = (("retry-after", "7"), ("other", "x"), ("retry-after-bin", b"8"))
+    assert headers(errors.UpstreamFailure("RESOURCE_EXHAUSTED", "x", trailing)) == {"retry-after": "7"}
+    assert headers(errors.UpstreamFailure("RESOURCE_EXHAUSTED", "x", (("retry-after", "7\r\nx: y"),))) == {}
+    assert headers(errors.LimitExceeded("x")) == {}
 
 
 def test_the_form_is_that_of_the_document() -> None:

@@ -115,7 +115,7 @@ class RestApp:
             return _json(refusal.code, refusals.error(refusal.text, _NO_TIME), refusal.headers)
         except VecGuardError as failure:
             code, text = refusals.code_and_text(failure)
-            return _json(code, refusals.error(text, time.perf_counter() - started))
+            return _json(code, refusals.error(text, time.perf_counter() - started), refusals.headers(failure))
         except Exception:  # noqa: BLE001 - the last resort of a server; logged, and answered with 500
             # A bug: its text may hold anything, so the client gets none of it and the log only its type and place.
             _log.exception("unexpected error", endpoint=f"{endpoint.method} {endpoint.path}")

@@ -67,6 +67,13 @@ What differs from a Qdrant server, on purpose:
 | requests of other web origins (CORS) | no leave is given | a web page must not reach a database on the user's machine |
 | responses | never compressed | |
 
+The headers `api-key` and `authorization` reach the authenticator as the metadata of those names does over gRPC.
+
+A differential suite holds both protocols against `QdrantClient(":memory:")` too. Where that differs from a server, and the
+suite looks away: points of equal value in `order_by` come in ascending order of their ids from local mode, and in the order
+asked for from a server; a server may list a facet's value with the count 0 after its points were deleted; local mode fails
+on ids that do not exist where a server passes over them; scores that differ in the seventh digit may change places.
+
 """
 
 _GRPC: Final = """## Qdrant over gRPC

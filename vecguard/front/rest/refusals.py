@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from vecguard.errors import VecGuardError
+from vecguard.errors import UpstreamFailure, VecGuardError
 
 _CODES: Final[Mapping[str, int]] = {
     "INVALID_ARGUMENT": 400,
@@ -32,6 +32,7 @@ _STATUSES: Final[Mapping[int, str]] = {
     413: "RESOURCE_EXHAUSTED",
 }
 _INTERNAL: Final = 500
+_RETRY: Final = "retry-after"
 _VALIDATION: Final = 422
 # What Qdrant calls a request's body over gRPC, and over HTTP.
 _GRPC_BODY: Final = "Validation error in body"
@@ -66,6 +67,12 @@ def code_and_text(failure: VecGuardError) -> tuple[int, str]:
     if code == 400 and text.startswith((_GRPC_BODY, _HTTP_BODY)):
         return _VALIDATION, text.replace(_GRPC_BODY, _HTTP_BODY, 1)
     return code, text
+
+
+def headers(failure: VecGuardError) -> dict[str, str]:
+    """What the database says about when to come back: `retry-after`, which is metadata over gRPC and a header here."""
+    trailing = failure.trailing if isinstance(failure, UpstreamFailure) else ()
+    return {key: value for key, value in trailing if key == _RETRY and isinstance(value, str) and value.isdecimal()}
 
 
 def error(text: str, seconds: float) -> dict[str, Any]:
