@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pymilvus import DataType, MilvusClient
+from pymilvus import DataType, Function, FunctionType, MilvusClient
+from pymilvus.exceptions import MilvusException
 
 from milvus.differential.test_differential_schema import wide_schema
 from milvus.pairs import Pair, Side, paired, plain
@@ -381,3 +382,67 @@ def test_clear_collections(pair: Pair, request: pytest.FixtureRequest) -> None:
         both.same(lambda side: everything(side, "closed == 'plain words'"), rows=True)
         both.same(lambda side: side.client.describe_collection(side.name)["fields"])
         assert len(both.straight.client.query(both.guarded.name, filter="closed == 'plain words'")) > 0
+
+
+def test_full_text_functions_over_plain_text(lite_pair: Pair) -> None:
+    """Their output says no more than the text, so both are as they would be without the proxy."""
+
+    def make(side: Side) -> Any:
+        schema = MilvusClient.create_schema()
+        schema.add_field("id", DataType.INT64, is_primary=True)
+        schema.add_field("v", DataType.FLOAT_VECTOR, dim=4)
+        schema.add_field("plain", DataType.VARCHAR, max_length=100, enable_analyzer=True)
+        schema.add_field("closed", DataType.VARCHAR, max_length=100)
+        schema.add_field("words", DataType.SPARSE_FLOAT_VECTOR)
+        schema.add_function(Function("bm25", FunctionType.BM25, ["plain"], ["words"]))
+        params = side.client.prepare_index_params()
+        params.add_index("v", index_type="BRUTE_FORCE", metric_type="L2")
+        params.add_index("words", index_type="SPARSE_INVERTED_INDEX", metric_type="BM25")
+        return side.client.create_collection(side.name, schema=schema, index_params=params)
+
+    lite_pair.same(make)
+    rows = [
+        {"id": i, "v": [float(i), 1.0, 2.0, 3.0], "plain": text, "closed": "c"}
+        for i, text in enumerate(("red apples", "green apples", "blue sky"))
+    ]
+    lite_pair.same(lambda side: side.client.insert(side.name, rows))
+    lite_pair.same(lambda side: side.client.describe_collection(side.name)["functions"])
+    outputs = ["id", "v", "plain", "closed"]
+    lite_pair.same(lambda side: side.client.query(side.name, filter="id >= 0", output_fields=outputs), rows=True)
+    lite_pair.same(lambda side: side.client.upsert(side.name, [rows[0] | {"plain": "red sky"}]))
+    lite_pair.same(lambda side: side.client.query(side.name, filter="id >= 0", output_fields=outputs), rows=True)
+
+
+def test_full_text_functions_over_encrypted_text_are_refused(lite_pair: Pair) -> None:
+    side = lite_pair.guarded
+    schema = MilvusClient.create_schema()
+    schema.add_field("id", DataType.INT64, is_primary=True)
+    schema.add_field("closed", DataType.VARCHAR, max_length=100, enable_analyzer=True)
+    schema.add_field("words", DataType.SPARSE_FLOAT_VECTOR)
+    schema.add_function(Function("bm25", FunctionType.BM25, ["closed"], ["words"]))
+    with pytest.raises(MilvusException, match=r"closed.*mode is sealed"):
+        side.client.create_collection(side.name, schema=schema)
+
+
+def test_nullable_vectors(lite_pair: Pair) -> None:
+    def make(side: Side) -> Any:
+        schema = MilvusClient.create_schema()
+        schema.add_field("id", DataType.INT64, is_primary=True)
+        schema.add_field("v", DataType.FLOAT_VECTOR, dim=4, nullable=True)
+        schema.add_field("closed", DataType.INT64, nullable=True)
+        params = side.client.prepare_index_params()
+        params.add_index("v", index_type="BRUTE_FORCE", metric_type="L2")
+        return side.client.create_collection(side.name, schema=schema, index_params=params)
+
+    lite_pair.same(make)
+    rows = [{"id": i, "v": None if i % 2 else [1.0, 2.0, 3.0, float(i)], "closed": None} for i in range(4)]
+    lite_pair.same(lambda side: side.client.insert(side.name, rows))
+    lite_pair.same(lambda side: everything(side, "closed is null", ("id", "closed")), rows=True)
+    # Milvus Lite answers and searches nulls as if they were zeros; through the proxy they are nulls.
+    side = lite_pair.guarded
+    found = sorted(everything(side, "id >= 0"), key=lambda row: row["id"])
+    assert [row["v"] is None for row in found] == [False, True, False, True]
+    np.testing.assert_allclose(found[2]["v"], [1.0, 2.0, 3.0, 2.0], atol=1e-5)
+    for options, expected in (({}, [2, 0]), ({"filter": "id > 0"}, [2])):
+        (hits,) = side.client.search(side.name, [[1.0, 2.0, 3.0, 4.0]], limit=4, anns_field="v", **options)
+        assert [hit["id"] for hit in hits] == expected

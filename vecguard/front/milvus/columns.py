@@ -241,12 +241,11 @@ def float_to_half(x: Floats, data_type: int) -> bytes:
 
 
 def write_dense(shape: Shape, x: Floats, row_of: Sequence[int], rows: int, *, dims: int, marked: bool) -> s.FieldData:
-    """A dense vector column of the type that `shape` says, from `(n, dims)` float32 and the row of each."""
+    """A dense vector column of the type that `shape` says, from `(n, dims)` float32 and the row of each.
+
+    Always compact: clients look for the vectors of marked rows alone.
+    """
     data = _column(shape, rows, row_of, marked=marked)
-    if not shape.compact and len(row_of) < rows:
-        full = np.zeros((rows, dims), np.float32)
-        full[list(row_of)] = x
-        x = full
     vectors = data.vectors
     vectors.dim = dims
     if shape.data_type == kinds.FLOAT_VECTOR:
@@ -315,14 +314,10 @@ def sparse_bytes(pairs: Pairs) -> bytes:
 def write_sparse(
     shape: Shape, vectors: Sequence[Pairs], row_of: Sequence[int], rows: int, *, marked: bool
 ) -> s.FieldData:
-    """A SPARSE_FLOAT_VECTOR column, its dimension the largest index there is and one."""
+    """A SPARSE_FLOAT_VECTOR column, compact, its dimension the largest index there is and one."""
     data = _column(shape, rows, row_of, marked=marked)
     held = data.vectors.sparse_float_vector
-    whole = shape.compact or len(row_of) == rows
-    contents = [b""] * (len(row_of) if whole else rows)
-    for place, pairs in zip(range(len(row_of)) if whole else row_of, vectors, strict=True):
-        contents[place] = sparse_bytes(pairs)
-    held.contents.extend(contents)
+    held.contents.extend([sparse_bytes(pairs) for pairs in vectors])
     held.dim = max((int(indices.max()) + 1 for indices, _ in vectors if indices.size), default=0)
     data.vectors.dim = held.dim
     return data

@@ -58,6 +58,7 @@ fit into 65,535. A protected collection has one field less for each of its vecto
 | an index on a sealed field; NGRAM on a searchable one | code 1100 | it could answer nothing |
 | dynamic keys with the name of a field, or beginning with `_vg` | code 1100 | some servers put such a key's value into the field |
 | names of fields and properties that begin with `_vg` | code 1100 | ours |
+| a new description; dynamic fields for a collection that was made without | code 1100 | they are declared when the collection is made |
 | namespaces, external collections | code 1100 | rows would not come through the proxy |
 | a default for rows that are there already, where it would have to be encrypted | code 1100 | every row has a ciphertext of its own |
 | sum, avg, min, max, order by on a field that is not plain | code 1100 | the database would compute with ciphertext |

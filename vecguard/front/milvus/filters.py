@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from vecguard.front.milvus.expression import Column, Columns, Rewritten
+from vecguard.front.milvus import layout as declared
+from vecguard.front.milvus.expression import Column, Columns, Rewritten, conjunction
 from vecguard.front.milvus.expression import rewrite as rewrite_expression
-from vecguard.front.milvus.layout import Layout
+from vecguard.front.milvus.layout import Layout, record_field
 from vecguard.front.milvus.proto import s
 from vecguard.shield import Shield
 
@@ -27,3 +29,14 @@ def rewrite(expression: str, templates: Mapping[str, s.TemplateValue], layout: L
         InvalidArgument: it is not understood, or a field's mode cannot answer it.
     """
     return rewrite_expression(expression, columns_of(layout), shield.fields, templates, inline=True)
+
+
+def with_a_vector(expression: Rewritten, searched: declared.Column) -> Rewritten:
+    """The stored expression for rows that have a vector: Milvus Lite searches nulls, too, as if they were zeros.
+
+    The record of a vector is null where the vector is.
+    """
+    if not searched.nullable or searched.role not in ("dense", "sparse"):
+        return expression
+    there = f"{record_field(searched.name)} is not null"
+    return replace(expression, text=conjunction(expression.text, there))

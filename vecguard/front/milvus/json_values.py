@@ -27,6 +27,13 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
+# Made once: making one costs more than a small value's parsing.
+_CLIENTS: Final = json.JSONDecoder(parse_constant=_refuse_constant)
+_STORED: Final = json.JSONDecoder()
+_COMPACT: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_ASCII: Final = json.JSONEncoder(separators=(",", ":"))
+
+
 def parse(content: bytes, what: str) -> JsonValue:
     """A client's JSON value.
 
@@ -34,7 +41,7 @@ def parse(content: bytes, what: str) -> JsonValue:
         InvalidArgument: it is none (NaN and infinities are none), in Milvus' words; `what` names the field.
     """
     try:
-        value: JsonValue = json.loads(content, parse_constant=_refuse_constant)
+        value: JsonValue = _CLIENTS.decode(content.decode())
     except (ValueError, RecursionError):
         raise InvalidArgument(f"{what} is not valid JSON: invalid parameter") from None
     return value
@@ -42,11 +49,10 @@ def parse(content: bytes, what: str) -> JsonValue:
 
 def render(value: JsonValue) -> bytes:
     """The value as JSON text, UTF-8."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     try:
-        return text.encode()
+        return _COMPACT.encode(value).encode()
     except UnicodeEncodeError:  # half of a surrogate pair in a key; JSON has an escape for it, UTF-8 has none
-        return json.dumps(value, separators=(",", ":")).encode()
+        return _ASCII.encode(value).encode()
 
 
 def protect(value: JsonValue, keys: Keys, at: At, bound: bytes, nonces: Iterator[bytes], level: int = 0) -> JsonValue:
@@ -137,7 +143,7 @@ def reveal_dynamic(content: bytes, at: At, bound: bytes, keys: Container[str] | 
 
 def _stored(content: bytes) -> JsonValue:
     try:
-        value: JsonValue = json.loads(content)
+        value: JsonValue = _STORED.decode(content.decode())
     except (ValueError, RecursionError):
         raise Unreadable from None
     return value

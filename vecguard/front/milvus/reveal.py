@@ -257,7 +257,18 @@ def held_dense(found: Found, name: str) -> HeldDense:
         stored, row_of = wire.dense(data, kinds.FLOAT_VECTOR, guard.stored_dims, found.rows)
     except InvalidArgument:
         raise Unreadable from None
+    there = [i for i, row in enumerate(row_of) if not _is_null(found, name, row, stored[i])]
+    if len(there) < len(row_of):
+        stored, row_of = stored[there], [row_of[i] for i in there]
     return HeldDense(held_of(found, name, row_of), stored)
+
+
+def _is_null(found: Found, name: str, row: int, stored: Floats) -> bool:
+    """Whether a vector is null although it is answered: Milvus Lite answers zeros, and only the record is null."""
+    if not found.layout.columns[name].nullable:
+        return False
+    marks = found.columns[record_field(name)].valid_data if record_field(name) in found.columns else ()
+    return row < len(marks) and not marks[row] and not stored.any()
 
 
 def open_dense(found: Found, name: str) -> tuple[Floats, Sequence[int]]:
@@ -297,18 +308,11 @@ def open_sparse(found: Found, name: str) -> tuple[list[Pairs], Sequence[int]]:
 
 def _open_dense(found: Found, column: Column, data: s.FieldData) -> s.FieldData:
     x, row_of = open_dense(found, column.name)
-    # A column of nulls alone may come without any elements.
-    compact = bool(data.valid_data) and len(data.vectors.float_vector.data) < len(data.valid_data) * max(1, _dims(data))
-    shape = Shape(column.name, column.data_type, 0, data.field_id, compact)
+    shape = Shape(column.name, column.data_type, 0, data.field_id)
     return wire.write_dense(shape, x, row_of, found.rows, dims=column.dims, marked=bool(data.valid_data))
-
-
-def _dims(data: s.FieldData) -> int:
-    return int(data.vectors.dim)
 
 
 def _open_sparse(found: Found, column: Column, data: s.FieldData) -> s.FieldData:
     vectors, row_of = open_sparse(found, column.name)
-    compact = len(data.vectors.sparse_float_vector.contents) < len(data.valid_data)
-    shape = Shape(column.name, column.data_type, 0, data.field_id, compact)
+    shape = Shape(column.name, column.data_type, 0, data.field_id)
     return wire.write_sparse(shape, vectors, row_of, found.rows, marked=bool(data.valid_data))

@@ -78,6 +78,7 @@ def plan_search(request: m.SearchRequest, parameters: SearchParameters, shield: 
         if request.nq not in (0, len(queries)):
             raise InvalidArgument(f"nq ({request.nq}) is not the number of query vectors ({len(queries)})")
     expression = filters.rewrite(request.dsl, request.expr_template_values, layout, shield)
+    expression = filters.with_a_vector(expression, column)
     return Plan(request, parameters, column, expression, queries)
 
 

@@ -22,6 +22,8 @@ from vecguard.shield import Shield
 _CREATE: Final = rpc("CreateCollection")
 _DESCRIBE: Final = rpc("DescribeCollection")
 _ALTER: Final = rpc("AlterCollection")
+# Properties by which newer servers let a client change what else is in the schema.
+_DECLARED: Final = frozenset({"collection.description", "dynamicfield.enabled"})
 
 
 async def create(request: m.CreateCollectionRequest, session: Session) -> c.Status:
@@ -126,7 +128,10 @@ async def alter(request: m.AlterCollectionRequest, session: Session) -> c.Status
     """`AlterCollection`: properties of the client's."""
     require_clients(request.properties, request.delete_keys)
     place = place_of(request.db_name, request.collection_name, session.metadata)
-    await session.open(place.key, "write")
+    entry = await session.open(place.key, "write")
+    changed = next((pair.key for pair in request.properties if pair.key in _DECLARED), None)
+    if entry.shield is not None and changed is not None:
+        raise InvalidArgument(f"{changed} of a protected collection is declared when it is made: invalid parameter")
     return await ask(session, _ALTER, request, c.Status)
 
 
