@@ -44,10 +44,13 @@ class Backend(Protocol):
     search: str
     health: str
     success: bytes
-    """What a successful answer begins with, for protocols that tell of errors in their answers."""
+    """What a successful answer under load begins with, for protocols that tell of errors in their answers."""
 
     def healthy(self, answer: bytes) -> bool:
         """Whether the answer to `health` says that calls are taken."""
+
+    def error(self, call: Call, answer: bytes) -> str:
+        """The text of an error that an answer tells of; empty for none."""
 
     def engine_command(self, data: Path, listen: str) -> tuple[str, ...]:
         """How the database is started, behind `python -m`."""
@@ -97,6 +100,10 @@ class QdrantBackend:
     def healthy(self, answer: bytes) -> bool:
         """It answers only when it serves."""
         return True
+
+    def error(self, call: Call, answer: bytes) -> str:
+        """Qdrant tells of errors by statuses of gRPC."""
+        return ""
 
     def engine_command(self, data: Path, listen: str) -> tuple[str, ...]:
         """The embedded engine on its own."""

@@ -22,6 +22,8 @@ from benchmarks.backend import TEXT_FIELDS, Call, Progress
 
 SERVICE = "/milvus.proto.milvus.MilvusService"
 VECTOR = "vector"
+# Methods that answer with a bare status.
+STATUSES = ("CreateCollection", "CreateIndex", "LoadCollection")
 TEXT_BYTES, SOURCE_BYTES = 1_000, 32
 M, EF_CONSTRUCTION, EF = 16, 100, 64
 # "Eventually": whatever is there. A guarantee of timestamp 1 asks for nothing (Milvus: "Consistency level").
@@ -48,6 +50,14 @@ class MilvusBackend:
     def healthy(self, answer: bytes) -> bool:
         """The server says so itself, some time after it began to answer."""
         return bool(milvus_pb2.CheckHealthResponse.FromString(answer).isHealthy)
+
+    def error(self, call: Call, answer: bytes) -> str:
+        """By the status that the answer is, or holds as its first field."""
+        if call.method.rpartition("/")[2] in STATUSES:
+            status = common_pb2.Status.FromString(answer)
+        else:
+            status = milvus_pb2.BoolResponse.FromString(answer).status
+        return f"{status.code}: {status.reason}" if status.code or status.error_code else ""
 
     def engine_command(self, data: Path, listen: str) -> tuple[str, ...]:
         """The server on its own."""

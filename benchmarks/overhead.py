@@ -94,9 +94,12 @@ class Bench:
         """One call over the route, outside any measurement. Raises `Unavailable` with the status it failed with."""
         with grpc.insecure_channel(self.targets[route.middle], options=OPTIONS) as channel:
             try:
-                return bytes(channel.unary_unary(call.method, None, None)(call.request, timeout=120))
+                answer = bytes(channel.unary_unary(call.method, None, None)(call.request, timeout=120))
             except grpc.RpcError as error:
                 raise Unavailable(f"{route.title}: {call.method}: {error}") from error
+        if told := self.backend.error(call, answer):
+            raise Unavailable(f"{route.title}: {call.method}: {told}")
+        return answer
 
     def wait(self, route: Route, progress: Progress, tell: Tell, patience_s: float = 300) -> None:
         """Ask over the route until it is done. Raises `Unavailable` if it does not get there."""
