@@ -29,7 +29,10 @@ def encode_leaf(value: Leaf) -> bytes:
         InvalidArgument: an integer beyond 64 bits, text with lone surrogates, or another type.
     """
     if isinstance(value, str):
-        body = _utf8(value)
+        try:
+            body = value.encode()
+        except UnicodeEncodeError:
+            raise InvalidArgument("a string in a payload must be valid Unicode") from None
         content = _HEAD.pack(_STRING, len(body)) + body
     elif isinstance(value, bool):  # before int, which it is a subclass of
         content = _BOOL_LEAF.pack(_BOOL, 1, value)
@@ -41,7 +44,8 @@ def encode_leaf(value: Leaf) -> bytes:
         content = _DOUBLE_LEAF.pack(_DOUBLE, 8, value)
     else:
         raise InvalidArgument("only booleans, integers, doubles and strings can be sealed")
-    return content.ljust(padded_length(len(content)), b"\x00")
+    length = len(content)
+    return content.ljust(_SHORT_PADDED[length] if length < _SHORT else _padme(length), b"\x00")
 
 
 def decode_leaf(data: bytes) -> Leaf:
@@ -65,7 +69,7 @@ def padded_length(length: int) -> int:
     Lengths keep as many leading bits as their exponent has, so at most O(log log n) bits of the length leak and padding
     adds at most 12 %.
     """
-    return _SHORT_PADDED[length] if length < len(_SHORT_PADDED) else _padme(length)
+    return _SHORT_PADDED[length] if length < _SHORT else _padme(length)
 
 
 def _padme(length: int) -> int:
@@ -76,14 +80,8 @@ def _padme(length: int) -> int:
 
 
 # Nearly every leaf is this short, and its length is padded twice on each way.
-_SHORT_PADDED: Final = tuple(_MIN_PADDED if n <= _MIN_PADDED else _padme(n) for n in range(1024))
-
-
-def _utf8(text: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        raise InvalidArgument("a string in a payload must be valid Unicode") from None
+_SHORT: Final = 1024
+_SHORT_PADDED: Final = tuple(_MIN_PADDED if n <= _MIN_PADDED else _padme(n) for n in range(_SHORT))
 
 
 def _untagged(tag: int, body: bytes) -> Leaf:

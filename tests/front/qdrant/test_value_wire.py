@@ -64,6 +64,11 @@ def test_a_leaf_is_encoded_as_protobuf_does(value):
     assert value_wire.leaf(value) == message(value).SerializeToString()
 
 
+@given(TEXT, TEXT)
+def test_an_entry_of_a_text_is_one_of_its_leaf(key, text):
+    assert value_wire.text_entry(key, text) == value_wire.map_entry(key, value_wire.leaf(text))
+
+
 @pytest.mark.parametrize("value", [{}, []])
 def test_empty_maps_and_lists_keep_their_kind(value):
     assert q.Value.FromString(wire(value)).WhichOneof("kind") == message(value).WhichOneof("kind") is not None

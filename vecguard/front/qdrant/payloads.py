@@ -16,7 +16,7 @@ from vecguard.errors import InvalidArgument, Unreadable
 from vecguard.fields import Field, Fields, Keys, Leaf
 from vecguard.front.qdrant import value_wire
 from vecguard.front.qdrant.scope import PAYLOAD
-from vecguard.front.qdrant.value_wire import map_entry
+from vecguard.front.qdrant.value_wire import leaf, map_entry, text_entry
 from vecguard.policy.paths import parse
 from vecguard.seal.fields import bound_to, fresh_nonces
 from vecguard.seal.ids import num_id, uuid_id
@@ -79,8 +79,17 @@ class _Protection:
 
     def fields(self, client: Mapping[str, q.Value], keys: Keys, level: int) -> bytes:
         """Wire bytes of a `Struct` with the protected form of each value; `keys` name the place of both."""
-        level, value = level + _MAP_LEVELS, self.value
-        return b"".join([map_entry(key, value(client[key], (*keys, key), level)) for key in client])
+        level += _MAP_LEVELS
+        at, bound, nonces, entries = self.at, self.bound, self.nonces, []
+        for key in client:
+            value = client[key]
+            kind = value.WhichOneof("kind")
+            if kind in _LEAVES and level <= _DEEPEST:  # nearly every value, so without a step for each
+                stored = at((*keys, key)).protect(getattr(value, kind), bound, nonces)
+                entries.append(text_entry(key, stored) if type(stored) is str else map_entry(key, leaf(stored)))
+            else:
+                entries.append(map_entry(key, self.value(value, (*keys, key), level)))
+        return b"".join(entries)
 
     def value(self, client: q.Value, keys: Keys, level: int) -> bytes:
         """Wire bytes of a `Value`: the protected form of `client`."""
@@ -88,7 +97,7 @@ class _Protection:
             raise InvalidArgument("Wrong input: payload is nested too deeply")
         kind = client.WhichOneof("kind")
         if kind in _LEAVES:
-            return value_wire.leaf(self.at(keys).protect(getattr(client, kind), self.bound, self.nonces))
+            return leaf(self.at(keys).protect(getattr(client, kind), self.bound, self.nonces))
         if kind == "struct_value":
             return value_wire.struct(self.fields(client.struct_value.fields, keys, level))
         if kind == "list_value":
@@ -133,8 +142,8 @@ class _Revealing:
     def _value(self, client: q.Value, stored: q.Value, keys: Keys) -> None:
         kind = stored.WhichOneof("kind")
         if kind in _LEAVES:
-            leaf: Leaf = getattr(stored, kind)
-            _set_leaf(client, self.at(keys).reveal(leaf, self.bound))
+            kept: Leaf = getattr(stored, kind)
+            _set_leaf(client, self.at(keys).reveal(kept, self.bound))
         elif kind == "struct_value":
             client.struct_value.SetInParent()
             self.fill(client.struct_value.fields, stored.struct_value.fields, keys)
