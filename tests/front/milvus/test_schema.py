@@ -179,7 +179,7 @@ def test_full_text_search_over_plain_text_alone() -> None:
         declare(bm25("other"), POLICY)
 
 
-@pytest.mark.parametrize("kind", [2, 4])
+@pytest.mark.parametrize("kind", [0, 2, 4, 77])
 def test_functions_that_would_keep_clear_vectors_are_refused(kind: int) -> None:
     schema = bm25("open")
     schema.functions[0].type = kind

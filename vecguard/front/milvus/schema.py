@@ -134,7 +134,8 @@ def _require_known_parts(schema: s.CollectionSchema) -> None:
 
 def _require_open(function: s.FunctionSchema, layout: Layout, policy: CollectionPolicy) -> None:
     """Only BM25 over plain text: its output says no more than that text."""
-    kind = s.FunctionType.Name(function.type)
+    # Numbers of newer versions have no name here.
+    kind = next((name for name, number in s.FunctionType.items() if number == function.type), str(function.type))
     if kind != _BM25:
         raise InvalidArgument(
             f"function {function.name} of type {kind} is refused: the database would keep what it makes in clear; "
