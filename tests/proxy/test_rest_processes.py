@@ -117,6 +117,8 @@ def test_a_database_that_is_down(tmp_path: Path) -> None:
             answer = httpx.get(f"http://127.0.0.1:{rest}{path}", timeout=10)
             assert answer.status_code == 503, answer.text
             assert answer.json()["status"]["error"]
+        alive = httpx.get(f"http://127.0.0.1:{rest}/livez", timeout=10)
+        assert (alive.status_code, alive.text) == (200, "healthz check passed")
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0

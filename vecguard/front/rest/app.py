@@ -17,7 +17,7 @@ from vecguard.front.rest import answers, body, query_string, refusals
 from vecguard.front.rest.body import Disconnected, Limits, Receive
 from vecguard.front.rest.conversion import into_grpc
 from vecguard.front.rest.decoding import FORMAT
-from vecguard.front.rest.endpoint import AnyEndpoint, Bare, Endpoint, Refused, Request, Text
+from vecguard.front.rest.endpoint import Alive, AnyEndpoint, Bare, Endpoint, Refused, Request, Text
 from vecguard.front.rest.refusals import Refusal
 from vecguard.front.rest.routing import Router
 from vecguard.pipeline import Pipeline
@@ -106,6 +106,8 @@ class RestApp:
         started: float,
     ) -> Reply:
         try:
+            if isinstance(endpoint, Alive):
+                return Reply(200, endpoint.text.encode(), _PLAIN)
             if isinstance(endpoint, Refused):
                 await self._refuse(endpoint, headers)
             assert isinstance(endpoint, Endpoint)  # noqa: S101 - `_refuse` raises

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from vecguard.front.base import Front
-from vecguard.front.rest.endpoint import AnyEndpoint, Endpoint
+from vecguard.front.rest.endpoint import AnyEndpoint, Endpoint, Refused
 from vecguard.front.rest.table import ENDPOINTS
 from vecguard.pipeline import AnyRoute
 from vecguard.registry import FRONTS
@@ -97,7 +97,8 @@ def _rows(head: str, rows: Iterable[str]) -> str:
 def _rest_row(endpoint: AnyEndpoint, routes: Mapping[str, AnyRoute]) -> str:
     shown = f"`{endpoint.method} {endpoint.path}`"
     if not isinstance(endpoint, Endpoint):
-        return f"| {shown} | | refused | | {endpoint.about} |"
+        handling = "refused" if isinstance(endpoint, Refused) else "passed"
+        return f"| {shown} | | {handling} | | {endpoint.about} |"
     route = routes[endpoint.rpc]
     about = "; ".join(text for text in (route.about, endpoint.about) if text)
     return f"| {shown} | `{endpoint.rpc}` | {route.handling} | {route.action} | {about} |"

@@ -70,6 +70,16 @@ class Refused:
     about: str
 
 
-AnyEndpoint: TypeAlias = Endpoint | Refused
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """An endpoint that says no more than that this process answers: nothing is asked of anybody."""
+
+    method: str
+    path: str
+    text: str
+    about: str
+
+
+AnyEndpoint: TypeAlias = Endpoint | Refused | Alive
 READ: Final = ("consistency", "timeout")
 WRITE: Final = ("wait", "ordering", "timeout")

@@ -19,7 +19,7 @@ from vecguard.front.rest import ask_points as points
 from vecguard.front.rest import ask_queries as queries
 from vecguard.front.rest import old_models as old
 from vecguard.front.rest.decoding import Body
-from vecguard.front.rest.endpoint import READ, WRITE, AnyEndpoint, Endpoint, Refused, Request
+from vecguard.front.rest.endpoint import READ, WRITE, Alive, AnyEndpoint, Endpoint, Refused, Request
 from vecguard.front.rest.points_body import PointsBody
 
 _C: Final = "/collections/{collection_name}"
@@ -104,7 +104,7 @@ def _health(path: str, answer: Any, about: str = "") -> Endpoint:
 _SERVICE: Final[tuple[AnyEndpoint, ...]] = (
     _health("/", to.version, "of the database behind"),
     _health("/healthz", to.healthy("healthz check passed"), "asks the database"),
-    _health("/livez", to.healthy("healthz check passed"), "asks the database"),
+    Alive("GET", "/livez", "healthz check passed", "this process answers; the database is not asked"),
     _health("/readyz", to.healthy("all shards are ready"), "asks the database; it may know of shards that lag"),
     Refused("GET", "/telemetry", "the database's own telemetry is not to be had over gRPC, and VecGuard collects none"),
     Refused("GET", "/metrics", "VecGuard's own metrics come later; the database's are its own"),
