@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from milvus.proxies import MilvusProxy, serving_milvus
 from milvus.servers import MilvusServer, lite_server, real_server
-from serving import Proxy
+from serving import Proxy, serving_proxy
 
 from frameworks.environment import SCENARIOS, reported, run
 from frameworks.expected import Exact
@@ -39,6 +39,14 @@ def exact(memo: Path) -> Exact:
 def guarded(proxy: Callable[[str | None], Proxy]) -> Proxy:
     """VecGuard with the scenarios' policy."""
     return proxy(POLICY)
+
+
+@pytest.fixture(scope="session")
+def guarded_by_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """VecGuard with three workers: one after the other serves what another one made or deleted."""
+    folder = tmp_path_factory.mktemp("workers")
+    with serving_proxy(folder, POLICY, rest=True, arguments=["--workers", "3"]) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -79,6 +87,7 @@ SERVERS = {
     ("qdrant", "bare"): "engine",
     ("qdrant", "grpc"): "guarded",
     ("qdrant", "rest"): "guarded",
+    ("qdrant", "rest-workers"): "guarded_by_workers",
     ("milvus", "bare"): "bare_milvus",
     ("milvus", "grpc"): "guarded_milvus",
     ("milvus", "real-bare"): "bare_real_milvus",
@@ -97,7 +106,7 @@ def answers(request: pytest.FixtureRequest, memo: Path, tmp_path_factory: pytest
             database = "milvus" if "milvus" in scenario else "qdrant"
             server = request.getfixturevalue(SERVERS[database, way])
             arguments = ["--grpc", str(server.port), "--memo", str(memo)]
-            if way == "rest":
+            if way.startswith("rest"):
                 arguments += ["--rest", str(server.rest_port)]
             if way.startswith("real"):
                 arguments += ["--without-sparse"]

@@ -153,7 +153,8 @@ def test_duplicates_updates_and_deletions(report: dict[str, Any]) -> None:
     assert [hit["id"] for hit in done["left"]] == sorted(entry.id for entry in left)
     assert done["ranked-after"][0]["id"] == ENTRIES[3].id
     assert done["ranked-after"][0]["score"] == pytest.approx(1.0, abs=1e-4)
-    assert done["emptied"] == 0
+    assert done["emptied"] == done["recreated"] == 0
+    assert [hit["id"] for hit in done["again"]] == sorted(entry.id for entry in ENTRIES[:3])
 
 
 def test_async_api(report: dict[str, Any]) -> None:

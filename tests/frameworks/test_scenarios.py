@@ -26,7 +26,10 @@ QDRANT = (
 )
 MILVUS = ("langchain_milvus_scenario", "llama_index_milvus_scenario")
 WAYS = ("grpc", "rest")
-RUNS = [*((scenario, way) for scenario in QDRANT for way in WAYS), *((scenario, "grpc") for scenario in MILVUS)]
+RUNS = [
+    *((scenario, way) for scenario in QDRANT for way in (*WAYS, "rest-workers")),
+    *((scenario, "grpc") for scenario in MILVUS),
+]
 NUMBERS = 16
 """Consecutive float32 of an embedding that must not be found."""
 

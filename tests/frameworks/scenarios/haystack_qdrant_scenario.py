@@ -152,7 +152,12 @@ def changes(where: clinic.Connection, store: QdrantDocumentStore) -> dict[str, A
     store.delete_documents([documents[1].id])
     results |= {"ranked-after": _found(ranked), "left": _found(store.filter_documents())}
     store.delete_all_documents()
-    return results | {"emptied": store.count_documents()}
+    results["emptied"] = store.count_documents()
+    store.write_documents(documents[:3])
+    store.delete_all_documents(recreate_index=True)
+    results["recreated"] = store.count_documents()
+    store.write_documents(documents[:3])
+    return results | {"again": _found(store.filter_documents())}
 
 
 async def asynchronous(where: clinic.Connection) -> dict[str, Any]:
