@@ -115,6 +115,9 @@ def test_rows_are_counted_in_every_kind_of_column() -> None:
     assert wire.row_count(arrays_of("n", "Int64", [[1], []])) == 2
     assert wire.row_count(vectors_of("v", np.ones((3, 4), np.float32))) == 3
     assert wire.row_count(sparse_of("w", [{}, {1: 1.0}])) == 2
+    lists = s.FieldData()
+    lists.vectors.vector_array.data.add()
+    assert wire.row_count(lists) == 1
     half = s.FieldData(type=F16)
     half.vectors.dim = 4
     half.vectors.float16_vector = bytes(16)

@@ -339,6 +339,8 @@ def row_count(data: s.FieldData) -> int:
         return 0
     if kind == "sparse_float_vector":
         return len(data.vectors.sparse_float_vector.contents)
+    if kind == "vector_array":
+        return len(data.vectors.vector_array.data)
     elements = data.vectors.float_vector.data if kind == "float_vector" else getattr(data.vectors, kind)
     width = data.vectors.dim * _ELEMENTS_PER_DIM.get(kind, 1.0)
     if width <= 0:

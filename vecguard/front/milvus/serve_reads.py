@@ -129,6 +129,17 @@ async def _aggregated(
     return answer
 
 
+def _rows(answer: m.QueryResults) -> int:
+    """How many rows an answer has, of which every column must have as many."""
+    try:
+        counts = {row_count(data) for data in answer.fields_data}
+    except InvalidArgument:
+        raise Unreadable from None
+    if len(counts) > 1:
+        raise Unreadable
+    return counts.pop() if counts else 0
+
+
 def opened(
     answer: m.QueryResults, layout: Layout, shield: Shield, keys: frozenset[str] | None = None
 ) -> m.QueryResults:
@@ -137,10 +148,7 @@ def opened(
     Raises:
         Unreadable, StaleEntry, InvalidArgument: see `reveal.client_columns`.
     """
-    counts = {row_count(data) for data in answer.fields_data}
-    if len(counts) > 1:
-        raise Unreadable
-    rows = counts.pop() if counts else 0
+    rows = _rows(answer)
     found = found_rows(shield, layout, answer.fields_data, rows)
     clear = client_columns(found, answer.fields_data, keys)
     del answer.fields_data[:]
