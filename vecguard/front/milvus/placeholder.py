@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from vecguard.errors import InvalidArgument, UnknownField
+from vecguard.front.milvus.known_fields import require_known
 from vecguard.front.milvus.proto import c
 
 Floats: TypeAlias = NDArray[np.float32]
@@ -87,6 +88,7 @@ def _only_placeholder(group: bytes) -> c.PlaceholderValue:
     message.DiscardUnknownFields()
     if message.ByteSize() != size:
         raise UnknownField("the placeholder group carries fields that this version of VecGuard does not know")
+    require_known(message)
     if len(message.placeholders) != 1:
         raise InvalidArgument("a search request needs exactly one placeholder")
     return message.placeholders[0]

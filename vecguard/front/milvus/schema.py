@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 from google.protobuf.message import DecodeError, Message
 
 from vecguard.errors import InvalidArgument, UnknownField
+from vecguard.front.milvus.known_fields import require_known
 from vecguard.front.milvus.layout import (
     DENSE_TYPES,
     FLOAT_VECTOR,
@@ -85,6 +86,7 @@ def _parsed(content: bytes, message: Parsed, what: str) -> Parsed:
             f"the {what} carries protobuf fields that this version of VecGuard does not know; they could hold data in "
             "clear, so nothing was forwarded. Upgrade VecGuard, or use an older client"
         )
+    require_known(message)
     return message
 
 

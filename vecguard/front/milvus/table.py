@@ -13,11 +13,12 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from vecguard.errors import Refused
+from vecguard.errors import InvalidArgument, Refused
 from vecguard.front.milvus import serve_indexes, serve_reads, serve_schema, serve_search, serve_writes
+from vecguard.front.milvus.known_fields import require_known
 from vecguard.front.milvus.metadata import require_clients
 from vecguard.front.milvus.place import place_of
-from vecguard.front.milvus.proto import m, rpc
+from vecguard.front.milvus.proto import c, m, rpc
 from vecguard.front.milvus.status import ask
 from vecguard.model import Action
 from vecguard.pipeline import AnyRoute, Route, Session
@@ -216,6 +217,31 @@ def _passing(method: str, action: Action, reply: type[Message]) -> Serve:
     return serve
 
 
+def _understood(serve: Serve) -> Serve:
+    """Serve only requests every part of which was looked at when this was written."""
+
+    async def checked(request: Message, session: Session) -> Message:
+        require_known(request)
+        _require_plain_base(request)
+        answer: Message = await serve(request, session)
+        return answer
+
+    return checked
+
+
+def _require_plain_base(request: Message) -> None:
+    """Refuse what servers say to each other (replication) in a client's request.
+
+    Raises:
+        InvalidArgument: it is there.
+    """
+    if "base" not in request.DESCRIPTOR.fields_by_name or not request.HasField("base"):
+        return
+    base: c.MsgBase = getattr(request, "base")  # noqa: B009 - looked up just above
+    if base.properties or base.HasField("replicateInfo"):
+        raise InvalidArgument("base: replication and properties belong to calls between servers: invalid parameter")
+
+
 def _refusing(name: str, why: str) -> Serve:
     async def serve(request: Message, session: Session) -> Message:
         raise Refused(f"{name} is refused: {why}")
@@ -229,12 +255,12 @@ def _route(method: MethodDescriptor) -> AnyRoute | None:
     request, reply = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
     if name in _PROTECTED:
         action, serve, about = _PROTECTED[name]
-        return Route(path, request, reply, "protected", action, about, serve)
+        return Route(path, request, reply, "protected", action, about, _understood(serve))
     if name in _PASSED:
         action, about = _PASSED[name]
-        return Route(path, request, reply, "passed", action, about, _passing(path, action, reply))
+        return Route(path, request, reply, "passed", action, about, _understood(_passing(path, action, reply)))
     if name in _ADMIN:
-        return Route(path, request, reply, "admin", "admin", _ADMIN[name], _passing(path, "admin", reply))
+        return Route(path, request, reply, "admin", "admin", _ADMIN[name], _understood(_passing(path, "admin", reply)))
     if name in _REFUSED:
         return Route(path, request, reply, "refused", "read", _REFUSED[name], _refusing(name, _REFUSED[name]))
     return None
