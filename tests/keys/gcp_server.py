@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import unquote
 
 import grpc
 from cryptography.exceptions import InvalidTag
@@ -54,7 +55,7 @@ class GcpServer(grpc.GenericRpcHandler):
             self.asked.append((method, request))
             if metadata.get("authorization") != f"Bearer {self.token}":
                 context.abort(_CODE.PERMISSION_DENIED, "Permission 'cloudkms.cryptoKeyVersions.use' denied")
-            if metadata.get("x-goog-request-params") != f"name={request.name.replace('/', '%2F')}":
+            if unquote(metadata.get("x-goog-request-params", "")) != f"name={request.name}":
                 context.abort(_CODE.INTERNAL, "routing header is missing")
             key = self.keys.get(request.name)
             if key is None:

@@ -1,8 +1,9 @@
-"""Every provider whose KEK is elsewhere, before something that really holds one: what the tests of all have in common."""
+"""Every provider whose KEK is elsewhere, before something that really holds one."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 import socket
@@ -11,10 +12,12 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import azure_server
+import gcp_server
 import pytest
 import softhsm
 from azure_server import AzureServer, StaticCredential
@@ -24,6 +27,7 @@ from gcp_server import GcpServer
 from sealing import SymmetricKey, certificate
 from vault_server import TOKEN, VaultServer
 
+from vecguard.keys.hidden import HiddenEnvironment
 from vecguard.keys.provider import KeyProvider
 
 Provider = Callable[[], KeyProvider]
@@ -41,6 +45,8 @@ class Side:
     unreachable: Provider
     rotate: Callable[[], Any]
     """A new version of the key at the service."""
+    credentials: tuple[str, ...] = field(repr=False)
+    """What must never be seen, beside keys."""
     disabled: Callable[[], contextlib.AbstractContextManager[Any]] | None = None
     """The key, or the version that wrapped, cannot be used within."""
 
@@ -71,7 +77,7 @@ def vault_side() -> Iterator[tuple[Side, VaultServer]]:
 
     def provider(name: str = "kek", token: str = TOKEN, port: int = 0) -> Provider:
         location = f"http://127.0.0.1:{port or server.port}/v1/transit/keys/{name}"
-        return lambda: VaultKeyProvider(location, {"VAULT_TOKEN": token})
+        return lambda: VaultKeyProvider(location, HiddenEnvironment({"VAULT_TOKEN": token}))
 
     yield (
         Side(
@@ -82,6 +88,7 @@ def vault_side() -> Iterator[tuple[Side, VaultServer]]:
             provider(token="hvs.a-stranger"),
             provider(port=free_port()),
             server.keys["kek"].rotate,
+            (TOKEN, "hvs.a-stranger"),
             lambda: setting(server, "oldest", 100),
         ),
         server,
@@ -106,6 +113,7 @@ def gcp_side() -> Iterator[tuple[Side, GcpServer]]:
             lambda: GcpKmsKeyProvider(f"{ring}kek", server.client("ya29.a-stranger")),
             lambda: GcpKmsKeyProvider(f"{ring}kek", away.client()),
             server.keys[f"{ring}kek"].rotate,
+            (gcp_server.TOKEN, "ya29.a-stranger"),
             lambda: setting(server.keys[f"{ring}kek"], "enabled", False),
         ),
         server,
@@ -141,6 +149,7 @@ def azure_side(folder: Path, kind: str) -> Iterator[tuple[Side, AzureServer]]:
             provider(token="eyJ.a-stranger"),
             provider(port=free_port()),
             lambda: server.add("kek", material()),
+            (azure_server.TOKEN, "eyJ.a-stranger"),
             lambda: setting(server, "enabled", False),
         ),
         server,
@@ -174,7 +183,8 @@ def pkcs11_side(folder: Path) -> Iterator[Side]:
     make("other", b"\x02")
 
     def provider(uri: str, pin: str = softhsm.PIN) -> Provider:
-        return lambda: Pkcs11KeyProvider(f"{uri}?module-path={module}", {"VECGUARD_PKCS11_PIN": pin})
+        environ = HiddenEnvironment({"VECGUARD_PKCS11_PIN": pin})
+        return lambda: Pkcs11KeyProvider(f"{uri}?module-path={module}", environ)
 
     token = softhsm.TOKEN.replace(" ", "%20")
     yield Side(
@@ -185,6 +195,7 @@ def pkcs11_side(folder: Path) -> Iterator[Side]:
         provider(f"token={token};object=kek", "no-such-pin"),
         provider("token=unplugged;object=kek"),
         lambda: make("kek-2", secrets.token_bytes(4)),
+        (softhsm.PIN, "no-such-pin"),
     )
 
 
@@ -206,7 +217,8 @@ def aws_side(folder: Path) -> Iterator[Side]:
                 urllib.request.urlopen(f"{url}/moto-api/data.json", timeout=5).close()
                 break
             except OSError:
-                assert process.poll() is None and time.monotonic() < deadline, log.read_text()
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
                 time.sleep(0.1)
         with pytest.MonkeyPatch.context() as patch:
             yield _aws_side(url, patch, folder)
@@ -229,35 +241,20 @@ def _aws_side(url: str, patch: pytest.MonkeyPatch, folder: Path) -> Side:
     kms = boto3.client("kms", endpoint_url=url, **admin)
     arns = [kms.create_key()["KeyMetadata"]["Arn"] for _ in range(2)]
     iam = boto3.client("iam", endpoint_url=url, **admin)
-    document = (
-        '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["kms:Encrypt", "kms:Decrypt"], '
-        '"Resource": "*"}]}'
-    )
     pairs = {}
-    for name in ("proxy", "stranger"):
+    for name, actions in {"proxy": ["kms:Encrypt", "kms:Decrypt"], "admin": ["kms:*"], "stranger": ["s3:*"]}.items():
         iam.create_user(UserName=name)
         made = iam.create_access_key(UserName=name)["AccessKey"]
         pairs[name] = (made["AccessKeyId"], made["SecretAccessKey"])
-    iam.put_user_policy(UserName="proxy", PolicyName="kms", PolicyDocument=document)
-
-    def enforce(calls: str) -> None:
-        urllib.request.urlopen(urllib.request.Request(f"{url}/moto-api/reset-auth", calls.encode(), method="POST"))
-
-    enforce("0")
-
-    @contextlib.contextmanager
-    def disabled() -> Iterator[None]:
-        enforce("1")
-        kms.disable_key(KeyId=arns[0])
-        try:
-            yield
-        finally:
-            enforce("1")
-            kms.enable_key(KeyId=arns[0])
-
-    def rotate() -> None:
-        enforce("1")
-        kms.rotate_key_on_demand(KeyId=arns[0])
+        statement = {"Effect": "Allow", "Action": actions, "Resource": "*"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        iam.put_user_policy(UserName=name, PolicyName="keys", PolicyDocument=document)
+    # From now on moto asks its IAM about each call.
+    plain = {"Content-Type": "text/plain"}
+    request = urllib.request.Request(f"{url}/moto-api/reset-auth", b"0", plain, method="POST")
+    urllib.request.urlopen(request, timeout=10).close()
+    admin |= {"aws_access_key_id": pairs["admin"][0], "aws_secret_access_key": pairs["admin"][1]}
+    kms = boto3.client("kms", endpoint_url=url, **admin)
 
     def provider(arn: str = arns[0], user: str = "proxy", endpoint: str = url) -> Provider:
         def make() -> KeyProvider:
@@ -276,6 +273,6 @@ def _aws_side(url: str, patch: pytest.MonkeyPatch, folder: Path) -> Side:
         provider(missing),
         provider(user="stranger"),
         provider(endpoint=f"http://127.0.0.1:{free_port()}"),
-        rotate,
-        disabled,
+        lambda: kms.rotate_key_on_demand(KeyId=arns[0]),  # moto lets a disabled key work, so that is not tested here
+        (pairs["proxy"][1], pairs["stranger"][1]),
     )

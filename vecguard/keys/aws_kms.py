@@ -29,6 +29,7 @@ _DENIED: Final = frozenset(
     }
 )
 _DISABLED: Final = frozenset({"DisabledException", "KMSInvalidStateException", "KeyUnavailableException"})
+_NO_KEY: Final = frozenset({"NotFoundException"})
 _AWAY: Final = frozenset({"DependencyTimeoutException", "KMSInternalException", "ThrottlingException"})
 
 
@@ -91,9 +92,12 @@ class AwsKmsKeyProvider(RemoteWrapping):
         code = str(error.response.get("Error", {}).get("Code", ""))
         if operation == "unwrap" and code in _NOT_OURS:
             return Unreadable(), code
-        meanings = ((_DENIED, remote.DENIED), (_DISABLED, remote.DISABLED), (_AWAY, remote.UNREACHABLE))
-        texts = [text for codes, text in meanings if code in codes]
-        return Unavailable(remote.NO_KEY if code == "NotFoundException" else (texts or [remote.FAILED])[0]), code
+        if code in _DENIED or error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") in (401, 403):
+            return Unavailable(remote.DENIED), code
+        for codes, text in ((_DISABLED, remote.DISABLED), (_AWAY, remote.UNREACHABLE), (_NO_KEY, remote.NO_KEY)):
+            if code in codes:
+                return Unavailable(text), code
+        return Unavailable(remote.FAILED), code
 
 
 def open_provider(location: str, environ: Mapping[str, str]) -> KeyProvider:

@@ -24,7 +24,7 @@ try:
     from azure.core.credentials import TokenCredential
     from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
     from azure.identity import DefaultAzureCredential
-    from azure.keyvault.keys import KeyClient, KeyVaultKey
+    from azure.keyvault.keys import KeyClient, KeyType, KeyVaultKey
     from azure.keyvault.keys.crypto import (
         CryptographyClient,
         EncryptionAlgorithm,
@@ -110,12 +110,12 @@ class AzureKeyProvider(RemoteWrapping):
 
     def _encrypt(self, plaintext: bytes, aad: bytes) -> bytes:
         key = self._keys.get_key(self._name)
-        version, kind = str(key.properties.version), str(key.key_type)
+        version, kind = str(key.properties.version), KeyType(key.key_type)
         if _VERSION.fullmatch(version) is None:
             raise Unavailable(remote.FAILED)
-        if kind.startswith("RSA"):
+        if kind in (KeyType.rsa, KeyType.rsa_hsm):
             return self._wrapped_by_rsa(key, version, plaintext, aad)
-        if kind.startswith("oct"):
+        if kind in (KeyType.oct, KeyType.oct_hsm):
             return self._wrapped_by_aes(key, version, plaintext, aad)
         raise Unavailable(remote.DENIED)  # an elliptic curve's key cannot encrypt
 

@@ -22,7 +22,7 @@ except ModuleNotFoundError:
 
 _PART: Final = r"[A-Za-z0-9_.:-]{1,128}"
 _NAME: Final = re.compile(rf"projects/{_PART}/locations/{_PART}/keyRings/{_PART}/cryptoKeys/{_PART}")
-_RETRY: Final = Retry(if_exception_type(refused.ServiceUnavailable), initial=0.2, maximum=1.0, timeout=remote.READ_S)
+_RETRY: Final = Retry(if_exception_type(refused.ServiceUnavailable), initial=0.2, maximum=1.0, timeout=remote.CONNECT_S)
 _DENIED: Final = (refused.PermissionDenied, refused.Unauthenticated, GoogleAuthError)
 _AWAY: Final = (refused.ServerError, refused.RetryError, refused.TooManyRequests)
 

@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,7 +23,7 @@ _PAUSE_S: Final = 2.0
 class _Lent:
     key: Key
     since: float
-    """Monotonic seconds before the provider was asked."""
+    """The clock before the provider was asked."""
 
 
 class LeasingProvider:
@@ -32,9 +33,13 @@ class LeasingProvider:
     outage of half a lease is never noticed, and what was revoked at the provider is unusable after one whole lease.
     """
 
-    def __init__(self, provider: KeyProvider, lease: float = LEASE_S) -> None:
+    def __init__(
+        self, provider: KeyProvider, lease: float = LEASE_S, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`lease` in seconds of `clock`, which never goes back."""
         self._provider = provider
         self._lease = lease
+        self.clock = clock
         self._keys: OrderedDict[tuple[bytes, bytes], _Lent] = OrderedDict()
         self._lock = threading.Lock()
         self._away_until = -math.inf
@@ -50,7 +55,7 @@ class LeasingProvider:
         Raises:
             Unavailable: see `KeyProvider`.
         """
-        since = time.monotonic()
+        since = self.clock()
         wrapped = self._provider.wrap(data_key, context)
         self._keep(wrapped, context, data_key, since)
         return wrapped
@@ -68,9 +73,9 @@ class LeasingProvider:
         return Recording(self)
 
     def _unwrap(self, wrapped: bytes, context: bytes) -> tuple[Key, float]:
-        """The key, and the monotonic second in which its lease began."""
+        """The key, and when its lease began."""
         lent = self._lent(wrapped, context)
-        if lent is not None and time.monotonic() - lent[1] < self._lease / 2:
+        if lent is not None and self.clock() - lent[1] < self._lease / 2:
             return lent
         try:
             return self._fresh(wrapped, context)
@@ -80,13 +85,13 @@ class LeasingProvider:
             return lent
 
     def _fresh(self, wrapped: bytes, context: bytes) -> tuple[Key, float]:
-        since = time.monotonic()
+        since = self.clock()
         if since < self._away_until:  # calls must not queue up, each to wait for the same silence
             raise Unavailable("the key provider could not be reached a moment ago")
         try:
             key = self._provider.unwrap(wrapped, context)
         except Unavailable:
-            self._away_until = time.monotonic() + _PAUSE_S
+            self._away_until = self.clock() + _PAUSE_S
             raise
         self._keep(wrapped, context, key, since)
         return key, since
@@ -95,7 +100,7 @@ class LeasingProvider:
         with self._lock:
             self._drop_ended()
             lent = self._keys.get((wrapped, context))
-            if lent is None or lent.since <= time.monotonic() - self._lease:
+            if lent is None or lent.since <= self.clock() - self._lease:
                 return None
             return Key(lent.key.expose()), lent.since
 
@@ -109,7 +114,7 @@ class LeasingProvider:
 
     def _drop_ended(self) -> None:
         """Zero the keys whose lease is over; they lie in the order in which they were asked for, more or less."""
-        ended = time.monotonic() - self._lease
+        ended = self.clock() - self._lease
         while self._keys and next(iter(self._keys.values())).since <= ended:
             self._keys.popitem(last=False)[1].key.close()
 
@@ -137,12 +142,12 @@ class Recording:
     @property
     def good(self) -> bool:
         """Whether none of the leases is over."""
-        return time.monotonic() < self._since + self._provider.lease
+        return self._provider.clock() < self._since + self._provider.lease
 
     @property
     def aging(self) -> bool:
         """Whether new leases should be asked for: the first is in its second half."""
-        return time.monotonic() >= self._since + self._provider.lease / 2
+        return self._provider.clock() >= self._since + self._provider.lease / 2
 
     def wrap(self, data_key: Key, context: bytes) -> bytes:
         """As the provider does. Raises Unavailable."""

@@ -126,10 +126,27 @@ class Pkcs11KeyProvider(RemoteWrapping):
         if len(rest) != _NONCE_BYTES + remote.ENCLOSED_BYTES + _TAG_BYTES:
             raise Unreadable
         nonce, sealed = rest[:_NONCE_BYTES], rest[_NONCE_BYTES:]
-        search = {"id": key_id} if key_id else self._search(self._uri.id)
         with self._session() as session:
-            key = session.get_key(object_class=pkcs11.ObjectClass.SECRET_KEY, **search)
-            return bytes(key.decrypt(sealed, mechanism=pkcs11.Mechanism.AES_GCM, mechanism_param=_gcm(nonce, aad)))
+            key = self._named(session, key_id)
+            try:
+                opened = key.decrypt(sealed, mechanism=pkcs11.Mechanism.AES_GCM, mechanism_param=_gcm(nonce, aad))
+            except refused.PKCS11Error:
+                # Modules do not agree on the error for a wrong tag (SoftHSM: CKR_GENERAL_ERROR). If the key opens
+                # what it has just encrypted itself, it is the box that is wrong.
+                if not _works(key):
+                    raise
+                raise Unreadable from None
+            return bytes(opened)
+
+    def _named(self, session: Any, key_id: bytes) -> Any:
+        """The key that a box names by its CKA_ID; the configured one, if that has none."""
+        try:
+            search = {"id": key_id} if key_id else self._search(self._uri.id)
+            return session.get_key(object_class=pkcs11.ObjectClass.SECRET_KEY, **search)
+        except refused.NoSuchKey:
+            if key_id:
+                raise Unreadable from None  # wrapped by a key that this token does not have
+            raise
 
     def _search(self, key_id: bytes | None) -> dict[str, Any]:
         label = {} if self._uri.object is None else {"label": self._uri.object}
@@ -189,6 +206,16 @@ def _attributes(text: str, separator: str) -> list[tuple[str, str]]:
 
 def _gcm(nonce: bytes, aad: bytes) -> Any:
     return pkcs11.GCMParams(nonce, aad, _TAG_BYTES * 8)
+
+
+def _works(key: Any) -> bool:
+    nonce, text = secrets.token_bytes(_NONCE_BYTES), secrets.token_bytes(remote.ENCLOSED_BYTES)
+    try:
+        box = key.encrypt(text, mechanism=pkcs11.Mechanism.AES_GCM, mechanism_param=_gcm(nonce, b""))
+        opened = key.decrypt(box, mechanism=pkcs11.Mechanism.AES_GCM, mechanism_param=_gcm(nonce, b""))
+    except refused.PKCS11Error:
+        return False
+    return bool(opened == text)
 
 
 def _load(module: str) -> Any:
