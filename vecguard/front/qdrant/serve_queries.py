@@ -47,11 +47,20 @@ async def _run(ask: q.QueryPoints, session: Session, *, old: bool = False) -> Po
     entry = await session.open(ask.collection_name, "read")
     if entry.shield is None:
         return await _clear_query(ask, session)
-    shield = entry.shield
-    if at_rest.rewrite(ask, shield):
-        found = list((await session.call("/qdrant.Points/Query", ask, q.QueryResponse)).result)
-        reveal.points(shield, found, ())
-        return found
+    if at_rest.rewrite(ask, entry.shield):
+        return list((await _at_rest(ask, session, entry.shield)).result)
+    return await _ranked(ask, session, entry.shield, old=old)
+
+
+async def _at_rest(ask: q.QueryPoints, session: Session, shield: Shield) -> q.QueryResponse:
+    """The answer to a search that was rewritten in place, made the client's in place as well."""
+    answer = await session.call("/qdrant.Points/Query", ask, q.QueryResponse)
+    reveal.points(shield, answer.result, ())
+    return answer
+
+
+async def _ranked(ask: q.QueryPoints, session: Session, shield: Shield, *, old: bool = False) -> Points:
+    """Any query, stage by stage."""
     stage = build(ask, shield.fields)
     _check_limits(stage, shield)
     want = _want(ask, shield)
@@ -83,7 +92,12 @@ async def _refuse_protected_lookups(ask: q.QueryPoints | q.QueryPointGroups, ses
 
 async def query(ask: q.QueryPoints, session: Session) -> q.QueryResponse:
     """`Points/Query`."""
-    return q.QueryResponse(result=await _run(ask, session))
+    entry = await session.open(ask.collection_name, "read")
+    if entry.shield is None:
+        return q.QueryResponse(result=await _clear_query(ask, session))
+    if at_rest.rewrite(ask, entry.shield):
+        return await _at_rest(ask, session, entry.shield)
+    return q.QueryResponse(result=await _ranked(ask, session, entry.shield))
 
 
 async def search(ask: q.SearchPoints, session: Session) -> q.SearchResponse:
