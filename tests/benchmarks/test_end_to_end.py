@@ -59,7 +59,8 @@ def test_a_milvus_collection_is_indexed_before_it_is_searched(tmp_path: Path, re
     plan = replace(PLAN, points=3_000, rounds=1, index=True, routes=(DIRECT, BARE))
     with bench(tmp_path, tmp_path, plan.routes, MilvusBackend(real)) as processes:
         run = measure_overhead(processes, plan, lambda dims: synthetic(3_000, 60, dims, 1), _silent)
-    assert 0.9 < run.recall[64][DIRECT.key] == run.recall[64][BARE.key]
+    # Near to exact, and not the same twice: the graph of each collection is its own.
+    assert min(run.recall[64][DIRECT.key], run.recall[64][BARE.key]) > 0.95
 
 
 @pytest.mark.slow
