@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +42,23 @@ def python_of(environment: str) -> Path:
     return python
 
 
-def run(script: Path, arguments: Sequence[str], home: Path, environment: str = "frameworks", *, typed: str = "") -> str:
+def run(
+    script: Path,
+    arguments: Sequence[str],
+    home: Path,
+    environment: str = "frameworks",
+    *,
+    typed: str = "",
+    settings: Mapping[str, str] = OFFLINE,
+) -> str:
     """Run a script to its end in an environment, offline and with a home folder of its own; what it printed.
 
-    `typed` is what it reads from stdin.
+    `typed` is what it reads from stdin, `settings` are environment variables for the frameworks.
     The test fails if the script does, or if it tried to reach beyond this machine.
     """
     home.mkdir(parents=True, exist_ok=True)
     outward = home / "outward.txt"
-    variables = os.environ | OFFLINE | {"HOME": str(home), "MEM0_DIR": str(home / "mem0"), "TMPDIR": str(home)}
+    variables = os.environ | settings | {"HOME": str(home), "MEM0_DIR": str(home / "mem0"), "TMPDIR": str(home)}
     variables |= {"PYTHONPATH": str(GUARD), "VECGUARD_OUTWARD_LOG": str(outward)}
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY", "all_proxy"):
         variables.pop(name, None)

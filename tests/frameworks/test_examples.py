@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -105,7 +107,8 @@ def test_the_example_finds_what_it_should(
     ports = {"grpc": guarded.port, "url": guarded.url, "address": f"127.0.0.1:{guarded.rest_port}"}
     ports["milvus"] = guarded_milvus.uri
     given = [part.replace("_", " ") if "?" in part else part for part in arguments.format(**ports).split()]
-    printed = run(EXAMPLES / name, given, tmp_path, environment)
+    # No settings from here: an example keeps its framework from calling home by itself.
+    printed = run(EXAMPLES / name, given, tmp_path, environment, settings={"OPENBLAS_NUM_THREADS": "1"})
     rest = printed.splitlines()
     for line in lines:
         at = next((number for number, text in enumerate(rest) if re.match(rf"\W*.*{line}", text)), None)
@@ -118,6 +121,18 @@ def test_the_docstring_tells_how_to_run_it(name: str) -> None:
     said = ast.get_docstring(ast.parse((EXAMPLES / name).read_text(encoding="utf-8"))) or ""
     assert f"python examples/{name}" in said
     assert "vecguard serve" in said
+
+
+def test_the_readme_shows_every_example() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [name for name in RUNS if f"(examples/{name})" not in readme] == []
+
+
+def test_the_policy_of_the_examples_has_no_errors_and_no_warnings() -> None:
+    command = [sys.executable, "-m", "vecguard", "policy", "check", str(POLICY)]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert checked.returncode == 0, checked.stdout
+    assert "warning" not in (checked.stdout + checked.stderr).lower()
 
 
 def test_a_chat_about_ones_own_texts(guarded: Proxy, tmp_path: Path) -> None:
