@@ -95,15 +95,15 @@ def _plain_entries(found: reveal.Found, name: str) -> list[tuple[bytes]] | None:
 class Page(NamedTuple):
     """What one answer holds for one query, in the database's order.
 
-    distances: `(n,)` float32, exact. worst: the last row's distance at rest. norm: the largest of the opened vectors.
-    groups: empty where the search is not grouped.
+    distances: `(n,)` float32, exact; at_rest: what the database said. norm: the largest of the opened vectors. groups:
+    empty where the search is not grouped.
     """
 
     keys: Sequence[PrimaryKey]
     places: Sequence[RowPlace]
     groups: Sequence[GroupKey]
     distances: FloatArray
-    worst: float
+    at_rest: FloatArray
     norm: float
 
 
@@ -121,7 +121,7 @@ class Candidates:
         self._known: set[PrimaryKey] = set()
         self._keys: list[PrimaryKey] = []
         self._distances: list[FloatArray] = []
-        self._worst: float | None = None
+        self._at_rest: list[FloatArray] = []
         self._largest_norm = 0.0
 
     def add(self, page: Page, *, exhausted: bool = False, whole: bool = True) -> None:
@@ -138,8 +138,8 @@ class Candidates:
         self.groups.extend(page.groups[i] for i in fresh if page.groups)
         self._distances.append(page.distances[fresh])
         self._largest_norm = max(self._largest_norm, page.norm)
-        if whole:
-            self._worst = page.worst
+        if whole and len(page.keys):
+            self._at_rest.append(page.at_rest)
 
     @property
     def keys(self) -> Sequence[PrimaryKey]:
@@ -167,17 +167,24 @@ class Candidates:
         """How many candidates are too good for the band."""
         return self._band.skips(self.distances, self._metric)
 
-    def settled(self, wanted: int) -> bool:
-        """Whether no row that was not read can plausibly belong to the best `wanted`."""
+    def bound(self, wanted: int) -> float | None:
+        """What a row that was not read must beat to belong to the best `wanted`; None before there is such a distance."""
         distances = self.distances
         inside = distances[self._band.passes(distances, self._metric)]
-        bound = self._band.stricter(kth_best(inside, wanted, self._metric), self._metric)
-        return bound is not None and self.beyond(bound)
+        return self._band.stricter(kth_best(inside, wanted, self._metric), self._metric)
 
-    def beyond(self, bound: float) -> bool:
-        """Whether no row that was not read can plausibly be better than `bound`."""
-        if self._worst is None:
+    def beyond(self, bound: float | None) -> bool:
+        """Whether no row that was not read can plausibly be better than `bound`; False for None."""
+        if bound is None or not self._at_rest:
             return False
+        worst = float(self._at_rest[-1][-1])
         if self._settling is None:
-            return self._worst <= bound if bigger_is_better(self._metric) else self._worst >= bound
-        return self._settling.settled(bound, self._worst, self._largest_norm)
+            return worst <= bound if bigger_is_better(self._metric) else worst >= bound
+        return self._settling.settled(bound, worst, self._largest_norm)
+
+    def foretold(self, bound: float | None) -> int:
+        """How many rows have to be read until `bound` is settled, as far as can be told."""
+        at_rest = np.concatenate(self._at_rest) if self._at_rest else np.zeros(1, np.float32)
+        if bound is None or self._settling is None:
+            return 2 * len(at_rest)
+        return self._settling.foretold(bound, at_rest, self._largest_norm)

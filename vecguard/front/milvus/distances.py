@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from vecguard.errors import InvalidArgument
 from vecguard.metric import Distance, FloatArray, norms
-from vecguard.rerank import Certificate, Positions
+from vecguard.rerank import Certificate, Positions, predicted_page
 
 Metric: TypeAlias = Literal["COSINE", "IP", "L2"]
 PrimaryKey: TypeAlias = int | str
@@ -112,11 +112,23 @@ class Settling:
 
         kth: an exact distance. worst_stored: the worst distance at rest that was read. largest_norm: of opened vectors.
         """
-        if self.metric == "COSINE":
-            return self.certificate.settled(kth, worst_stored, largest_norm)
-        if self.metric == "IP":
-            return self.certificate.settled(kth, worst_stored * self.stored_scale, largest_norm)
-        return self.certificate.settled(math.sqrt(max(kth, 0.0)), math.sqrt(max(worst_stored, 0.0)), largest_norm)
+        return self.certificate.settled(self._exact(kth), self._protected(worst_stored), largest_norm)
+
+    def foretold(self, kth: float, at_rest: FloatArray, largest_norm: float) -> int:
+        """How many candidates will settle `kth`, as far as can be told from those read.
+
+        at_rest: `(n,)` float32 distances at rest, in the database's order, at least one.
+        """
+        protected = [self._protected(distance) for distance in at_rest.tolist()]
+        return predicted_page(protected, self.certificate.reach(self._exact(kth), protected[-1], largest_norm))
+
+    def _exact(self, distance: float) -> float:
+        """A distance in the certificate's terms."""
+        return math.sqrt(max(distance, 0.0)) if self.metric == "L2" else distance
+
+    def _protected(self, at_rest: float) -> float:
+        """A distance at rest in the certificate's terms."""
+        return at_rest * self.stored_scale if self.metric == "IP" else self._exact(at_rest)
 
 
 def ordered(ids: Sequence[PrimaryKey], distances: FloatArray, *, descending: bool) -> Positions:

@@ -33,7 +33,6 @@ from vecguard.front.milvus.selection import RowPlace
 from vecguard.front.milvus.status import ask
 from vecguard.metric import FloatArray, largest_norm
 from vecguard.pipeline import Session
-from vecguard.rerank import next_page
 from vecguard.shield import Shield
 
 Source: TypeAlias = m.SearchRequest | m.HybridSearchRequest
@@ -166,7 +165,7 @@ class _Run:
         """Fetch pages until every query is settled, or its candidates or the cap are used up."""
         unsettled, fetched = list(range(len(self._candidates))), 0
         while unsettled:
-            size = self._next(fetched, unsettled) - fetched
+            size = self._next(fetched, [self._candidates[i] for i in unsettled]) - fetched
             if size <= 0:
                 break
             pages = list[Page]()
@@ -182,13 +181,14 @@ class _Run:
             for i in range(len(self._candidates)):
                 await self._fill(i)
 
-    def _next(self, fetched: int, unsettled: Sequence[int]) -> int:
+    def _next(self, fetched: int, unsettled: Sequence[Candidates]) -> int:
         """How many candidates to have after the next fetch. Those that are too good for a range do not count."""
         rule = self._guard.rerank
         first, most = (1, MAX_TOPK) if rule is None else (rule.first_page, rule.max_candidates)
-        skipped = max(self._candidates[i].skipped for i in unsettled)
-        target = min(next_page(fetched, first, most + skipped, self._enough + skipped), MAX_TOPK)
-        return min(target, fetched + self._rows_at_once)
+        skipped = max(candidates.skipped for candidates in unsettled)
+        wanted = self._enough + skipped
+        target = max(candidates.foretold(self._bound(candidates)) for candidates in unsettled) if fetched else first
+        return min(max(target, wanted), max(most + skipped, wanted), MAX_TOPK, fetched + self._rows_at_once)
 
     async def _fetch(self, search: Search, queries: Sequence[int], offset: int, limit: int) -> list[Page]:
         """Read candidates of the queries with these numbers: a page for each."""
@@ -212,11 +212,10 @@ class _Run:
             rows = slice(start, start + count)
             start += count
             distances = self._distances(i, at_rest[rows], None if vectors is None else vectors[rows])
-            worst = (distances if vectors is None else at_rest[rows])[-1:].tolist()
             places = [RowPlace(number, row) for row in range(rows.start, rows.stop)]
             norm = 0.0 if vectors is None else largest_norm(vectors[rows])
-            # A page without rows is one that used up its candidates: nobody asks how far it reached.
-            pages.append(Page(list(keys[rows]), places, groups[rows], distances, worst[0] if worst else 0.0, norm))
+            order = distances if vectors is None else at_rest[rows]
+            pages.append(Page(list(keys[rows]), places, groups[rows], distances, order, norm))
         return pages
 
     def _distances(self, i: int, at_rest: FloatArray, vectors: FloatArray | None) -> FloatArray:
@@ -225,13 +224,15 @@ class _Run:
         return exact_distances(self._search.metric, self._framed[i], vectors)
 
     def _is_settled(self, candidates: Candidates) -> bool:
-        if candidates.exhausted:
-            return True
+        return candidates.exhausted or candidates.beyond(self._bound(candidates))
+
+    def _bound(self, candidates: Candidates) -> float | None:
+        """The distance that a row that was not read must beat to change the answer; None before there is one."""
         if self._search.parameters.grouping is None:
-            return candidates.settled(self._wanted)
+            return candidates.bound(self._wanted)
         groups = self._groups(candidates)
-        # A row that was not read can only make another group of the best if it beats the last one's best row.
-        return len(groups) == self._wanted and candidates.beyond(_distance_of(candidates, groups[-1].members[0]))
+        # A row can only make another group one of the best if it beats the best row of the last one.
+        return _distance_of(candidates, groups[-1].members[0]) if len(groups) == self._wanted else None
 
     def _groups(self, candidates: Candidates) -> list[Group]:
         grouping = self._search.parameters.grouping
@@ -256,7 +257,7 @@ class _Run:
         narrower = self._narrowed(grouping.field, [group.key for group in lacking])
         inner, fetched = self._empty(self._search.queries[i]), 0
         while lacking:
-            size = self._next(fetched, [i]) - fetched
+            size = self._next(fetched, [inner]) - fetched
             if size <= 0:
                 self._executor.session.uncertified += 1
                 break

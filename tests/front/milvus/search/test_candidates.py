@@ -139,7 +139,7 @@ def test_primary_keys_of_both_kinds():
 
 def page_of(keys, distances, worst=0.0):
     places = [RowPlace(0, i) for i in range(len(keys))]
-    return Page(keys, places, [], np.array(distances, np.float32), worst, 1.0)
+    return Page(keys, places, [], np.array(distances, np.float32), np.full(len(keys), worst, np.float32), 1.0)
 
 
 def test_a_row_that_comes_twice_counts_once():
@@ -153,10 +153,10 @@ def test_a_row_that_comes_twice_counts_once():
 
 def test_nothing_is_settled_before_enough_is_read():
     found = Candidates("IP", Band(), None)
-    assert not found.settled(1)
+    assert not found.beyond(found.bound(1))
     found.add(page_of([1], [5], worst=5))
-    assert found.settled(1)
-    assert not found.settled(2)
+    assert found.beyond(found.bound(1))
+    assert not found.beyond(found.bound(2))
 
 
 def test_what_a_range_leaves_out_is_skipped_but_known():
@@ -164,7 +164,7 @@ def test_what_a_range_leaves_out_is_skipped_but_known():
     found.add(page_of([1, 2, 3], [1, 2, 5], worst=5))
     assert [found.keys[i] for i in found.ranked()] == [2]
     assert found.skipped == 1
-    assert found.settled(9)  # what was not read lies beyond the radius
+    assert found.beyond(found.bound(9))  # what was not read lies beyond the radius
 
 
 def test_a_page_of_a_part_does_not_say_how_far_the_whole_was_read():
@@ -191,6 +191,20 @@ def test_settling_asks_the_certificate(distances, noise, read):
     found.add(page_of(order.tolist(), [distances[i] for i in order], worst=float(rest[order[-1]])))
     best = sorted(np.float32(distances[i]) for i in order)
     if len(best) < 3:
-        assert not found.settled(3)
+        assert not found.beyond(found.bound(3))
     else:
-        assert found.settled(3) == settling.settled(float(best[2]), float(rest[order[-1]]), 1.0)
+        assert found.beyond(found.bound(3)) == settling.settled(float(best[2]), float(np.float32(rest[order[-1]])), 1.0)
+
+
+def test_what_is_foretold():
+    """Without a certificate, or before there is an answer, twice what was read; else what the certificate says."""
+    found = Candidates("L2", Band(), None)
+    found.add(page_of([1, 2], [1, 2], worst=1))
+    assert found.foretold(5.0) == 4
+    settling = Settling.of("L2", np.ones(16, np.float32), 1.0, 1.0, stored_scale=2.0, dims=16)
+    found = Candidates("L2", Band(), settling)
+    at_rest = np.linspace(1, 3, 20, dtype=np.float32)
+    found.add(Page(list(range(20)), [RowPlace(0, i) for i in range(20)], [], at_rest, at_rest, 1.0))
+    assert found.foretold(None) == 40
+    assert found.foretold(2.0) == settling.foretold(2.0, at_rest, 1.0)
+    assert 30 <= found.foretold(2.0) <= 160
