@@ -33,7 +33,7 @@ def _generated(name: str) -> ModuleType:
     if _PACKAGE not in sys.modules:
         found = find_spec("pymilvus")
         if found is None or found.submodule_search_locations is None:
-            raise ConfigError("the Milvus front needs pymilvus: install vecguard[milvus]")
+            raise ConfigError("the Milvus front needs the package pymilvus, which is not installed")
         package = ModuleType(_PACKAGE)
         package.__path__ = [str(Path(location) / "grpc_gen") for location in found.submodule_search_locations]
         sys.modules[_PACKAGE] = package
