@@ -6,11 +6,14 @@ import json
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 from qdrant_client.http import models as m
 
 from vecguard.errors import InvalidArgument
-from vecguard.front.rest.decoding import Body
+from vecguard.front.rest.decoding import MOST_FIELDS, Body
 from vecguard.front.rest.endpoint import Endpoint
+from vecguard.front.rest.points_body import PointsBody
+from vecguard.front.rest.refusals import Refusal
 from vecguard.front.rest.table import ENDPOINTS
 
 BODIES = {
@@ -65,6 +68,7 @@ QUERIES: dict[str, Any] = {
     "text": {"text": {"query": "words", "scoring": {"bm25": {"k": 1.2}}}},
 }
 P = "/collections/{collection_name}"
+MODELS = {f"{one.method} {one.path}": one.body.model for one in ENDPOINTS if isinstance(one, Endpoint) and one.body}
 GOOD: dict[str, tuple[str, Any]] = {
     **{f"query-{name}": (f"POST {P}/points/query", {"query": query}) for name, query in QUERIES.items()},
     "query-all": (
@@ -256,3 +260,38 @@ def test_a_payload_may_have_any_keys() -> None:
     """Even such as look like a time that is none."""
     value = {"payload": {"range": "5", "start_from": "x", "brand_new": 1}, "points": [1]}
     assert read(BODIES[f"POST {P}/points/payload"], value).payload == value["payload"]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "raw"),
+    [
+        (f"POST {P}/points", b'{"ids":[' + b",".join([b"{}"] * 100_000) + b"]}"),
+        (f"POST {P}/points/query", b'{"query":[' + b",".join([b'"x"'] * 300_000) + b"]}"),
+        (f"PUT {P}/points", b'{"points":[' + b",".join([b'{"id":1}'] * 100_000) + b"]}"),
+    ],
+)
+def test_the_first_fault_of_many_is_enough(endpoint: str, raw: bytes) -> None:
+    """A million faults would take gigabytes to list. (Unknown fields of one object are all listed: `MOST_FIELDS`.)"""
+    body = BODIES[endpoint]
+    with pytest.raises(ValidationError) as faults:
+        (body._slow if isinstance(body, PointsBody) else body)._validator.validate_json(raw, strict=True)
+    assert faults.value.error_count() < 50
+    with pytest.raises(InvalidArgument, match="Format error in JSON body"):
+        body.read(raw)
+
+
+def test_a_body_of_too_many_fields_is_not_read() -> None:
+    raw = b'{"filter":{"must":[' + b",".join([b"{}"] * (MOST_FIELDS + 1)) + b"]}}"
+    with pytest.raises(Refusal) as refused:
+        BODIES[f"POST {P}/points/query"].read(raw)
+    assert refused.value.code == 413
+    many = json.dumps({"points": [{"id": 1, "vector": [1], "payload": {str(n): n for n in range(MOST_FIELDS)}}]})
+    assert len(BODIES[f"PUT {P}/points"].read(many.encode()).points) == 1, "plain points have no such bound"
+
+
+def test_validators_that_stop_early_say_the_same_of_what_is_right() -> None:
+    for endpoint, value in GOOD.values():
+        body = BODIES[endpoint]
+        if not isinstance(body, PointsBody):
+            raw = json.dumps(value).encode()
+            assert body.read(raw) == TypeAdapter(MODELS[endpoint]).validate_json(raw, strict=True)

@@ -12,39 +12,43 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 import orjson
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from qdrant_client.http import models as m
 
 from vecguard.errors import InvalidArgument
+from vecguard.front.rest.first_fault import stopping_at_first_fault
+from vecguard.front.rest.refusals import Refusal
 from vecguard.ranking.datetime_text import microseconds
 
 T = TypeVar("T")
 
 FORMAT: Final = "Format error in JSON body: "
-# Fields whose text may be a time: only bodies with one of them are looked through for it.
-_TIMED: Final = (b'"range"', b'"start_from"')
+# A model takes microseconds for each object and remembers each fault: a body of millions of either is refused.
+MOST_FIELDS: Final = 500_000
+# Fields whose text may be a time: only bodies with one of them, or with escapes, are looked through for it.
+_TIMED: Final = (b'"range"', b'"start_from"', b"\\u")
 
 
 class Body(Generic[T]):
     """How one endpoint's body is read."""
 
-    def __init__(self, model: Any, *, optional: bool = False) -> None:
-        """`model` is a type of `qdrant_client.http.models`, or one like them; `optional`: no body reads as None."""
+    def __init__(self, model: Any) -> None:
+        """`model` is a type of `qdrant_client.http.models`, or one like them."""
         self.model = model
-        self.optional = optional
-        self._adapter: TypeAdapter[T] = TypeAdapter(model)
+        self._validator = stopping_at_first_fault(model)
 
-    def read(self, raw: bytes) -> T | None:
+    def read(self, raw: bytes) -> T:
         """The body as the model has it.
 
         Raises:
             InvalidArgument: it is not JSON, or not what the model says; says where and why.
+            Refusal: it has too many objects and fields to be read by a model.
         """
-        if self.optional and not raw:
-            return None
+        if raw.count(b"{") + raw.count(b":") > MOST_FIELDS:
+            raise Refusal(413, f"JSON body has too many objects and fields: {MOST_FIELDS} are read in one request")
         try:
-            value = self._adapter.validate_json(raw, strict=True)
+            value: T = self._validator.validate_json(raw, strict=True)
         except ValidationError as fault:
             raise InvalidArgument(FORMAT + _why(fault, raw)) from None
         if any(word in raw for word in _TIMED):
@@ -54,7 +58,7 @@ class Body(Generic[T]):
 
 def _why(fault: ValidationError, raw: bytes) -> str:
     """One sentence for the complaint that says most: the one deepest in the body."""
-    found = fault.errors(include_url=False)
+    found = fault.errors(include_url=False, include_context=False, include_input=False)
     if found[0]["type"] == "json_invalid":
         return found[0]["msg"].removeprefix("Invalid JSON: ")
     try:

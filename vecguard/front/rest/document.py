@@ -56,6 +56,7 @@ What differs from a Qdrant server, on purpose:
 | an unknown path, or a known one with another method | 404 or 405, with Qdrant's JSON form of an error | Qdrant's 404 has no body |
 | a body where none belongs | 400 | it could hold data in clear |
 | a body larger than `max_message_mib`, packed or unpacked | 413, before it is read to the end | |
+| a body with more than 500,000 objects and fields that is no plain upsert | 413 | reading it would hold up everybody else |
 | a body that takes longer than 300 s, or pauses for 30 s | 408 | |
 | a head that takes longer than 30 s, or is larger than 256 KiB | the connection is closed | |
 | content encodings but gzip, deflate and identity | 415 | |
