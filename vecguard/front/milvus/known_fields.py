@@ -9,7 +9,7 @@ rewritten, checked, or carry nothing that a policy protects. A field goes into t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
@@ -251,7 +251,7 @@ def require_known(message: Message) -> None:
     Raises:
         UnknownField: one is not; names it.
     """
-    if not has_newer_fields(message.DESCRIPTOR):
+    if not has_newer_fields(cast("Descriptor", message.DESCRIPTOR)):
         return
     known = KNOWN.get(message.DESCRIPTOR.full_name, _NONE)
     for field, value in message.ListFields():

@@ -40,6 +40,7 @@ BFLOAT16_VECTOR: Final = DATA_TYPES["BFloat16Vector"]
 SPARSE_VECTOR: Final = DATA_TYPES["SparseFloatVector"]
 
 DENSE_TYPES: Final = frozenset({FLOAT_VECTOR, FLOAT16_VECTOR, BFLOAT16_VECTOR})
+KEY_TYPES: Final = frozenset({INT64, VARCHAR})
 SEALABLE_TYPES: Final = frozenset({BOOL, INT8, INT16, INT32, INT64, FLOAT, DOUBLE, VARCHAR})
 # `Struct` and arrays of vectors come after the vectors proper, which come after all scalar types.
 _FIRST_VECTOR: Final = DATA_TYPES["BinaryVector"]
@@ -162,9 +163,8 @@ def stored_length(mode: FieldMode, data_type: int, max_length: int) -> int:
 
 
 def function_outputs(schema: s.CollectionSchema) -> frozenset[str]:
-    """Columns that functions of the database fill."""
-    made = {name for function in schema.functions for name in function.output_field_names}
-    return frozenset(made | {field.name for field in schema.fields if field.is_function_output})
+    """Columns that functions of the database fill: those that a function names, whatever a field says of itself."""
+    return frozenset(name for function in schema.functions for name in function.output_field_names)
 
 
 def column_of(field: s.FieldSchema, rule: PayloadRule, made: frozenset[str]) -> Column:

@@ -146,6 +146,8 @@ def _protected(batch: Batch, name: str, data: s.FieldData) -> list[s.FieldData]:
         return _protect_dense(batch, column, data)
     if column.role == "sparse":
         return _protect_sparse(batch, column, data)
+    if column.role == "open_vector":
+        raise InvalidArgument(f"field {name} is the output of a function, so it cannot be written: invalid parameter")
     if not column.protected:
         return [data]
     return [_protect_values(batch, column, _read(column, data, batch.rows))]

@@ -13,8 +13,10 @@ from vecguard.front.milvus.known_fields import require_known
 from vecguard.front.milvus.layout import (
     DENSE_TYPES,
     FLOAT_VECTOR,
+    KEY_TYPES,
     MAX_VARCHAR,
     SEALABLE_TYPES,
+    SPARSE_VECTOR,
     TOKEN_FIELD,
     VARCHAR,
     Column,
@@ -98,6 +100,7 @@ def declare(schema: s.CollectionSchema, policy: CollectionPolicy) -> Declaration
         FailedPrecondition: no rule of the policy matches a vector's name.
     """
     _require_known_parts(schema)
+    _require_fields(schema)
     layout = build(schema, policy.payload)
     for function in schema.functions:
         _require_open(function, layout, policy)
@@ -134,6 +137,24 @@ def _require_known_parts(schema: s.CollectionSchema) -> None:
             raise InvalidArgument(f"property {pair.key} is reserved: invalid parameter")
 
 
+def _require_fields(schema: s.CollectionSchema) -> None:
+    """Refuse what no Milvus makes, but what would lead the proxy to take a column for one that is kept in clear."""
+    names = [field.name for field in schema.fields]
+    doubled = next((name for name in names if names.count(name) > 1), None)
+    if doubled is not None:
+        raise InvalidArgument(f"duplicated field name {doubled}: invalid parameter")
+    keys = [field for field in schema.fields if field.is_primary_key]
+    if len(keys) > 1:
+        shown = ", ".join(field.name for field in keys)
+        raise InvalidArgument(f"there are more than one primary key: {shown}: invalid parameter")
+    for field in keys:
+        if field.data_type not in KEY_TYPES:
+            raise InvalidArgument("the data type of primary key should be Int64 or VarChar: invalid parameter")
+    for field in schema.fields:
+        if field.is_dynamic:
+            raise InvalidArgument(f"cannot explicitly set a field as a dynamic field: {field.name}: invalid parameter")
+
+
 def _require_open(function: s.FunctionSchema, layout: Layout, policy: CollectionPolicy) -> None:
     """Only BM25 over plain text: its output says no more than that text."""
     # Numbers of newer versions have no name here.
@@ -143,6 +164,10 @@ def _require_open(function: s.FunctionSchema, layout: Layout, policy: Collection
             f"function {function.name} of type {kind} is refused: the database would keep what it makes in clear; "
             "compute it on the client"
         )
+    if len(function.input_field_names) != 1 or len(function.output_field_names) != 1:
+        raise InvalidArgument(f"function {function.name} of type {kind} needs one input and one output field")
+    if layout.column(function.output_field_names[0]).data_type != SPARSE_VECTOR:
+        raise InvalidArgument(f"the output of function {function.name} of type {kind} must be a SPARSE_FLOAT_VECTOR")
     for name in function.input_field_names:
         if layout.column(name).mode != "plain":
             raise InvalidArgument(
@@ -158,6 +183,8 @@ def stored_field(field: s.FieldSchema, column: Column, policy: CollectionPolicy)
         InvalidArgument: see `declare`.
     """
     _require_name(field.name)
+    if getattr(field, "external_field", ""):
+        raise InvalidArgument(f"field {field.name}: fields of external data cannot be protected")
     stored = s.FieldSchema()
     stored.CopyFrom(field)
     stored.description = ""
@@ -167,8 +194,6 @@ def stored_field(field: s.FieldSchema, column: Column, policy: CollectionPolicy)
         return _dense_field(stored, column)
     if column.role == "sparse":
         return stored
-    if getattr(field, "external_field", ""):
-        raise InvalidArgument(f"field {field.name}: fields of external data cannot be protected")
     if column.mode == "plain" and column.role != "json":
         return stored
     if column.role == "json":
@@ -291,6 +316,8 @@ def added_field(field: s.FieldSchema, layout: Layout, policy: CollectionPolicy) 
     Raises:
         InvalidArgument: see `declare`; or a vector, whose record would be missing from the rows that there are.
     """
+    if field.is_primary_key or field.autoID or field.is_dynamic:
+        raise InvalidArgument(f"not support to add pk or dynamic field, field name = {field.name}: invalid parameter")
     column = column_of(field, policy.payload, function_outputs(layout.schema))
     if column.role in ("dense", "sparse", "open_vector"):
         raise InvalidArgument(f"not support to add vector field, field name = {field.name}: invalid parameter")
