@@ -236,6 +236,31 @@ def wrapped_key(context: bytes, nonce: bytes) -> dict[str, str]:
     }
 
 
+def key_files() -> list[dict[str, Any]]:
+    key_id = hkdf(OTHER_KEY, 8, "kek.id").hex()
+    plain = f"vecguard key 1\nid: {key_id}\nkey: {base64.b64encode(OTHER_KEY).decode()}\n"
+    passphrase, salt, nonce = "größe und geduld", bytes(range(16)), bytes(range(20, 32))
+    head = f"vecguard key 2\nid: {key_id}\nscrypt: 12 8 2 {base64.b64encode(salt).decode()}\n"
+    key = hashlib.scrypt(passphrase.encode(), salt=salt, n=2**12, r=8, p=2, maxmem=2**26, dklen=32)
+    box = nonce + gcm(key, nonce, joined(b"vecguard.key-file", head.encode()), OTHER_KEY)
+    encrypted = f"{head}key: {base64.b64encode(box).decode()}\n"
+    return [
+        {"key_id": key_id, "passphrase": None, "text": plain},
+        {"key_id": key_id, "passphrase": passphrase, "text": encrypted},
+    ]
+
+
+def enclosed_key(provider: int, context: bytes) -> dict[str, Any]:
+    """What a provider elsewhere is given to encrypt: the data key and what binds it to its context."""
+    aad = joined(b"vecguard.wrap", bytes([2, provider]), context)
+    return {
+        "provider": provider,
+        "context": context.hex(),
+        "associated_data": aad.hex(),
+        "plaintext": (DATA_KEY + hashlib.sha256(aad).digest()).hex(),
+    }
+
+
 def manifest_text(content: dict[str, Any], purpose: str) -> str:
     body = json.dumps(content, sort_keys=True, separators=(",", ":"))
     start = "vgm1." + base64.urlsafe_b64encode(body.encode()).decode().rstrip("=")
@@ -276,6 +301,8 @@ def keys_file() -> dict[str, Any]:
         "data_key": DATA_KEY.hex(),
         "derived": derived,
         "wrapped": [wrapped_key(COLLECTION + b"\0\0\0\3", bytes(12)), wrapped_key(b"", bytes(range(12)))],
+        "key_files": key_files(),
+        "enclosed": [enclosed_key(provider, COLLECTION + b"\0\0\0\3") for provider in (1, 2, 3, 4, 5)],
     }
 
 

@@ -1,4 +1,4 @@
-"""The process's environment without a way to print it: it holds keys, tokens and passphrases."""
+"""What must not be carried away or printed: providers, and the process's environment with its keys and tokens."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ from collections.abc import Iterator, Mapping
 from typing import NoReturn, SupportsIndex
 
 
-class HiddenEnvironment(Mapping[str, str]):
+class Unpicklable:
+    """Refuses to be pickled, and with that to be copied."""
+
+    __slots__ = ()
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError(f"a {type(self).__name__} cannot be pickled")
+
+
+class HiddenEnvironment(Unpicklable, Mapping[str, str]):
     """Gives single variables by name. Neither a printed traceback with local variables nor a log shows the others."""
 
     __slots__ = ("_environ",)
@@ -26,6 +35,3 @@ class HiddenEnvironment(Mapping[str, str]):
 
     def __repr__(self) -> str:
         return "HiddenEnvironment(…)"
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
-        raise TypeError("the environment cannot be pickled")

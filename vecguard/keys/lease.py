@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from vecguard.errors import Unavailable
+from vecguard.keys.hidden import Unpicklable
 from vecguard.keys.key import Key
 from vecguard.keys.provider import KeyProvider
 
@@ -26,7 +27,7 @@ class _Lent:
     """The clock before the provider was asked."""
 
 
-class LeasingProvider:
+class LeasingProvider(Unpicklable):
     """A `KeyProvider` before another: a data key that it unwrapped is good for `lease` seconds, and no longer.
 
     In the second half of a lease the provider is asked again; if it is away, the old lease goes on to its end. So an

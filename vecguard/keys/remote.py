@@ -19,6 +19,7 @@ import structlog
 from vecguard.errors import Unavailable, Unreadable, VecGuardError
 from vecguard.keys.deadline import Deadline
 from vecguard.keys.encoding import length_prefixed
+from vecguard.keys.hidden import Unpicklable
 from vecguard.keys.key import KEY_BYTES, Key
 
 FORMAT_VERSION: Final = 2
@@ -38,7 +39,7 @@ DISABLED: Final = "the key at the key provider is disabled, deleted or retired"
 FAILED: Final = "the key provider failed"
 
 
-class RemoteWrapping(ABC):
+class RemoteWrapping(Unpicklable, ABC):
     """A `KeyProvider` whose KEK is elsewhere.
 
     A subclass encrypts and decrypts 64 bytes with associated data, and says what its client library's exceptions mean.

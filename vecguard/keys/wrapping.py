@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from vecguard.errors import Unreadable
 from vecguard.keys.encoding import length_prefixed
+from vecguard.keys.hidden import Unpicklable
 from vecguard.keys.key import KEY_BYTES, Key
 
 FORMAT_VERSION: Final = 1
@@ -22,7 +23,7 @@ WRAPPED_BYTES: Final = _HEADER.size + _NONCE_BYTES + KEY_BYTES + _TAG_BYTES
 _DOMAIN: Final = b"vecguard.wrap"
 
 
-class LocalWrapping:
+class LocalWrapping(Unpicklable):
     """A `KeyProvider` over a KEK in memory.
 
     Wrapped form (69 bytes): version, KEK id (8), nonce (12, random), AES-256-GCM (NIST SP 800-38D) of the data key
