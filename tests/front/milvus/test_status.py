@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
+from google.protobuf.message import Message
 
 from vecguard.errors import Denied, InvalidArgument, Unavailable, Unreadable, UpstreamFailure
 from vecguard.front.milvus.proto import c, m, rpc
-from vecguard.front.milvus.status import checked, client_text, failed, status_of
+from vecguard.front.milvus.status import ask, checked, client_text, failed, status_of
 from vecguard.front.milvus.table import ROUTES
+from vecguard.pipeline import Session
+from vecguard.upstream import Answer
 
 INSERT = ROUTES[rpc("Insert")]
 
@@ -72,3 +77,30 @@ def test_a_status_under_another_name_is_found() -> None:
 def test_names_of_ours_are_taken_out_of_texts() -> None:
     assert client_text("fields [id, v, _vg_v, _vg] are missing") == "fields [id, v] are missing"
     assert client_text("nothing to hide: my_vg") == "nothing to hide: my_vg"
+
+
+def test_encrypted_values_are_taken_out_of_texts() -> None:
+    """A refused expression comes back as it was sent: with the tokens that its literals were turned into."""
+    status = c.Status(code=1100, reason='cannot parse: word in ["vg:AbC-_9","vg:x"] and _vg == 1', detail="vg:AbC at 3")
+    status.extra_info["expression"] = 'word == "vg:AbC-_9"'
+    with pytest.raises(UpstreamFailure) as caught:
+        checked(m.MutationResult(status=status))
+    reply = failed(INSERT, caught.value)
+    assert isinstance(reply, m.MutationResult)
+    assert b"vg:" not in reply.SerializeToString()
+    assert "vg:" not in str(caught.value)
+    assert reply.status.reason == 'cannot parse: word in ["<encrypted>","<encrypted>"] and == 1'
+
+
+def test_the_texts_of_grpc_statuses_are_cleaned_too() -> None:
+    class Lost(Session):
+        def __init__(self) -> None:
+            pass
+
+        async def call(self, rpc: str, message: Message, answer: type[Answer]) -> Answer:
+            raise UpstreamFailure("UNKNOWN", 'word == "vg:AbC" over _vg_v', (("retry-after", "1"),))
+
+    with pytest.raises(UpstreamFailure) as caught:
+        asyncio.run(ask(Lost(), rpc("Query"), m.QueryRequest(), m.QueryResults))
+    assert str(caught.value) == 'word == "<encrypted>" over'
+    assert (caught.value.status, caught.value.trailing) == ("UNKNOWN", (("retry-after", "1"),))

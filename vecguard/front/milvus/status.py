@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from vecguard.errors import UpstreamFailure, VecGuardError
 from vecguard.front.milvus.proto import STREAMS, c
 from vecguard.pipeline import AnyRoute, Session
+from vecguard.seal.envelope import TEXT_PREFIX
 from vecguard.upstream import Answer
 
 _CARRIED: Final = "milvus-status-bin"
@@ -31,14 +32,17 @@ _CODES: Final[dict[str, tuple[int, int]]] = {
     "DATA_LOSS": _UNEXPECTED,
 }
 _HIDDEN_IN_LISTS: Final = re.compile(r"(?:, |,| )?\b_vg\w*")
-
+_ENCRYPTED: Final = re.compile(re.escape(TEXT_PREFIX) + r"[\w-]+")
 
 Reply = TypeVar("Reply", bound=Message)
 
 
 def client_text(text: str) -> str:
-    """The text of one of the database's errors, without the fields that clients do not know of."""
-    return _HIDDEN_IN_LISTS.sub("", text)
+    """The text of one of the database's errors, without fields that clients do not know of and encrypted values.
+
+    A refused expression is repeated by the database as it was sent there, with our tokens in it.
+    """
+    return _ENCRYPTED.sub("<encrypted>", _HIDDEN_IN_LISTS.sub("", text))
 
 
 def status_of(reply: Message) -> c.Status | None:
@@ -78,6 +82,8 @@ def carried(error: VecGuardError) -> c.Status | None:
             status = c.Status.FromString(value)
             status.reason = client_text(status.reason)
             status.detail = client_text(status.detail)
+            for name, text in list(status.extra_info.items()):
+                status.extra_info[name] = client_text(text)
             return status
     return None
 
@@ -111,4 +117,8 @@ async def ask(session: Session, rpc: str, message: Message, reply: type[Answer])
     Raises:
         UpstreamFailure: it cannot be reached, or its reply tells of an error (then with its status).
     """
-    return checked(await session.call(rpc, message, reply))
+    try:
+        answer = await session.call(rpc, message, reply)
+    except UpstreamFailure as failure:
+        raise UpstreamFailure(failure.status, client_text(str(failure)), failure.trailing) from None
+    return checked(answer)
