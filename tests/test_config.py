@@ -198,3 +198,35 @@ def test_the_api_key_for_the_database_comes_from_the_environment(monkeypatch, va
     if value is not None:
         monkeypatch.setenv("VECGUARD_UPSTREAM_API_KEY", value)
     assert upstream_api_key() == key
+
+
+def test_where_rest_is_listened_for():
+    assert Settings().rest_listen == "127.0.0.1:6333"
+    assert Settings(rest="[::1]:7").rest_listen == "[::1]:7"
+    assert Settings().addresses == ("127.0.0.1:6334", "127.0.0.1:6333")
+    both = Settings(upstream=["milvus://db:1", "embedded:data"])
+    assert both.addresses == ("127.0.0.1:19530", "127.0.0.1:6334", "127.0.0.1:6333")
+
+
+@pytest.mark.parametrize("off", ["off", False])
+def test_rest_is_left_out(tmp_path, off):
+    assert Settings(rest=off).rest_listen is None
+    assert Settings(rest=off).addresses == ("127.0.0.1:6334",)
+    assert Settings(upstream="milvus://db:1").rest_listen is None, "Milvus' protocol has no REST here"
+    file = tmp_path / "settings.yaml"
+    file.write_text("rest: off\n")
+    assert load_settings(file, {}).rest_listen is None
+    assert load_settings(file, {"rest": "127.0.0.1:7"}).rest_listen == "127.0.0.1:7"
+
+
+@pytest.mark.parametrize("rest", ["nowhere", "127.0.0.1", "127.0.0.1:x", "127.0.0.1:70000", 6333, True, None, ""])
+def test_what_is_no_address_for_rest(rest):
+    with pytest.raises(ValueError):
+        Settings(rest=rest)
+
+
+def test_rest_beyond_this_machine_has_to_be_said():
+    with pytest.raises(ValueError, match="in clear and from anybody"):
+        Settings(rest="0.0.0.0:6333")
+    assert Settings(rest="0.0.0.0:6333", allow_clear_network=True).rest_listen == "0.0.0.0:6333"
+    assert Settings(rest="0.0.0.0:6333", upstream="milvus://db:1").rest_listen is None

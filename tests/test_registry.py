@@ -6,10 +6,10 @@ import sys
 import pytest
 
 from vecguard.errors import ConfigError
-from vecguard.registry import KEY_PROVIDERS, TRANSFORMS
+from vecguard.registry import KEY_PROVIDERS, LISTENERS, TRANSFORMS
 
 
-@pytest.mark.parametrize("registry", [KEY_PROVIDERS, TRANSFORMS])
+@pytest.mark.parametrize("registry", [KEY_PROVIDERS, LISTENERS, TRANSFORMS])
 def test_every_entry_loads(registry) -> None:
     for kind in registry.kinds:
         assert callable(registry.load(kind))
