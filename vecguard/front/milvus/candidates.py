@@ -168,7 +168,7 @@ class Candidates:
         return self._band.skips(self.distances, self._metric)
 
     def bound(self, wanted: int) -> float | None:
-        """What a row that was not read must beat to belong to the best `wanted`; None before there is such a distance."""
+        """The distance that a row not read must beat to belong to the best `wanted`; None before there is one."""
         distances = self.distances
         inside = distances[self._band.passes(distances, self._metric)]
         return self._band.stricter(kth_best(inside, wanted, self._metric), self._metric)

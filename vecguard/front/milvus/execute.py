@@ -38,6 +38,8 @@ from vecguard.shield import Shield
 Source: TypeAlias = m.SearchRequest | m.HybridSearchRequest
 
 _SEARCH: Final = rpc("Search")
+# What one step of an iterator misses no later step makes good, so it is looked for harder (3 in 100,000 a row at most).
+_ITERATION_CERTAINTY: Final = 4.0
 # Milvus refuses answers of more than 100 MiB; one is asked for that is well below, by what its rows take at least.
 _ANSWER_BYTES: Final = 32 * 1024 * 1024
 _FLOAT_BYTES: Final = 4
@@ -156,6 +158,8 @@ class _Run:
         settling = None
         if guard.rerank is not None:
             certainty, scale = guard.rerank.certainty, guard.fixed_scale
+            if self._search.parameters.iteration is not None:
+                certainty = max(certainty, _ITERATION_CERTAINTY)
             settling = Settling.of(
                 metric, query, guard.noise_ratio, certainty, stored_scale=scale, dims=guard.stored_dims
             )
