@@ -446,3 +446,57 @@ def test_nullable_vectors(lite_pair: Pair) -> None:
     for options, expected in (({}, [2, 0]), ({"filter": "id > 0"}, [2])):
         (hits,) = side.client.search(side.name, [[1.0, 2.0, 3.0, 4.0]], limit=4, anns_field="v", **options)
         assert [hit["id"] for hit in hits] == expected
+
+
+def test_nulls_and_defaults_of_every_type(lite_pair: Pair) -> None:
+    def make(side: Side) -> Any:
+        schema = MilvusClient.create_schema(enable_dynamic_field=True)
+        schema.add_field("id", DataType.INT64, is_primary=True)
+        schema.add_field("v", DataType.FLOAT_VECTOR, dim=4)
+        for mode in ("plain", "found", "closed"):
+            schema.add_field(mode, DataType.VARCHAR, max_length=20, nullable=True)
+            for kind in ("BOOL", "INT8", "INT64", "FLOAT", "DOUBLE"):
+                schema.add_field(f"{mode}_{kind.lower()}", DataType[kind], nullable=True)
+        schema.add_field(
+            "tags", DataType.ARRAY, element_type=DataType.VARCHAR, max_capacity=3, max_length=9, nullable=True
+        )
+        schema.add_field("numbers", DataType.ARRAY, element_type=DataType.INT64, max_capacity=3, nullable=True)
+        schema.add_field("meta", DataType.JSON, nullable=True)
+        schema.add_field("color", DataType.VARCHAR, max_length=9, default_value="grey")
+        schema.add_field("sealed_number", DataType.INT64, default_value=7, nullable=True)
+        params = side.client.prepare_index_params()
+        params.add_index("v", index_type="BRUTE_FORCE", metric_type="L2")
+        return side.client.create_collection(side.name, schema=schema, index_params=params)
+
+    values = {
+        **dict.fromkeys(("plain", "found", "closed"), "text"),
+        **{f"{mode}_{kind}": value for mode in ("plain", "found", "closed") for kind, value in NULLED.items()},
+        "tags": ["a"],
+        "numbers": [1, 2],
+        "meta": {"kind": "a", "size": 1},
+        "color": "red",
+        "sealed_number": 1,
+    }
+    nothing = dict.fromkeys(values)
+    rows = [
+        values,
+        nothing,
+        {},
+        {key: value for i, (key, value) in enumerate(values.items()) if i % 2},
+        {key: value if i % 2 else None for i, (key, value) in enumerate(values.items())},
+    ]
+    lite_pair.same(make)
+    given = [{"id": i, "v": [float(i), 1.0, 2.0, 3.0]} | row for i, row in enumerate(rows)]
+    for row in given:
+        lite_pair.same(lambda side, row=row: side.client.insert(side.name, [row]))
+    full = [dict.fromkeys(values) | row | {"id": row["id"] + 10} for row in given]
+    lite_pair.same(lambda side: side.client.insert(side.name, full))
+    lite_pair.same(lambda side: everything(side, "id >= 0"), rows=True)
+    for expression in (
+        *("closed is null", "found is not null", "plain_int8 is null", "tags is null", "color == 'grey'"),
+        *("found == 'text'", "found != 'text'", "found_int64 in [5, 6]", "found_bool == true"),
+    ):
+        lite_pair.same(lambda side, e=expression: everything(side, e, ("id", "closed", "color")), rows=True)
+
+
+NULLED = {"bool": True, "int8": 3, "int64": 5, "float": 0.5, "double": 0.25}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from vecguard.catalog import Entry, StaleEntry
@@ -18,11 +19,13 @@ from vecguard.front.milvus.reveal import tokens_of
 from vecguard.front.milvus.rows import by_name, primary_keys, protect_rows
 from vecguard.front.milvus.serve_reads import require_no_namespace, set_templates
 from vecguard.front.milvus.status import ask
+from vecguard.model import Caller
 from vecguard.pipeline import Session
 from vecguard.shield import Shield
 
 _QUERY: Final = rpc("Query")
 _REPLACE: Final = 0
+_IDENTIFYING: Final = frozenset({"authorization", "identifier"})
 # Rows that one Query may answer with (Milvus' own limit).
 _LOOKUP: Final = 16_384
 
@@ -40,7 +43,7 @@ async def insert(request: m.InsertRequest, session: Session) -> m.MutationResult
     stored = protect_rows(shield, layout, request.fields_data, request.num_rows, whole=True, tokens=tokens)
     _replace(request, stored)
     answer = await ask(session, rpc("Insert"), request, m.MutationResult)
-    await _confirm(answer, entry, place, layout, session)
+    await _confirm(answer, entry, place, layout, session, doubled=True)
     return answer
 
 
@@ -59,29 +62,36 @@ async def upsert(request: m.UpsertRequest, session: Session) -> m.MutationResult
     stored = protect_rows(shield, layout, request.fields_data, request.num_rows, whole=not partial, tokens=tokens)
     _replace(request, stored)
     answer = await ask(session, rpc("Upsert"), request, m.MutationResult)
-    if layout.auto_id:
-        await _confirm(answer, entry, place, layout, session)
+    await _confirm(answer, entry, place, layout, session, doubled=layout.auto_id)
     return answer
 
 
-async def _confirm(answer: m.MutationResult, entry: Entry, place: Place, layout: Layout, session: Session) -> None:
-    """Make sure that rows went under the manifest that the collection has; else take them out, and have it all redone.
+async def _confirm(
+    answer: m.MutationResult, entry: Entry, place: Place, layout: Layout, session: Session, *, doubled: bool
+) -> None:
+    """Make sure that rows went under the manifest that the collection has; else have it all redone.
 
-    Writing rows anew does not replace them where a server keeps several of one key, or makes the keys itself.
+    Rows that would be there twice then (`doubled`) are taken out first: inserted ones, as a server may keep several of
+    one key, and those whose keys the server makes.
 
     Raises:
         StaleEntry: they did not.
     """
-    if await session.catalog.confirm(entry, session.caller):
+    if await session.catalog.confirm(entry, _without_request(session.caller)):
         session.written.clear()
         return
     keys = answer.IDs.str_id.data if answer.IDs.HasField("str_id") else answer.IDs.int_id.data
-    if keys:
+    if keys and doubled:
         taken_out = m.DeleteRequest(
             db_name=place.database, collection_name=place.name, expr=pk_in(layout.primary.name, keys)
         )
         await ask(session, rpc("Delete"), taken_out, m.MutationResult)
     raise StaleEntry
+
+
+def _without_request(caller: Caller) -> Caller:
+    """The caller without what says which of its requests this is, so that requests can share one look."""
+    return replace(caller, metadata=tuple(pair for pair in caller.metadata if pair[0] in _IDENTIFYING))
 
 
 def _require_fitting(request: m.InsertRequest | m.UpsertRequest, shield: Shield) -> None:
