@@ -40,6 +40,7 @@ from vecguard.front.milvus.search_plan import (
     is_direct,
     plan_search,
     protected_group,
+    require_allowed,
     row_of_key,
     run_plan,
 )
@@ -78,6 +79,7 @@ async def hybrid_search(request: m.HybridSearchRequest, executor: Executor) -> m
     shield, layout = executor.shield, executor.layout
     _require_served(request)
     rank = read_rank_parameters(request.rank_params)
+    require_allowed(rank, shield)
     if rank.grouping is not None:
         require_groupable(shield, layout, rank.grouping.field)
     plans = [_plan(sub, rank, executor) for sub in request.requests]

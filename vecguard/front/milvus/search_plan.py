@@ -26,7 +26,7 @@ from vecguard.front.milvus.placeholder import (
 )
 from vecguard.front.milvus.proto import TYPE_NAMES, c, m, rpc
 from vecguard.front.milvus.search_metrics import forget, is_mismatch, metric_of
-from vecguard.front.milvus.search_parameters import SearchParameters
+from vecguard.front.milvus.search_parameters import RankParameters, SearchParameters
 from vecguard.front.milvus.status import ask
 from vecguard.metric import FloatArray
 from vecguard.shield import DenseShield, Shield, SparseShield
@@ -67,7 +67,7 @@ def plan_search(request: m.SearchRequest, parameters: SearchParameters, shield: 
         LimitExceeded: more results than the policy allows.
     """
     _require_served(request)
-    _check_limit(parameters, shield)
+    require_allowed(parameters, shield)
     column = _searched(parameters.anns_field, layout)
     if parameters.grouping is not None:
         require_groupable(shield, layout, parameters.grouping.field)
@@ -91,7 +91,12 @@ def _require_served(request: m.SearchRequest) -> None:
         raise InvalidArgument("a filter that is not an expression (dsl_type) is refused: it cannot be understood")
 
 
-def _check_limit(parameters: SearchParameters, shield: Shield) -> None:
+def require_allowed(parameters: SearchParameters | RankParameters, shield: Shield) -> None:
+    """Refuse to answer with more results to one query than the policy allows.
+
+    Raises:
+        LimitExceeded: more are asked for.
+    """
     size = 1 if parameters.grouping is None else parameters.grouping.size
     asked = (parameters.offset + parameters.limit) * size
     if asked > shield.limits.max_limit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from vecguard.front.milvus.outputs import client_outputs, dynamic_keys
 from vecguard.front.milvus.proto import m, s
 from vecguard.front.milvus.selection import RowPlace, chosen_rows
 from vecguard.shield import Shield
+
+# What answers only requests that are refused on protected collections; its values would be those at rest.
+_UNASKED: Final = ("group_by_field_values", "highlight_results", "agg_buckets", "agg_topks")
 
 
 def ids_of(layout: Layout, keys: Sequence[PrimaryKey]) -> s.IDs:
@@ -114,6 +118,9 @@ def reveal_results(
         # Some servers leave the name out.
         results.group_by_field_value.field_name = grouped_by
         results.group_by_field_value.CopyFrom(reveal.opened(rows, results.group_by_field_value))
+    for part in _UNASKED:
+        if part in results.DESCRIPTOR.fields_by_name:
+            results.ClearField(part)
     del results.fields_data[:]
     results.fields_data.extend(columns)
     names = client_outputs(results.output_fields)

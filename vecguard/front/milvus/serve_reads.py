@@ -92,7 +92,7 @@ def _check_parameters(pairs: Iterable[c.KeyValuePair], layout: Layout, shield: S
     asked = 0
     for pair in pairs:
         if pair.key in ("limit", "offset"):
-            asked += int(pair.value) if pair.value.strip().isdecimal() else 0
+            asked += _count(pair)
         elif pair.key == _GROUP_BY:
             for name in _names(pair.value):
                 require_plain(name, layout, shield.fields, "group by", equality=True)
@@ -103,6 +103,31 @@ def _check_parameters(pairs: Iterable[c.KeyValuePair], layout: Layout, shield: S
             raise InvalidArgument(f"query parameter {pair.key} is not known to VecGuard: invalid parameter")
     if asked > shield.limits.max_limit:
         raise LimitExceeded(f"{asked} results asked for: the policy allows {shield.limits.max_limit} in one call")
+
+
+def _count(pair: c.KeyValuePair) -> int:
+    """A number of rows, in every form that servers read: Go's strconv.ParseInt with base 0 takes `0x10` and `+5`.
+
+    Raises:
+        InvalidArgument: it is none.
+    """
+    try:
+        return int(pair.value, 0)
+    except ValueError:
+        raise InvalidArgument(f"{pair.key} [{pair.value}] is invalid: invalid parameter") from None
+
+
+def _require_few(rows: int, shield: Shield) -> int:
+    """The number of rows, if the policy allows as many: a query without a limit asks for all that match.
+
+    Raises:
+        LimitExceeded: there are more.
+    """
+    if rows > shield.limits.max_limit:
+        raise LimitExceeded(
+            f"{rows} rows match: the policy allows {shield.limits.max_limit} in one call; give a limit, or iterate"
+        )
+    return rows
 
 
 def _names(text: str) -> list[str]:
@@ -120,7 +145,7 @@ async def _aggregated(
     wanted = {aggregate_of(name) for name in aggregates}
     computed = [data for data in answer.fields_data if aggregate_of(data.field_name) in wanted]
     rest = [data for data in answer.fields_data if aggregate_of(data.field_name) is None]
-    rows = max((row_count(data) for data in answer.fields_data), default=0)
+    rows = _require_few(max((row_count(data) for data in answer.fields_data), default=0), shield)
     clear = client_columns(found_rows(shield, layout, rest, rows), rest)
     order = {data.field_name: data for data in (*computed, *clear)}
     shown = [order[data.field_name] for data in answer.fields_data if data.field_name in order]
@@ -147,8 +172,9 @@ def opened(
 
     Raises:
         Unreadable, StaleEntry, InvalidArgument: see `reveal.client_columns`.
+        LimitExceeded: more rows than the policy allows.
     """
-    rows = _rows(answer)
+    rows = _require_few(_rows(answer), shield)
     found = found_rows(shield, layout, answer.fields_data, rows)
     clear = client_columns(found, answer.fields_data, keys)
     del answer.fields_data[:]
