@@ -7,6 +7,7 @@ import typer
 from vecguard.cli.demo import demo
 from vecguard.cli.engine import engine
 from vecguard.cli.init import init
+from vecguard.cli.keys import keys_app
 from vecguard.cli.policy import policy_app
 from vecguard.cli.serve import serve
 
@@ -21,5 +22,6 @@ app.command()(demo)
 app.command()(init)
 app.command()(engine)
 app.add_typer(policy_app, name="policy")
+app.add_typer(keys_app, name="keys")
 
 __all__ = ["app"]

@@ -33,7 +33,8 @@ def serve(
     ] = None,
     policy: Annotated[Path | None, typer.Option(help="Policy file. [default: the built-in policy]")] = None,
     key: Annotated[
-        str | None, typer.Option(help="Key provider: file:PATH or environment:NAME. [default: file:vecguard.key]")
+        str | None,
+        typer.Option(help="Key provider: file:PATH, environment:NAME, or a key service. [default: file:vecguard.key]"),
     ] = None,
     key_file: Annotated[Path | None, typer.Option(help="Short for --key file:PATH.")] = None,
     workers: Annotated[int | None, typer.Option(help="Worker processes. [default: 1]")] = None,
