@@ -123,14 +123,19 @@ class DenseShield:
                 f"Wrong input: Vector dimension error: expected dim: {self.record.dims}, got {x.shape[-1]}"
             )
 
-    def protect(self, ids: Sequence[bytes], x: Floats) -> tuple[Floats, list[bytes | None]]:
+    def protect(
+        self, ids: Sequence[bytes], x: Floats, nonce_ids: Sequence[bytes] | None = None
+    ) -> tuple[Floats, list[bytes | None]]:
         """What is stored for `x` `(n, d)` float32, `(n, d')` float32, and each record's entry.
+
+        `nonce_ids` take the place of `ids` in the record nonces, where ids are new for every write: the same content
+        must get the same noise whenever it is written, or averaging would remove it.
 
         Raises:
             InvalidArgument: wrong dimension, or too large for what the backend stores numbers in.
         """
         self.check_dims(x)
-        nonces = self._sealer.nonces(ids, x)
+        nonces = self._sealer.nonces(ids if nonce_ids is None else nonce_ids, x)
         exact, stored, stored_scale, noise_scale = self._forward(x, nonces)
         if not self.recoverable:
             return stored, [None] * len(ids)

@@ -202,6 +202,21 @@ def test_automatic_keys_bind_rows_to_tokens() -> None:
     assert set(clear) == {"other", "v"}
 
 
+def test_what_is_written_again_gets_the_same_noise() -> None:
+    """As another row, too, where the database makes the keys; by key otherwise."""
+    for auto_id, keys in ((True, []), (False, [IDS])):
+        shield, layout = shield_for(schema_of(auto_id=auto_id))
+        tokens = new_tokens(6) if auto_id else []
+        first = stored_by_name(shield, layout, *keys, vectors_of("v", X), tokens=tokens[:3])
+        again = stored_by_name(shield, layout, *keys, vectors_of("v", X), tokens=tokens[3:])
+        assert first["v"] == again["v"]
+        assert (first["_vg_v"] == again["_vg_v"]) == (not auto_id)
+    shield, layout = shield_for(schema_of())
+    here = stored_by_name(shield, layout, IDS, vectors_of("v", X))
+    there = stored_by_name(shield, layout, data_of("id", "Int64", [7, 8, 9]), vectors_of("v", X))
+    assert here["v"] != there["v"]
+
+
 @pytest.mark.parametrize("column", ["other", "_vg_v", "v"])
 def test_swapped_rows_are_noticed(column: str) -> None:
     shield, layout = shield_for(schema_of(field_of("other", "Int64")))

@@ -286,7 +286,9 @@ def _protect_dense(batch: Batch, column: Column, data: s.FieldData) -> list[s.Fi
     x, row_of = wire.dense(data, column.data_type, column.dims, batch.rows)
     _require_all(column, row_of, batch.rows)
     require_finite(x)
-    stored, entries = guard.protect([batch.ids[row] for row in row_of], x)
+    # Tokens are drawn anew for every row, so they say nothing about which noise it gets.
+    nonce_ids = [b""] * len(row_of) if batch.layout.auto_id else None
+    stored, entries = guard.protect([batch.ids[row] for row in row_of], x, nonce_ids)
     shape = Shape(column.name, kinds.FLOAT_VECTOR, compact=True)
     marked = column.nullable
     return [
