@@ -132,3 +132,12 @@ def test_other_distances(report: dict[str, Any], exact: Exact) -> None:
     assert_ranked(report["distances"]["Dot"], exact.ranking(0)[:TOP])
     lengths = [(ident, max(2 - 2 * score, 0.0) ** 0.5) for ident, score in exact.ranking(0)[:TOP]]
     assert_ranked(report["distances"]["Euclid"], lengths)
+
+
+def test_options_of_a_collection(report: dict[str, Any]) -> None:
+    assert {name: len(found) for name, found in report["declared"].items()} == dict.fromkeys(
+        ("on-disk", "quantized", "half", "sparse-index", "collection"), 5
+    )
+    # Whatever the database does with the vectors, what is found is the same as in an ordinary store.
+    best = [hit["id"] for hit in report["hybrid"][0][:1]]
+    assert [hit["id"] for hit in report["declared"]["collection"][:1]] == best

@@ -46,3 +46,8 @@ def test_a_refusal_names_field_mode_and_remedy(
     assert f"cannot be answered on field `{field}`: its mode is sealed" in text
     # qdrant-client cuts REST errors off behind this.
     assert f"it needs mode {needs} in the policy" in text
+
+
+def test_vectors_that_cannot_be_protected_are_refused_with_the_reason(report: dict[str, Any]) -> None:
+    assert "datatype Uint8 cannot hold a rotated vector" in report["unprotectable"]["bytes"]
+    assert "Manhattan distance does not survive a rotation" in report["unprotectable"]["manhattan"]

@@ -182,6 +182,26 @@ def distances(where: clinic.Connection) -> dict[str, Any]:
     return found
 
 
+def declared(where: clinic.Connection) -> dict[str, Any]:
+    """Options of a collection that pass through the framework to the database, one hybrid store for each."""
+    scalar = models.ScalarQuantization(scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8))
+    indexing = models.OptimizersConfigDiff(indexing_threshold=0)
+    given: dict[str, dict[str, Any]] = {
+        "on-disk": {"vector_params": {"on_disk": True, "hnsw_config": models.HnswConfigDiff(m=8, ef_construct=50)}},
+        "quantized": {"vector_params": {"quantization_config": scalar}},
+        "half": {"vector_params": {"datatype": models.Datatype.FLOAT16}},
+        "sparse-index": {"sparse_vector_params": {"index": models.SparseIndexParams(on_disk=True)}},
+        "collection": {"collection_create_options": {"on_disk_payload": True, "optimizers_config": indexing}},
+    }
+    exact = models.SearchParams(exact=True, hnsw_ef=64, quantization=models.QuantizationSearchParams(rescore=True))
+    found = {}
+    for name, options in given.items():
+        store = _store(where, f"langchain-{name}", RetrievalMode.HYBRID, **options)
+        found[name] = _scored(store.similarity_search_with_score(clinic.ASKED[0], k=5, search_params=exact))
+        store.client.delete_collection(store.collection_name)
+    return found
+
+
 def existing(where: clinic.Connection, name: str) -> dict[str, Any]:
     """Opening a collection that is there: the framework compares its declaration."""
     embedding = MiniLMEmbeddings(where.embedder)
@@ -220,6 +240,7 @@ def main() -> None:
         "async": asyncio.run(asynchronous(store)),
         "changes": changes(store),
         "distances": distances(where),
+        "declared": declared(where),
     }
     clinic.report(results)
 

@@ -1,4 +1,4 @@
-"""A policy that declares no field: what each framework still does, and the words of what it is refused."""
+"""What VecGuard refuses a framework, and how it says so: undeclared fields, vectors that cannot be protected."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import llama_index_qdrant_scenario as llama_index
 import mem0_qdrant_scenario as mem0
 from langchain_qdrant import RetrievalMode
 from llama_index.core import VectorStoreIndex
-from qdrant_client import QdrantClient
+from qdrant_client import QdrantClient, models
 
 QUESTION = clinic.ASKED[0]
 
@@ -27,6 +27,18 @@ def over_langchain(where: clinic.Connection) -> dict[str, Any]:
         "ids": len(store.similarity_search(QUESTION, k=30, filter=filters["ids"])),
         "equal": clinic.refused(store.similarity_search, QUESTION, filter=filters["equal"]),
         "range": clinic.refused(store.similarity_search, QUESTION, filter=filters["range"]),
+    }
+
+
+def unprotectable(where: clinic.Connection) -> dict[str, str]:
+    """Declarations whose vectors would not survive a rotation with noise."""
+    client = QdrantClient(**where.options)
+    manhattan = models.VectorParams(size=clinic.DIMS, distance=models.Distance.MANHATTAN)
+    store = llama_index._fresh(client, "sealed-manhattan", dense_config=manhattan, index_doc_id=False)
+    bytes_ = {"vector_params": {"datatype": models.Datatype.UINT8}}
+    return {
+        "bytes": clinic.refused(langchain._store, where, "sealed-bytes", RetrievalMode.DENSE, **bytes_),
+        "manhattan": clinic.refused(llama_index._index, store, llama_index.MiniLMEmbedding(where.embedder)),
     }
 
 
@@ -73,6 +85,7 @@ def main() -> None:
         "langchain": over_langchain(where),
         "llama-index": over_llama_index(where),
         "haystack": over_haystack(where),
+        "unprotectable": unprotectable(where),
     }
     with TemporaryDirectory() as folder:
         results["mem0"] = over_mem0(where, Path(folder))
