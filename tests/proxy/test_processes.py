@@ -451,9 +451,7 @@ class TestUpstream:
                 code, _ = refusal(lambda: put(face, 1, timeout=1.0))
                 assert code is grpc.StatusCode.DEADLINE_EXCEEDED
                 assert time.monotonic() - started < 2.0
-                until(
-                    lambda: '"status": "DEADLINE_EXCEEDED"' in proxy.logs or '"status": "CANCELLED"' in proxy.logs, 3.0
-                )
+                until(lambda: '"status":"DEADLINE_EXCEEDED"' in proxy.logs or '"status":"CANCELLED"' in proxy.logs, 3.0)
 
     def test_statuses_of_the_database_come_through(self, place: Guarded, collection: str) -> None:
         code, text = refusal(lambda: place.client.points.Count(q.CountPoints(collection_name="box-absent")))
