@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from vecguard.errors import FailedPrecondition, InvalidArgument, UpstreamFailure
+from vecguard.errors import FailedPrecondition, InvalidArgument, NotFound, UpstreamFailure
 from vecguard.front.milvus import metadata as meta
 from vecguard.front.milvus.declared import show
 from vecguard.front.milvus.layout import META, Layout, column_of, is_hidden, layout_of, record_field, stored_length
 from vecguard.front.milvus.metadata import described_as, pairs, require_clients
+from vecguard.front.milvus.numbered import place_of_number
 from vecguard.front.milvus.place import Place, database_of, place_of
 from vecguard.front.milvus.proto import c, m, rpc, s
 from vecguard.front.milvus.schema import Declaration, added_field, declare, parse_field, parse_schema
@@ -23,7 +24,8 @@ _CREATE: Final = rpc("CreateCollection")
 _DESCRIBE: Final = rpc("DescribeCollection")
 _ALTER: Final = rpc("AlterCollection")
 # Properties by which newer servers let a client change what else is in the schema.
-_DECLARED: Final = frozenset({"collection.description", "dynamicfield.enabled"})
+_DESCRIPTION: Final = "collection.description"
+_DECLARED: Final = frozenset({_DESCRIPTION, "dynamicfield.enabled"})
 
 
 async def create(request: m.CreateCollectionRequest, session: Session) -> c.Status:
@@ -33,6 +35,8 @@ async def create(request: m.CreateCollectionRequest, session: Session) -> c.Stat
     if policy is None or not policy.protected:
         return await _forgetting(session, _CREATE, request)
     require_clients(request.properties)
+    if any(pair.key == _DESCRIPTION for pair in request.properties):
+        raise InvalidArgument(f"{_DESCRIPTION}: a protected collection has its description in its schema")
     declaration = declare(parse_schema(request.schema), policy)
     await _protect(request, place, declaration, policy, session)
     try:
@@ -88,10 +92,11 @@ async def drop(request: m.DropCollectionRequest, session: Session) -> c.Status:
 
 async def describe(request: m.DescribeCollectionRequest, session: Session) -> m.DescribeCollectionResponse:
     """`DescribeCollection`, by name, or by number where the client gives no name."""
-    if not request.collection_name:
+    if request.collectionID and not request.collection_name:
         return await _describe_numbered(request, session)
     place = place_of(request.db_name, request.collection_name, session.metadata)
     entry = await session.open(place.key, "read")
+    request.ClearField("collectionID")  # a number may be that of another collection: the name is what was granted
     answer = await ask(session, _DESCRIBE, request, m.DescribeCollectionResponse)
     if entry.shield is not None:
         show(answer, layout_of(entry.shield))
@@ -99,8 +104,12 @@ async def describe(request: m.DescribeCollectionRequest, session: Session) -> m.
 
 
 async def _describe_numbered(request: m.DescribeCollectionRequest, session: Session) -> m.DescribeCollectionResponse:
-    answer = await ask(session, _DESCRIBE, request, m.DescribeCollectionResponse)
-    await _show_opened(answer, database_of(request.db_name, session.metadata), session)
+    number = request.collectionID
+    place = await place_of_number(number, database_of(request.db_name, session.metadata), session)
+    request.db_name, request.collection_name = place
+    answer = await describe(request, session)
+    if answer.collectionID != number:
+        raise NotFound(f"collection not found[collection={number}]")
     return answer
 
 
@@ -115,6 +124,8 @@ async def batch_describe(
     request: m.BatchDescribeCollectionRequest, session: Session
 ) -> m.BatchDescribeCollectionResponse:
     """`BatchDescribeCollection`."""
+    if request.collectionID:
+        raise InvalidArgument("collections are described together by their names, by numbers one by one")
     for name in request.collection_name:
         session.grant("read", place_of(request.db_name, name, session.metadata).key)
     answer = await ask(session, rpc("BatchDescribeCollection"), request, m.BatchDescribeCollectionResponse)
@@ -132,6 +143,7 @@ async def alter(request: m.AlterCollectionRequest, session: Session) -> c.Status
     changed = next((pair.key for pair in request.properties if pair.key in _DECLARED), None)
     if entry.shield is not None and changed is not None:
         raise InvalidArgument(f"{changed} of a protected collection is declared when it is made: invalid parameter")
+    request.ClearField("collectionID")
     return await ask(session, _ALTER, request, c.Status)
 
 
@@ -174,6 +186,7 @@ async def add_field(request: m.AddCollectionFieldRequest, session: Session) -> c
     """`AddCollectionField`."""
     place = place_of(request.db_name, request.collection_name, session.metadata)
     entry = await session.open(place.key, "write")
+    request.ClearField("collectionID")
     if entry.shield is not None:
         field = parse_field(request.schema)
         stored = added_field(field, layout_of(entry.shield), entry.shield.policy)
@@ -187,6 +200,7 @@ async def alter_schema(request: m.AlterCollectionSchemaRequest, session: Session
     method = rpc("AlterCollectionSchema")
     place = place_of(request.db_name, request.collection_name, session.metadata)
     entry = await session.open(place.key, "write")
+    request.ClearField("collectionID")
     if entry.shield is not None:
         session.written.clear()  # the manifest changes on purpose here
         if request.action.HasField("add_request"):

@@ -17,7 +17,8 @@ from vecguard.errors import InvalidArgument, Refused
 from vecguard.front.milvus import serve_indexes, serve_reads, serve_schema, serve_search, serve_writes
 from vecguard.front.milvus.known_fields import require_known
 from vecguard.front.milvus.metadata import require_clients
-from vecguard.front.milvus.place import place_of
+from vecguard.front.milvus.numbered import place_of_number
+from vecguard.front.milvus.place import database_of, place_of
 from vecguard.front.milvus.proto import c, m, rpc
 from vecguard.front.milvus.status import ask
 from vecguard.model import Action
@@ -70,8 +71,8 @@ _PASSED: Final[dict[str, tuple[Action, str]]] = {
     "HasCollection": ("read", _NAME),
     "ShowCollections": ("read", "names, numbers and states of loading"),
     "GetCollectionStatistics": ("read", "a number of rows"),
-    "ReleaseCollection": ("read", _NAME),
-    "ReleasePartitions": ("read", _NAMES),
+    "ReleaseCollection": ("write", _NAME),
+    "ReleasePartitions": ("write", _NAMES),
     "GetLoadingProgress": ("read", _LOADING),
     "GetLoadState": ("read", _LOADING),
     "CreatePartition": ("write", _PARTITION),
@@ -185,9 +186,10 @@ _REFUSED: Final[dict[str, str]] = {
     **dict.fromkeys(("Prewarm", "DescribePrewarmTask"), _WARMING),
 }
 
-# Fields of requests that name a collection; each named one is granted.
-_NAMING: Final = ("collection_name", "collectionName")
+# Fields of requests that name a collection, or an alias of one; each named one is granted.
+_NAMING: Final = ("collection_name", "collectionName", "alias")
 _DATABASES: Final = ("db_name", "dbName")
+_NUMBERS: Final = ("collectionID", "collection_id")
 
 
 def _named(request: Message) -> Iterator[str]:
@@ -210,6 +212,13 @@ def _passing(method: str, action: Action, reply: type[Message]) -> Serve:
         session.grant(action, None)
         for name in _named(request):
             session.grant(action, place_of(_database(request), name, session.metadata).key)
+        for target in getattr(request, "flush_targets", ()):
+            for name in target.collection_names:
+                session.grant(action, place_of(target.db_name, name, session.metadata).key)
+        for number in (getattr(request, field, 0) for field in _NUMBERS):
+            if number:
+                database = database_of(_database(request), session.metadata)
+                session.grant(action, (await place_of_number(number, database, session)).key)
         if "properties" in request.DESCRIPTOR.fields_by_name:
             require_clients(getattr(request, "properties"))  # noqa: B009 - looked up just above
         return await ask(session, method, request, reply)
