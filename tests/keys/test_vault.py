@@ -61,11 +61,9 @@ def test_a_vault_that_overlooks_associated_data_changes_nothing(server: VaultSer
 def test_a_vault_that_gives_back_another_key_wraps_none(server: VaultServer) -> None:
     provider = VaultKeyProvider(at(server), {"VAULT_TOKEN": TOKEN})
     older = provider.wrap(Key.random(), CONTEXT)[2:].decode()
-    with setting(server, "encrypt", lambda *_: (200, {"data": {"ciphertext": older}}, {})):
-        with pytest.raises(Unavailable, match="failed"):
-            provider.wrap(Key.random(), CONTEXT)
-    with setting(server, "encrypt", lambda *_: (200, {"data": {"ciphertext": "no ciphertext"}}, {})):
-        with pytest.raises(Unavailable, match="failed"):
+    for answered in (older, "no ciphertext"):
+        answer = (200, {"data": {"ciphertext": answered}}, {})
+        with setting(server, "encrypt", lambda *_, answer=answer: answer), pytest.raises(Unavailable, match="failed"):
             provider.wrap(Key.random(), CONTEXT)
 
 
