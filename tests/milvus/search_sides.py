@@ -202,21 +202,24 @@ def entity(hit: Any) -> dict[str, Any]:
     return columns
 
 
-def _distance_and_key(hit: Any) -> tuple[float, Any]:
-    return hit["distance"], hit.id
+def _without_ties(hits: Sequence[Any]) -> list[Any]:
+    """Hits by distance and key, but for those that stand as far as the last."""
+    nearer = [hit for hit in hits if hit["distance"] != hits[-1]["distance"]]
+    return sorted(nearer, key=lambda hit: (hit["distance"], hit.id))
 
 
 def compare(straight: Sequence[Any], through: Sequence[Any], *, keys: bool = True, ties: bool = False) -> None:
     """Both answers have the same rows, at the same distances, with the same columns, in the same order.
 
-    keys: the rows have the same primary keys. ties: rows at equal distances may come in another order.
+    keys: the rows have the same primary keys. ties: rows at equal distances may come in another order, and of those at
+    the last distance others may come.
     """
     assert len(straight) == len(through)
     for expected, found in zip(straight, through, strict=True):
         assert [hit["distance"] for hit in found] == pytest.approx(
             [hit["distance"] for hit in expected], rel=1e-4, abs=1e-4
         )
-        in_order = [sorted(hits, key=_distance_and_key) if ties else list(hits) for hits in (found, expected)]
+        in_order = [_without_ties(hits) if ties else list(hits) for hits in (found, expected)]
         if keys:
             assert [hit.id for hit in in_order[0]] == [hit.id for hit in in_order[1]]
         for one, other in zip(*in_order, strict=True):
