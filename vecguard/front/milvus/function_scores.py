@@ -124,7 +124,9 @@ def read_rank_strategy(rank: RankParameters) -> Ranker:
 
 def _read(function: s.FunctionSchema) -> _Function:
     if function.type != s.FunctionType.Rerank:
-        raise InvalidArgument(f"{s.FunctionType.Name(function.type)} is not rerank function.")
+        # Numbers of newer versions have no name here.
+        kind = next((name for name, value in s.FunctionType.items() if value == function.type), str(function.type))
+        raise InvalidArgument(f"{kind} is not rerank function.")
     if function.output_field_names:
         count = len(function.output_field_names)
         raise InvalidArgument(f"Rerank function should not have output field, but now is {count}")
