@@ -68,7 +68,7 @@ def same(three: Three, call: Call) -> None:
         assert not found, f"local mode and the proxy over {protocol} differ:\n" + "\n".join(found[:8])
 
 
-SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 20))]
+SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 14))]
 
 
 @pytest.fixture
