@@ -78,7 +78,7 @@ def send(name: str, request: Message, header: str = "") -> tuple[Any, Database]:
 def code(reply: Any) -> int:
     status = status_of(reply)
     assert status is not None
-    return status.code
+    return int(status.code)
 
 
 @pytest.mark.parametrize(("number", "header", "expected"), [(1, "", 0), (2, "", 1401), (3, "", 100), (3, "team", 0)])

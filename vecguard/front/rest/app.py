@@ -10,10 +10,11 @@ from typing import Any, Final, TypeAlias
 
 import orjson
 import structlog
+from google.protobuf.message import DecodeError
 
 from vecguard.errors import InvalidArgument, VecGuardError
 from vecguard.errors import Refused as RefusedCall
-from vecguard.front.rest import answers, body, query_string, refusals
+from vecguard.front.rest import answers, body, query_string, refusals, web_pages
 from vecguard.front.rest.body import Disconnected, Limits, Receive
 from vecguard.front.rest.conversion import into_grpc
 from vecguard.front.rest.decoding import FORMAT
@@ -79,6 +80,7 @@ class RestApp:
         try:
             endpoint, path = self._router.find(scope["method"], scope["raw_path"].partition(b"?")[0])
             headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
+            web_pages.refuse(headers, (scope.get("server") or (None,))[0])
             content = await body.read(receive, headers, self._limits)
         except Refusal as refusal:
             self._pipeline.turned_away(_rpc(endpoint), refusal.status, protocol=_PROTOCOL)
@@ -138,6 +140,10 @@ class RestApp:
         except (Refusal, VecGuardError) as fault:
             self._pipeline.turned_away(endpoint.rpc, fault.status, protocol=_PROTOCOL)
             raise
+        except (RecursionError, DecodeError):
+            too_deep = InvalidArgument(f"{FORMAT}recursion limit exceeded")
+            self._pipeline.turned_away(endpoint.rpc, too_deep.status, protocol=_PROTOCOL)
+            raise too_deep from None
 
     async def _refuse(self, endpoint: Refused, headers: Mapping[str, str]) -> None:
         """Refuse through the pipeline, so that the trail has it, with the table's reason.

@@ -29,6 +29,9 @@ MOST_FIELDS: Final = 500_000
 # Fields whose text may be a time: only bodies with one of them, or with escapes, are looked through for it.
 _TIMED: Final = (b'"range"', b'"start_from"', b"\\u")
 
+# pydantic takes these for numbers.
+_NO_JSON: Final = (b"NaN", b"Infinity")
+
 
 class Body(Generic[T]):
     """How one endpoint's body is read."""
@@ -51,9 +54,24 @@ class Body(Generic[T]):
             value: T = self._validator.validate_json(raw, strict=True)
         except ValidationError as fault:
             raise InvalidArgument(FORMAT + _why(fault, raw)) from None
-        if any(word in raw for word in _TIMED):
-            _check_times(value, orjson.loads(raw))
+        timed = any(word in raw for word in _TIMED)
+        if timed or any(word in raw for word in _NO_JSON):
+            tree = _strictly(raw)
+            if timed:
+                _check_times(value, tree)
         return value
+
+
+def _strictly(raw: bytes) -> object:
+    """The body by orjson, which keeps to RFC 8259, as Qdrant does.
+
+    Raises:
+        InvalidArgument: it is no JSON: NaN or an infinity, or a number that is one as a double.
+    """
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError as wrong:
+        raise InvalidArgument(FORMAT + wrong.msg) from None
 
 
 def _why(fault: ValidationError, raw: bytes) -> str:

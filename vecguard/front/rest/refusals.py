@@ -26,6 +26,7 @@ _CODES: Final[Mapping[str, int]] = {
     "UNAVAILABLE": 503,
 }
 _STATUSES: Final[Mapping[int, str]] = {
+    403: "PERMISSION_DENIED",
     404: "NOT_FOUND",
     405: "UNIMPLEMENTED",
     408: "DEADLINE_EXCEEDED",
