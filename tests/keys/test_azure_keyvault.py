@@ -20,6 +20,7 @@ CONTEXT = b"context"
 OAEP = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None)
 
 
+@pytest.mark.slow
 def test_a_box_that_only_the_public_key_was_needed_for_is_unreadable(azure_rsa: tuple[Side, AzureServer]) -> None:
     side, server = azure_rsa
     provider = side.good()
@@ -43,6 +44,7 @@ def test_a_box_that_only_the_public_key_was_needed_for_is_unreadable(azure_rsa: 
     assert provider.unwrap(b"\2\4" + forged._replace(second=signed).pack(), CONTEXT)
 
 
+@pytest.mark.slow
 def test_a_key_that_cannot_encrypt_is_refused(azure_rsa: tuple[Side, AzureServer]) -> None:
     side, server = azure_rsa
     serve = server.answer
@@ -57,6 +59,7 @@ def test_a_key_that_cannot_encrypt_is_refused(azure_rsa: tuple[Side, AzureServer
         side.good().wrap(Key.random(), CONTEXT)
 
 
+@pytest.mark.slow
 def test_each_request_is_made_with_the_newest_or_the_named_version(azure_aes: tuple[Side, AzureServer]) -> None:
     side, server = azure_aes
     before = side.good().wrap(Key.random(), CONTEXT)

@@ -1,6 +1,7 @@
 """A key derives as specified and cannot leak by print, pickle, copy or comparison."""
 
 import copy
+import json
 import pickle
 from typing import Any
 
@@ -53,7 +54,16 @@ def test_no_form_of_printing_shows_the_secret(shown: Any) -> None:
     assert "kk" not in text
 
 
-@pytest.mark.parametrize("leak", [pickle.dumps, copy.copy, copy.deepcopy, hash, vars])
+def test_what_a_key_consists_of_shows_nothing_either() -> None:
+    buffer = Key(b"k" * 32)._secret
+    assert "kk" not in f"{buffer!r} {buffer} {[buffer]}"
+    with pytest.raises(TypeError):
+        pickle.dumps(buffer)
+
+
+@pytest.mark.parametrize(
+    "leak", [pickle.dumps, copy.copy, copy.deepcopy, hash, vars, Key.__getstate__, json.dumps, bytes, list]
+)
 def test_pickling_copying_and_hashing_are_refused(leak: Any) -> None:
     with pytest.raises(TypeError):
         leak(Key(SECRET))

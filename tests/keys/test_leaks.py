@@ -233,6 +233,7 @@ def test_what_google_says_is_kept(
         assert_kept(side.good(), seen, monkeypatch)
 
 
+@pytest.mark.slow
 def test_what_azure_says_is_kept(
     azure_aes: tuple[Side, AzureServer], seen: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:

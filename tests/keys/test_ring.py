@@ -1,5 +1,7 @@
 """The key ring hands out subkeys of live epochs only."""
 
+import gc
+
 import pytest
 
 from vecguard.errors import ConfigError, Unavailable, Unreadable
@@ -64,3 +66,15 @@ def test_a_closed_ring_derives_nothing() -> None:
 
 def test_printing_shows_epochs_only() -> None:
     assert repr(ring()) == "KeyRing(epochs=(3, 5, 2), current=3)"
+
+
+def test_a_ring_that_is_dropped_zeroes_its_keys_at_once() -> None:
+    keys = ring()
+    keys.subkey(2, "a")
+    buffers = [key._secret for key in keys._keys.values()]
+    gc.disable()  # nothing but the last reference is to be needed
+    try:
+        del keys
+        assert all(bytes(buffer) == bytes(32) for buffer in buffers)
+    finally:
+        gc.enable()

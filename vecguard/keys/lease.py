@@ -56,8 +56,12 @@ class LeasingProvider(Unpicklable):
         Raises:
             Unavailable: see `KeyProvider`.
         """
-        since = self.clock()
-        wrapped = self._provider.wrap(data_key, context)
+        since = self._asking()
+        try:
+            wrapped = self._provider.wrap(data_key, context)
+        except Unavailable:
+            self._away_until = self.clock() + _PAUSE_S
+            raise
         self._keep(wrapped, context, data_key, since)
         return wrapped
 
@@ -86,9 +90,7 @@ class LeasingProvider(Unpicklable):
             return lent
 
     def _fresh(self, wrapped: bytes, context: bytes) -> tuple[Key, float]:
-        since = self.clock()
-        if since < self._away_until:  # calls must not queue up, each to wait for the same silence
-            raise Unavailable("the key provider could not be reached a moment ago")
+        since = self._asking()
         try:
             key = self._provider.unwrap(wrapped, context)
         except Unavailable:
@@ -96,6 +98,13 @@ class LeasingProvider(Unpicklable):
             raise
         self._keep(wrapped, context, key, since)
         return key, since
+
+    def _asking(self) -> float:
+        """Now, if the provider may be asked: calls must not queue up, each to wait for the same silence."""
+        now = self.clock()
+        if now < self._away_until:
+            raise Unavailable("the key provider could not be reached a moment ago")
+        return now
 
     def _lent(self, wrapped: bytes, context: bytes) -> tuple[Key, float] | None:
         with self._lock:
