@@ -114,6 +114,8 @@ def _equality(node: Node, op: Comparison, ref: Ref, other: Node, scope: Scope) -
         raise scope.refusal(place, _what(node) if value is None else "a comparison with a list")
     scope.demand_searchable(place, "a comparison")
     tests = tuple(Compare(op, place.stored, token) for token in scope.tokens(place, [value], place.data_type))
+    if not tests:
+        raise InvalidArgument("a constant that nothing can equal")
     if len(tests) == 1:
         return tests[0]
     return Or(tests) if op == "==" else And(tests)

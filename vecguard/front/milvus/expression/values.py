@@ -143,6 +143,9 @@ def leaves(value: Value, data_type: int) -> tuple[Leaf, ...]:
         raise _incomparable(data_type, "Array")
     if isinstance(value, int) and value not in _INT64:
         raise InvalidArgument("value out of range")
+    if isinstance(value, float) and not abs(value) < float("inf"):
+        # A template value may be one. None is stored, and a test of no leaves would be no test at all.
+        raise InvalidArgument("a number in an expression is finite")
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if data_type == s.DataType.JSON:
         return _json_leaves(value)
