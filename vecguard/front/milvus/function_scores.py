@@ -6,7 +6,7 @@ Source of keys, defaults and words: milvus-io/milvus, internal/util/function/cha
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,6 +25,8 @@ _KNOWN: Final[dict[str, frozenset[str]]] = {
     "weighted": frozenset({"weights", "norm_score"}),
     "decay": frozenset({"function", "origin", "scale", "offset", "decay", "score_mode", "norm_score"}),
 }
+# How a database joins the scores of several functions.
+_MODES_OF_SCORES: Final = frozenset({"boost_mode", "function_mode"})
 MODEL_REFUSED: Final = (
     "reranker model is refused: it sends the texts of records to a service outside, from a database that has them only "
     "sealed. Rerank in the application, on the texts that VecGuard returns"
@@ -62,15 +64,19 @@ def read_function_score(message: s.FunctionScore) -> Ranker:
     if known is None:
         supported = ", ".join(_KNOWN)
         raise InvalidArgument(f"Unsupported rerank function: [{function.name}] , list of supported [{supported}]")
-    unknown = sorted(function.options.keys() - known)
-    if unknown:
-        raise InvalidArgument(f"parameter {unknown[0]} of reranker {function.name} is not known to VecGuard")
+    _require_known(function.options.keys(), known, f"reranker {function.name}")
     if function.name == "decay":
         return _decay(function)
     if function.inputs:
         inputs = " ".join(function.inputs)
         raise InvalidArgument(f"The {function.name} function does not support input parameters, but got [{inputs}]")
     return _weighted(function.options) if function.name == "weighted" else _rrf(function.options)
+
+
+def _require_known(given: Set[str], known: Set[str], what: str) -> None:
+    unknown = sorted(given - known)
+    if unknown:
+        raise InvalidArgument(f"parameter {unknown[0]} of {what} is not known to VecGuard")
 
 
 def for_database(message: s.FunctionScore, layout: Layout, shield: Shield) -> s.FunctionScore | None:
@@ -82,7 +88,9 @@ def for_database(message: s.FunctionScore, layout: Layout, shield: Shield) -> s.
     """
     stored = s.FunctionScore()
     stored.CopyFrom(message)
+    _require_known({pair.key for pair in message.params}, _MODES_OF_SCORES, "function_score")
     for function in stored.functions:
+        function.ClearField("description")
         read = _read(function)
         if read.name == "model":
             raise Refused(MODEL_REFUSED)
@@ -93,6 +101,8 @@ def for_database(message: s.FunctionScore, layout: Layout, shield: Shield) -> s.
             _rewrite_boost(function, layout, shield)
         elif read.name not in _KNOWN:
             return None
+        else:
+            _require_known(read.options.keys(), _KNOWN[read.name], f"reranker {read.name}")
     return stored
 
 
@@ -131,6 +141,8 @@ def _read(function: s.FunctionSchema) -> _Function:
         count = len(function.output_field_names)
         raise InvalidArgument(f"Rerank function should not have output field, but now is {count}")
     options = {pair.key.lower(): pair.value for pair in function.params}
+    if len(options) < len(function.params):
+        raise InvalidArgument(f"a parameter of rerank function {function.name} is given twice: invalid parameter")
     name = options.pop("reranker", "").lower()
     if not name and "provider" in options:
         name = "model"

@@ -132,6 +132,7 @@ async def _forwarded(
     for plan in plans:
         protect_request(plan, executor)
         plan.request.ClearField("output_fields")
+        plan.request.db_name = request.db_name
     if score is not None:
         request.function_score.CopyFrom(score)
     request.output_fields[:] = outputs

@@ -91,7 +91,10 @@ def _only_placeholder(group: bytes) -> c.PlaceholderValue:
     require_known(message)
     if len(message.placeholders) != 1:
         raise InvalidArgument("a search request needs exactly one placeholder")
-    return message.placeholders[0]
+    placeholder: c.PlaceholderValue = message.placeholders[0]
+    if getattr(placeholder, "element_level", False):
+        raise InvalidArgument("a search of the elements of arrays is refused: arrays of vectors cannot be protected")
+    return placeholder
 
 
 def _dense(kind: int, values: Sequence[bytes]) -> DenseQueries:
