@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from pymilvus import DataType, Function, FunctionType, MilvusClient
 
+from milvus.proxies import serving_milvus
 from milvus.servers import MilvusServer
 
 ROWS, DIMS = 360, 16
@@ -59,6 +61,9 @@ class Side:
     def name(self, kind: str) -> str:
         """The collection of that kind."""
         return f"{self.prefix}_{kind}"
+
+
+Sides = tuple[Side, Side]
 
 
 def row(i: int) -> dict[str, Any]:
@@ -224,3 +229,17 @@ def compare(straight: Sequence[Any], through: Sequence[Any], *, keys: bool = Tru
             assert [hit.id for hit in in_order[0]] == [hit.id for hit in in_order[1]]
         for one, other in zip(*in_order, strict=True):
             assert entity(one) == alike(entity(other))
+
+
+@contextlib.contextmanager
+def both(server: MilvusServer, policy: str, folder: Any, make: Callable[[Side], None]) -> Iterator[Sides]:
+    """The server in clear, and behind the proxy under a policy."""
+    with (
+        serving_milvus(folder, server, POLICIES[policy]) as proxy,
+        server.client() as straight,
+        proxy.client() as through,
+    ):
+        sides = Side(straight, f"clear_{policy}", server), Side(through, f"hidden_{policy}", proxy)
+        for side in sides:
+            make(side)
+        yield sides
