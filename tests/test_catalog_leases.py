@@ -1,7 +1,9 @@
 """The keys of a compiled collection are leased: an outage of the key provider is survived, and bounded."""
 
 import asyncio
+import gc
 import threading
+import weakref
 
 import pytest
 from test_catalog import CALLER, PROVIDER, Backend, made
@@ -104,16 +106,45 @@ def test_a_lease_is_renewed_beside_the_calls_and_nothing_is_compiled_anew(servic
     assert len(service.threads) == 1 + 6  # one for every half of a lease
 
 
-def test_a_lease_that_is_over_is_renewed_before_the_call_and_nothing_is_compiled_anew(service, clock):
+def test_when_a_lease_is_over_of_many_calls_one_asks(service, clock):
     async def run():
         catalog = catalog_over(service, clock, notes=made("notes"))
         first = await catalog.get("notes", CALLER)
         clock.now += 3600.0
         entries = await asyncio.gather(*(catalog.get("notes", CALLER) for _ in range(6)))
-        assert all(entry.shield is first.shield for entry in entries)
+        assert len({id(entry.shield) for entry in entries}) == 1
+        assert entries[0].shield is not first.shield
 
     asyncio.run(run())
-    assert len(service.threads) == 2  # of the six, one asked
+    assert len(service.threads) == 2
+
+
+def test_what_was_compiled_is_dropped_when_its_lease_is_over(service, clock):
+    async def run():
+        catalog = catalog_over(service, clock, notes=made("notes"), other=made("other"))
+        old = weakref.ref((await catalog.get("notes", CALLER)).shield)
+        clock.now += 31.0
+        young = weakref.ref((await catalog.get("other", CALLER)).shield)
+        clock.now += 30.0
+        catalog._drop_ended()
+        gc.collect()
+        assert old() is None
+        assert young() is not None
+
+    asyncio.run(run())
+
+
+def test_it_is_dropped_without_any_call(service):
+    async def run():
+        backend, provider = Backend({"notes": made("notes")}), LeasingProvider(service, 0.05)
+        catalog = Catalog(backend.read, backend.real_name, provider, lambda: PROTECTED, Generation(None, 1, 0))
+        shield = weakref.ref((await catalog.get("notes", CALLER)).shield)
+        while shield() is not None:
+            await asyncio.sleep(0.05)
+            gc.collect()
+        assert not provider._keys
+
+    asyncio.run(asyncio.wait_for(run(), 30))
 
 
 def test_a_slow_key_provider_holds_up_no_other_call(service, clock):

@@ -5,7 +5,7 @@ changed a collection (`Generation`). A call that turns out to have used a stale 
 record names another manifest) or by `confirm` (after a write), and is run again on the fresh one.
 
 The keys of an entry are leased from the key provider (`vecguard.keys.lease`). In the second half of the lease it is
-renewed beside the calls; an entry whose lease is over is not used until the provider has unwrapped its keys anew.
+renewed beside the calls. An entry whose lease is over is dropped, with all that was compiled from its keys.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from vecguard.shield import Shield
 
 MAX_AGE_S: Final = 2.0
 RENEWAL_PAUSE_S: Final = 2.0
+_MOMENT_S: Final = 0.1
 
 
 class StaleEntry(Exception):
@@ -182,7 +183,6 @@ class Catalog:
         try:
             stored = await self._read(name, caller)
             entry = self._again(name, stored, rules) or await self._compiled(name, stored, rules, caller)
-            entry = await self._with_good_keys(entry)
         except BaseException:
             self._entries.pop(name, None)
             raise
@@ -191,9 +191,11 @@ class Catalog:
         return entry
 
     def _again(self, name: str, stored: StoredManifest | None, rules: Policy) -> Entry | None:
-        """What is known of the collection, if it still is what the backend has."""
+        """What is known of the collection, if it still is what the backend has, and its keys are good."""
         known = self._entries.get(name)
-        return known if known is not None and known.stored == stored and known.rules is rules else None
+        if known is None or known.stored != stored or known.rules is not rules:
+            return None
+        return known if known.keys is None or known.keys.good else None
 
     async def _compiled(self, name: str, stored: StoredManifest | None, rules: Policy, caller: Caller) -> Entry:
         """A new entry. Calls that need the same one wait for the first of them, since compiling is slow."""
@@ -206,22 +208,26 @@ class Catalog:
             policy = shield.policy if shield is not None else await self._clear(name, rules, caller)
             entry = Entry(name, policy, shield, stored, rules, generation=-1, checked=-math.inf, keys=keys)
             self._entries[name] = entry
+            self._drop_later()
             return entry
 
-    async def _with_good_keys(self, entry: Entry) -> Entry:
-        """The entry, after its keys were unwrapped anew if their lease was over.
+    def _drop_later(self) -> None:
+        """Look for leases that are over when one that begins now is, whether or not there are calls then."""
+        asyncio.get_running_loop().call_later(self.provider.lease + _MOMENT_S, self._drop_ended)
+
+    def _drop_ended(self) -> None:
+        ended = [name for name, entry in self._entries.items() if entry.keys is not None and not entry.keys.good]
+        for name in ended:
+            del self._entries[name]
+        self.provider.drop_ended()
+
+    async def _renewed(self, entry: Entry) -> Entry:
+        """The entry under a new lease. What was compiled with the keys stays: they are the same.
 
         Raises:
             Unreadable: the key provider does not unwrap them any more.
             Unavailable: it is away.
         """
-        if entry.keys is None or entry.keys.good:
-            return entry
-        async with self._compiling:  # of calls that need the same, one asks the provider
-            return await self._renewed(entry)
-
-    async def _renewed(self, entry: Entry) -> Entry:
-        """The entry under a new lease. What was compiled with the keys stays: they are the same."""
         if entry.shield is None:
             return entry
         keys = self.provider.recording()
@@ -230,6 +236,7 @@ class Catalog:
         known = self._entries.get(entry.asked)
         if known is not None and known.shield is entry.shield:
             self._entries[entry.asked] = replace(known, keys=keys)
+            self._drop_later()
         return replace(entry, keys=keys)
 
     async def _renew_beside(self, entry: Entry) -> None:

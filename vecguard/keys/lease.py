@@ -44,6 +44,7 @@ class LeasingProvider(Unpicklable):
         self._keys: OrderedDict[tuple[bytes, bytes], _Lent] = OrderedDict()
         self._lock = threading.Lock()
         self._away_until = -math.inf
+        self._away_because = ""
 
     @property
     def key_id(self) -> str:
@@ -59,8 +60,8 @@ class LeasingProvider(Unpicklable):
         since = self._asking()
         try:
             wrapped = self._provider.wrap(data_key, context)
-        except Unavailable:
-            self._away_until = self.clock() + _PAUSE_S
+        except Unavailable as failure:
+            self._away(failure)
             raise
         self._keep(wrapped, context, data_key, since)
         return wrapped
@@ -93,8 +94,8 @@ class LeasingProvider(Unpicklable):
         since = self._asking()
         try:
             key = self._provider.unwrap(wrapped, context)
-        except Unavailable:
-            self._away_until = self.clock() + _PAUSE_S
+        except Unavailable as failure:
+            self._away(failure)
             raise
         self._keep(wrapped, context, key, since)
         return key, since
@@ -103,8 +104,12 @@ class LeasingProvider(Unpicklable):
         """Now, if the provider may be asked: calls must not queue up, each to wait for the same silence."""
         now = self.clock()
         if now < self._away_until:
-            raise Unavailable("the key provider could not be reached a moment ago")
+            raise Unavailable(self._away_because)
         return now
+
+    def _away(self, failure: Unavailable) -> None:
+        self._away_because = str(failure)
+        self._away_until = self.clock() + _PAUSE_S
 
     def _lent(self, wrapped: bytes, context: bytes) -> tuple[Key, float] | None:
         with self._lock:
@@ -122,8 +127,13 @@ class LeasingProvider(Unpicklable):
             while len(self._keys) > _MOST_KEYS:
                 self._keys.popitem(last=False)[1].key.close()
 
+    def drop_ended(self) -> None:
+        """Zero the keys whose lease is over."""
+        with self._lock:
+            self._drop_ended()
+
     def _drop_ended(self) -> None:
-        """Zero the keys whose lease is over; they lie in the order in which they were asked for, more or less."""
+        # They lie in the order in which they were asked for, more or less.
         ended = self.clock() - self._lease
         while self._keys and next(iter(self._keys.values())).since <= ended:
             self._keys.popitem(last=False)[1].key.close()
