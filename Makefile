@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Two processes; a file's tests share their servers.
+SIDE_BY_SIDE := -n 2 --dist loadfile
 SIDE_VENVS := .venv-frameworks .venv-pymilvus2
 
 .PHONY: demo test fast lint clean $(SIDE_VENVS)
@@ -31,10 +33,10 @@ lint: $(VENV)/.installed
 	$(BIN)/mypy
 
 fast: $(VENV)/.installed
-	$(BIN)/pytest -q -m 'not slow'
+	$(BIN)/pytest -q $(SIDE_BY_SIDE) -m 'not slow'
 
 test: lint $(SIDE_VENVS)
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q $(SIDE_BY_SIDE)
 
 clean:
 	rm -rf $(VENV) $(SIDE_VENVS) vecguard-demo build dist *.egg-info
