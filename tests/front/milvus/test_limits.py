@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import cast
+
 import pytest
 
 from front.milvus.schemas import data_of, field_of, policy_with, schema_of, shield_for
 from vecguard.errors import InvalidArgument, LimitExceeded
+from vecguard.front.milvus import filters
+from vecguard.front.milvus.execute import Executor
+from vecguard.front.milvus.function_scores import read_function_score
+from vecguard.front.milvus.hybrid import hybrid_search
 from vecguard.front.milvus.proto import c, m, s
-from vecguard.front.milvus.search_parameters import RankParameters, read_rank_parameters
+from vecguard.front.milvus.search_parameters import RankParameters, read_rank_parameters, read_search_parameters
 from vecguard.front.milvus.search_plan import require_allowed
 from vecguard.front.milvus.search_results import reveal_results
 from vecguard.front.milvus.serve_reads import _check_parameters, opened
+from vecguard.pipeline import Session
 from vecguard.policy.model import Limits
 
 POLICY = policy_with().model_copy(update={"limits": Limits(max_limit=100)}).placed(0)
@@ -62,3 +70,28 @@ def test_values_at_rest_that_nobody_asked_for_are_left_out_of_an_answer() -> Non
     results.agg_topks.append(1)
     reveal_results(SHIELD, LAYOUT, results, [], None)
     assert results == s.SearchResultData(topks=[1], scores=[1.0], ids=s.IDs(int_id=s.LongArray(data=[1])))
+
+
+def test_nesting_is_no_internal_error() -> None:
+    deep = "[" * 100_000
+    with pytest.raises(InvalidArgument, match="params is not a JSON object"):
+        read_search_parameters([pair("topk", "1"), pair("params", deep)])
+    with pytest.raises(InvalidArgument):
+        read_search_parameters([pair("topk", "1"), pair("nprobe", deep), pair("radius", deep)])
+    weighted = s.FunctionSchema(name="f", type=s.FunctionType.Rerank)
+    weighted.params.extend([pair("reranker", "weighted"), pair("weights", deep)])
+    with pytest.raises(InvalidArgument, match="Parse weights"):
+        read_function_score(s.FunctionScore(functions=[weighted]))
+    item = s.TemplateValue(array_val=s.TemplateArrayValue(json_data=s.JSONArray(data=[deep.encode()])))
+    with pytest.raises(InvalidArgument):
+        filters.rewrite("open in {x}", {"x": item}, LAYOUT, SHIELD)
+
+
+def test_a_hybrid_search_has_as_many_searches_as_milvus_allows() -> None:
+    request = m.HybridSearchRequest(requests=[m.SearchRequest()] * 1_025, rank_params=[pair("limit", "1")])
+    executor = Executor(cast("Session", None), SHIELD, LAYOUT, request, 0.0)
+    with pytest.raises(InvalidArgument, match="maximum of ann search requests is 1024"):
+        asyncio.run(hybrid_search(request, executor))
+    del request.requests[-1]
+    with pytest.raises(InvalidArgument, match="placeholder"):
+        asyncio.run(hybrid_search(request, executor))

@@ -157,7 +157,7 @@ def _weighted(options: Mapping[str, str]) -> Weighted:
     text = options.get("weights", "[]")
     try:
         weights = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         weights = None
     if not isinstance(weights, list):
         raise InvalidArgument(f"Parse weights param failed, weight should be []float, bug got: {text}")

@@ -53,6 +53,8 @@ from vecguard.metric import FloatArray
 _SEARCH: Final = rpc("Search")
 _QUERY: Final = rpc("Query")
 _HYBRID_SEARCH: Final = rpc("HybridSearch")
+# Milvus' own limit (internal/proxy/task_search.go, defaultMaxSearchRequest).
+_MOST_SEARCHES: Final = 1_024
 _NUMERIC: Final = frozenset({kinds.INT8, kinds.INT16, kinds.INT32, kinds.INT64, kinds.FLOAT, kinds.DOUBLE})
 
 
@@ -82,6 +84,8 @@ async def hybrid_search(request: m.HybridSearchRequest, executor: Executor) -> m
     require_allowed(rank, shield)
     if rank.grouping is not None:
         require_groupable(shield, layout, rank.grouping.field)
+    if len(request.requests) > _MOST_SEARCHES:
+        raise InvalidArgument(f"maximum of ann search requests is {_MOST_SEARCHES}")
     plans = [_plan(sub, rank, executor) for sub in request.requests]
     if not plans or len({plan.count for plan in plans}) != 1:
         raise InvalidArgument("the searches of a hybrid search need the same number of query vectors, at least one")

@@ -226,7 +226,7 @@ def _json_object(text: str, key: str) -> dict[str, object]:
         return {}
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InvalidArgument(f"{key} is not a JSON object") from None
     if not isinstance(value, dict):
         raise InvalidArgument(f"{key} is not a JSON object")
@@ -237,7 +237,7 @@ def _scalar(text: str) -> object:
     """A value as it would stand in the JSON text."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return boolean(text) if text in _TRUE | _FALSE else text
 
 

@@ -53,7 +53,7 @@ def _array(name: str, message: s.TemplateArrayValue) -> list[Value]:
 def _json(name: str, text: bytes) -> Value:
     try:
         value: Value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None  # type: ignore[assignment]
     if not isinstance(value, bool | int | float | str | list):
         raise InvalidArgument(f"the value of expression template variable name {{{name}}} is of no known kind")
