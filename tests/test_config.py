@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from vecguard.config import (
     EmbeddedMilvusUpstream,
@@ -230,3 +231,17 @@ def test_rest_beyond_this_machine_has_to_be_said():
         Settings(rest="0.0.0.0:6333")
     assert Settings(rest="0.0.0.0:6333", allow_clear_network=True).rest_listen == "0.0.0.0:6333"
     assert Settings(rest="0.0.0.0:6333", upstream="milvus://db:1").rest_listen is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "taken"),
+    [(1, True), (3600.5, True), (604_800, True)]
+    + [(wrong, False) for wrong in (0, 0.5, -1, 604_801, float("inf"), float("nan"), "soon", None)],
+)
+def test_a_lease_has_bounds(seconds, taken):
+    try:
+        assert Settings(key_lease_s=seconds).key_lease_s == seconds
+    except ValidationError:
+        assert not taken
+    else:
+        assert taken

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import os
@@ -31,7 +32,8 @@ def module() -> str | None:
     if found:
         return found[0]
     if not list(_UNPACKED.rglob("libsofthsm2.so")):
-        subprocess.run(["sh", str(_FETCH), str(_UNPACKED)], check=False, timeout=240, capture_output=True)
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(["sh", str(_FETCH), str(_UNPACKED)], check=False, timeout=120, capture_output=True)
     unpacked = [path for path in _UNPACKED.rglob("libsofthsm2.so") if path.is_file()]
     return str(unpacked[0]) if unpacked else None
 
