@@ -35,6 +35,8 @@ _, AUTOMATIC = shield_for(schema_of(*FIELDS, dynamic=True, auto_id=True))
     [
         (["open"], ["open"]),
         (["v"], ["v", "_vg_v"]),
+        ([" v "], ["v", "_vg_v"]),
+        ([" * "], ["*", "_vg_words", "_vg_v"]),
         (["v", "words"], ["v", "words", "_vg_v", "_vg_words"]),
         (["*"], ["*", "_vg_words", "_vg_v"]),
         (["other", "loose"], ["other", "loose"]),

@@ -22,7 +22,7 @@ def stored_outputs(layout: Layout, names: Iterable[str]) -> list[str]:
     Raises:
         InvalidArgument: a hidden field is asked for, in Milvus' words.
     """
-    asked = list(names)
+    asked = [name.strip() for name in names]  # as Milvus reads them
     extra: list[str] = []
     for name in asked:
         if is_hidden(_root(name)):
