@@ -158,13 +158,13 @@ async def rename(request: m.RenameCollectionRequest, session: Session) -> c.Stat
     new = place_of(getattr(request, "newDBName", "") or old.database, request.newName, session.metadata)
     entry = await session.open(old.key, "write")
     policy = session.grant("write", new.key).collection_policy
+    session.written.clear()  # the name, and with it the manifest, changes on purpose here
     if entry.shield is None:
         if policy is None or policy.protected:
             raise FailedPrecondition(f"collection `{old.key}` is not protected, but `{new.key}` would have to be")
         return await _forgetting(session, rpc("RenameCollection"), request)
     shield = entry.shield
     _require_fit(shield, policy, new)
-    session.written.clear()  # the manifest changes on purpose here
     core = pack_core(shield.manifest.model_copy(update={"collection": new.key}), shield.ring)
     real = Place(old.database, entry.name.rpartition("/")[2])
     await _set_properties(real, {meta.NEXT: core}, session)
