@@ -16,7 +16,7 @@ from vecguard.front.milvus.outputs import (
     stored_outputs,
 )
 from vecguard.front.milvus.proto import c, m
-from vecguard.front.milvus.serve_indexes import _prepare
+from vecguard.front.milvus.serve_indexes import _prepare, _show
 
 FIELDS = (
     field_of("open", "Int64"),
@@ -148,3 +148,12 @@ def test_indexes_on_paths_by_the_mode_of_the_path() -> None:
     prepared(index_of("meta", index_type="INVERTED", json_path="meta['size']", json_cast_type="double"))
     prepared(index_of("loud", index_type="INVERTED", json_path="loud", json_cast_type="double"))
     prepared(index_of("$meta", index_type="INVERTED", json_path='$meta["loud"]', json_cast_type="double"))
+
+
+def test_an_index_is_shown_as_it_was_asked_for() -> None:
+    """At rest the tokens of numbers have an index of texts."""
+    described = [m.IndexDescription(field_name=name) for name in ("word", "open")]
+    for description in described:
+        description.params.add(key="index_type", value="Trie")
+    _show(described, LAYOUT)
+    assert [description.params[0].value for description in described] == ["STL_SORT", "Trie"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from vecguard.errors import InvalidArgument
@@ -105,9 +106,23 @@ async def describe_index(request: m.DescribeIndexRequest, session: Session) -> m
     entry = await session.open(place.key, "read")
     answer = await ask(session, rpc("DescribeIndex"), request, m.DescribeIndexResponse)
     if entry.shield is not None:
-        layout = layout_of(entry.shield)
-        for description in answer.index_descriptions:
-            column = layout.columns.get(description.field_name)
-            if column is not None and column.protected and column.role == "scalar" and column.data_type != VARCHAR:
-                _swap(description.params, _TEXTS, _NUMBERS)
+        _show(answer.index_descriptions, layout_of(entry.shield))
     return answer
+
+
+async def index_statistics(request: m.GetIndexStatisticsRequest, session: Session) -> m.GetIndexStatisticsResponse:
+    """`GetIndexStatistics`."""
+    place = place_of(request.db_name, request.collection_name, session.metadata)
+    entry = await session.open(place.key, "read")
+    answer = await ask(session, rpc("GetIndexStatistics"), request, m.GetIndexStatisticsResponse)
+    if entry.shield is not None:
+        _show(answer.index_descriptions, layout_of(entry.shield))
+    return answer
+
+
+def _show(descriptions: Iterable[m.IndexDescription], layout: Layout) -> None:
+    """Turn descriptions of indexes into those that the client asked for, in place."""
+    for description in descriptions:
+        column = layout.columns.get(description.field_name)
+        if column is not None and column.protected and column.role == "scalar" and column.data_type != VARCHAR:
+            _swap(description.params, _TEXTS, _NUMBERS)
