@@ -62,7 +62,7 @@ What differs from a Qdrant server, on purpose:
 | content encodings but gzip, deflate and identity | 415 | |
 | several conditions in one `FieldCondition` | all of them go on; over gRPC `qdrant-client` sends the first alone | |
 | a whole number from 2^63 to 2^64 - 1 in a payload | 400 | gRPC, by which VecGuard reaches the database, has signed integers only |
-| a payload nested deeper than about 50 levels | 400 | a gRPC message ends at depth 100, and each level takes two |
+| a payload nested deeper than 30 maps or 45 lists | 400 | a gRPC message ends at depth 100; a map takes three of that, a list two |
 | `points` and `filter` together in one write | 400 | one gRPC message has one selector |
 | `radius` of a geo filter, beyond float32's 24 bits | rounded | gRPC has it as float32 |
 | `wait=false` on snapshots | 202, when the snapshot is done | |
