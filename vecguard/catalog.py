@@ -170,6 +170,33 @@ class Catalog:
         """Trust no entry any more, here and in every worker of the host, before the backend was asked anew."""
         self._generation.bump()
 
+    async def vet(self, name: str, stored: StoredManifest | None) -> None:
+        """Let a collection be made as `name` from a copy with this manifest, if it could be opened then.
+
+        Raises:
+            Denied: no entry of the policy covers it.
+            FailedPrecondition: the copy is of another collection, or does not fit the policy; says how.
+            Unreadable: the manifest does not authenticate.
+            Unavailable: the key provider is away.
+        """
+        policy = _policy_of(self._policy(), name)
+        if stored is None:
+            if policy.protected:
+                raise FailedPrecondition(
+                    f"the copy was not made through this proxy, yet {policy.name} protects collection `{name}`"
+                )
+            return
+        manifest, ring = await asyncio.to_thread(open_core, stored.core, self.provider)
+        try:
+            if manifest.collection != name:
+                raise FailedPrecondition(
+                    f"the copy is not of collection `{name}`: a protected collection keeps its name for good"
+                )
+            vectors = {key: open_vector(key, text, manifest, ring) for key, text in stored.vectors.items()}
+            _require_fit(name, policy, manifest, vectors)
+        finally:
+            ring.close()
+
     def _usable(self, entry: Entry) -> bool:
         return (
             time.monotonic() - entry.checked < self._max_age

@@ -27,10 +27,11 @@ from vecguard.errors import (
 from vecguard.model import Action, Caller, Grant, Principal
 from vecguard.policy.decide import decide
 from vecguard.policy.model import Policy
-from vecguard.upstream import Answer, Upstream
+from vecguard.upstream import Answer, Stream, Upstream
 
 Ask = TypeVar("Ask", bound=Message)
 Reply = TypeVar("Reply", bound=Message)
+Sent = TypeVar("Sent")
 Handling = Literal["protected", "passed", "admin", "refused"]
 
 # How often a call is run again after its collection turned out to have been made anew meanwhile.
@@ -128,6 +129,10 @@ class Session:
     async def call(self, rpc: str, message: Message, answer: type[Answer]) -> Answer:
         """Send a message, already protected, to the database."""
         return await self._upstream.call(rpc, message, answer, self.caller)
+
+    def stream(self, rpc: str) -> Stream:
+        """Begin a call in many messages, of which none may carry what a client means to be protected."""
+        return self._upstream.stream(rpc, self.caller)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +252,50 @@ class Pipeline:
                 status=status,
                 ms=round((time.monotonic() - started) * 1e3, 3),
                 **(session.reranking if session else {}),
+            )
+
+    async def transfer(
+        self,
+        name: str,
+        action: Action,
+        collection: str | None,
+        metadata: Mapping[str, str],
+        serve: Callable[[Session], Awaitable[Sent]],
+        *,
+        protocol: str,
+    ) -> Sent:
+        """Serve a call whose content is a file and no message: identify, ask the policy, serve, trail.
+
+        `name` is what the trail calls it. `serve` runs after the policy's yes, and to the end of the file.
+
+        Raises:
+            VecGuardError: with the status that the client gets.
+        """
+        started = time.monotonic()
+        status, principal = "INTERNAL", None
+        try:
+            principal = self._identify(metadata)
+            session = self._session(principal, metadata, None, 0)
+            session.grant(action, None)
+            session.grant(action, collection)
+            sent = await serve(session)
+            status = "OK"
+            return sent
+        except Exception as error:
+            status = getattr(error, "status", status)  # a listener's own refusals have one too
+            raise
+        except asyncio.CancelledError:
+            status = "CANCELLED"
+            raise
+        finally:
+            self._trail(
+                "call",
+                rpc=name,
+                protocol=protocol,
+                principal=principal.name if principal else None,
+                collections=[] if collection is None else [collection],
+                status=status,
+                ms=round((time.monotonic() - started) * 1e3, 3),
             )
 
     def turned_away(self, rpc: str, status: str, *, protocol: str) -> None:

@@ -1,9 +1,13 @@
-"""The vector database behind the proxy: one async call, `(rpc, message) -> message`, over a gRPC channel."""
+"""The vector database behind the proxy: one async call, `(rpc, message) -> message`, over a gRPC channel.
+
+What does not fit a message (snapshot files) goes over a `Stream`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Final, TypeVar, cast
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Final, Self, TypeVar, cast
 
 import grpc
 from google.protobuf.message import DecodeError, Message
@@ -59,8 +63,7 @@ class Upstream:
                 request.SerializeToString(), timeout=caller.timeout, metadata=self._metadata + caller.metadata
             )
         except grpc.aio.AioRpcError as error:
-            trailing = cast("Iterable[tuple[str, str | bytes]]", error.trailing_metadata() or ())
-            raise UpstreamFailure(error.code().name, error.details() or "", tuple(trailing)) from None
+            raise _failure(error) from None
         try:
             return answer.FromString(body)
         except DecodeError:
@@ -68,6 +71,65 @@ class Upstream:
                 "INTERNAL", f"the vector database's answer to {rpc} is not a {answer.__name__}"
             ) from None
 
+    def stream(self, rpc: str, caller: Caller) -> Stream:
+        """Begin a call of a method that takes, or gives, a stream of bytes."""
+        method = self._channel.stream_stream(rpc, None, None)
+        return Stream(method(timeout=caller.timeout, metadata=self._metadata + caller.metadata))
+
     async def close(self) -> None:
         """Close the channel; calls in flight are cancelled."""
         await self._channel.close(None)
+
+
+class Stream:
+    """A call in many messages, each in bytes. Leaving the `with` block before its end cancels it."""
+
+    def __init__(self, call: grpc.aio.StreamStreamCall[bytes, bytes]) -> None:
+        self._call = call
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._call.cancel()
+
+    async def send(self, message: bytes) -> None:
+        """Send one message, as soon as there is room for it.
+
+        Raises:
+            UpstreamFailure: the database ended the call.
+        """
+        try:
+            await self._call.write(message)
+        except asyncio.InvalidStateError:  # it ended before: why is told to who reads
+            await self.receive()
+            raise UpstreamFailure("INTERNAL", "the vector database ended the call too early") from None
+        except grpc.aio.AioRpcError as error:
+            raise _failure(error) from None
+
+    async def finish(self) -> None:
+        """Say that no more messages will be sent."""
+        await self._call.done_writing()
+
+    async def receive(self) -> bytes:
+        """The next message.
+
+        Raises:
+            UpstreamFailure: the database ended the call with an error, or without another message.
+        """
+        async for message in self:
+            return message
+        raise UpstreamFailure("INTERNAL", "the vector database ended the call too early")
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """All messages to the call's end. Raises UpstreamFailure."""
+        try:
+            while isinstance(message := await self._call.read(), bytes):
+                yield message
+        except grpc.aio.AioRpcError as error:
+            raise _failure(error) from None
+
+
+def _failure(error: grpc.aio.AioRpcError) -> UpstreamFailure:
+    trailing = cast("Iterable[tuple[str, str | bytes]]", error.trailing_metadata() or ())
+    return UpstreamFailure(error.code().name, error.details() or "", tuple(trailing))

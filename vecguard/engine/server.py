@@ -1,4 +1,4 @@
-"""The engine's gRPC server: Qdrant's services over one store.
+"""The engine's gRPC server: Qdrant's services over one store, and one of our own for snapshot files.
 
 `HealthCheck` reports the version of Qdrant's API that the pinned client and its protobuf messages are made for.
 """
@@ -17,6 +17,7 @@ from qdrant_client import grpc as qdrant
 from vecguard.engine.collections_service import CollectionsService
 from vecguard.engine.failure_log import log_failure
 from vecguard.engine.points_service import PointsService
+from vecguard.engine.snapshot_transfer import SnapshotTransfer
 from vecguard.engine.snapshots_service import SnapshotsService
 from vecguard.engine.store import Store
 from vecguard.errors import ConfigError, VecGuardError
@@ -72,6 +73,7 @@ class EngineServer:
         qdrant.add_CollectionsServicer_to_server(CollectionsService(self._store), server)  # type: ignore[no-untyped-call]
         qdrant.add_SnapshotsServicer_to_server(SnapshotsService(self._store), server)  # type: ignore[no-untyped-call]
         qdrant.add_QdrantServicer_to_server(HealthService(), server)  # type: ignore[no-untyped-call]
+        server.add_generic_rpc_handlers((SnapshotTransfer(self._store).handler,))
         target = self._bind(server)
         await server.start()
         self._server = server
@@ -116,11 +118,11 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any]:
-        """Wrap the RPC's handler. All of Qdrant's RPCs are unary."""
+        """Wrap the RPC's handler. Qdrant's RPCs are unary; those that stream here write to their context."""
         handler = await continuation(handler_call_details)
-        if handler is None or handler.unary_unary is None:
+        if handler is None:
             return handler
-        method: Any = handler.unary_unary
+        method: Any = handler.unary_unary or handler.unary_stream or handler.stream_stream
 
         async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             try:
@@ -133,8 +135,15 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                 log_failure(_log, handler_call_details.method, failure)
                 await context.abort(grpc.StatusCode.INTERNAL, "Service internal error: unexpected failure")
 
-        return grpc.unary_unary_rpc_method_handler(
+        return _wrapping(handler)(
             answer,
             request_deserializer=handler.request_deserializer,
             response_serializer=handler.response_serializer,
         )
+
+
+def _wrapping(handler: grpc.RpcMethodHandler[Any, Any]) -> Callable[..., grpc.RpcMethodHandler[Any, Any]]:
+    if handler.response_streaming:
+        streams = handler.request_streaming
+        return grpc.stream_stream_rpc_method_handler if streams else grpc.unary_stream_rpc_method_handler
+    return grpc.unary_unary_rpc_method_handler

@@ -2,7 +2,7 @@
 
 A collection's snapshot holds its folder as `collection.py` describes it, with one shard. A full snapshot holds one such
 folder each under `collections/`, and `aliases.json`. A collection's snapshot is restored when the engine starts
-(`--restore`), since Qdrant's gRPC API has no call for it.
+(`--restore`), or while it runs (`snapshot_transfer.py`).
 
 Folder:
 
@@ -18,6 +18,7 @@ import json
 import os
 import tarfile
 import time
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,13 +26,14 @@ from vecguard.engine.collection import CURRENT, Collection
 from vecguard.engine.collection_record import RECORD_FILE
 from vecguard.engine.durable_files import copy_tree, remove_tree, sync_folder, write_atomically
 from vecguard.engine.store import Store
-from vecguard.errors import InvalidArgument, NotFound
+from vecguard.errors import AlreadyExists, InvalidArgument, LimitExceeded, NotFound
 
 SUFFIX = ".snapshot"
 _CHECKSUM_SUFFIX = ".checksum"
 # File names end at 255 bytes; time and suffixes need some of them.
 _MAX_STEM_BYTES = 190
 _SHARD = "shard-0"
+_BLOCK = 1024 * 1024
 _ALIASES = "aliases.json"
 
 
@@ -103,6 +105,14 @@ class Snapshots:
         """The file of a collection's snapshot. Raises NotFound."""
         return _existing(self._folder_of(self._store.collection(collection_name)), snapshot_name)
 
+    def full_path(self, snapshot_name: str) -> Path:
+        """The file of a full snapshot. Raises NotFound."""
+        return _existing(self._full_home(), snapshot_name)
+
+    def checksum(self, path: Path) -> str:
+        """SHA-256 of a snapshot's file when it was made, in hexadecimal digits."""
+        return _describe(path).checksum
+
     async def restore(self, path: Path, name: str) -> Collection:
         """Make a new collection `name` from the file of a collection's snapshot.
 
@@ -113,7 +123,7 @@ class Snapshots:
         async with self._creation:
             workplace = self._workplace()
             try:
-                await asyncio.to_thread(_unpack, path, workplace / "content")
+                await asyncio.to_thread(unpack, path, workplace / "content")
                 return await self._store.restore(name, workplace / "content")
             finally:
                 await asyncio.to_thread(remove_tree, workplace)
@@ -164,17 +174,53 @@ def _pack(content: Path, path: Path) -> Snapshot:
     return _describe(path)
 
 
-def _unpack(path: Path, target: Path) -> None:
+def existing_collection(name: str) -> AlreadyExists:
+    """Why a snapshot is not restored over what there is, and what to do about it."""
+    return AlreadyExists(
+        f"Wrong input: Collection `{name}` already exists! A snapshot is restored as a new collection: delete this one "
+        "first (download its own snapshots before: they are out of reach then), or, if it is an alias, remove the alias"
+    )
+
+
+def unpack(path: Path, target: Path, room: int | None = None) -> None:
+    """Unpack a collection's snapshot into the new folder `target`, with `room` bytes at most (None: any number).
+
+    Raises:
+        InvalidArgument: the file is no snapshot of a collection, its checksum is wrong, or it holds anything but what
+            `Snapshots.create` packs: links, or a shard elsewhere.
+        LimitExceeded: it is larger than `room`.
+    """
     checksum = path.with_name(path.name + _CHECKSUM_SUFFIX)
     try:
         if checksum.exists() and checksum.read_text() != _sha256(path):
             raise InvalidArgument(f"Wrong input: the checksum of snapshot {path.name} does not match")
         with tarfile.open(path) as archive:
-            archive.extractall(target, filter="data")
-    except (OSError, tarfile.TarError) as failure:
+            archive.extractall(target, filter=_PlainFiles(room))  # noqa: S202 - filtered
+            # To the end, where gzip has its checksum: tar itself stops before.
+            while archive.fileobj is not None and archive.fileobj.read(_BLOCK):
+                pass
+    except (OSError, EOFError, zlib.error, tarfile.TarError) as failure:
         raise InvalidArgument(f"Wrong input: snapshot {path.name} cannot be read: {failure}") from failure
-    if not (target / RECORD_FILE).exists():
+    if not (target / RECORD_FILE).is_file() or not (target / CURRENT).is_file():
         raise InvalidArgument(f"Wrong input: {path.name} is no snapshot of a collection")
+    if (target / CURRENT).read_bytes() != _SHARD.encode() or not (target / _SHARD).is_dir():
+        raise InvalidArgument(f"Wrong input: {path.name} names a shard that it does not hold")
+
+
+class _PlainFiles:
+    """A filter of tar members (PEP 706): files and folders under the target only, of `room` bytes together."""
+
+    def __init__(self, room: int | None) -> None:
+        self._room = room
+
+    def __call__(self, member: tarfile.TarInfo, target: str) -> tarfile.TarInfo | None:
+        if not member.isfile() and not member.isdir():
+            raise InvalidArgument("Wrong input: the snapshot holds something other than files and folders")
+        if self._room is not None:
+            self._room -= member.size
+            if self._room < 0:
+                raise LimitExceeded("the database's disk has no room for the snapshot")
+        return tarfile.data_filter(member, target)
 
 
 def _list(folder: Path) -> list[Snapshot]:

@@ -29,7 +29,7 @@ from vecguard.engine.durable_files import remove_tree, write_atomically
 from vecguard.engine.edge_errors import EngineFailure
 from vecguard.engine.maintenance import Maintenance
 from vecguard.engine.uninterrupted import uninterrupted
-from vecguard.errors import AlreadyExists, InvalidArgument, NotFound
+from vecguard.errors import AlreadyExists, InvalidArgument, NotFound, VecGuardError
 
 _COLLECTIONS = "collections"
 _ALIASES = "aliases.json"
@@ -182,17 +182,23 @@ class Store:
         """Take over a collection folder that was unpacked from a snapshot, under the given name.
 
         Raises:
-            AlreadyExists: a collection has that name.
+            AlreadyExists: a collection or alias has that name.
+            InvalidArgument: the folder cannot be loaded.
         """
         return await uninterrupted(self._restore(name, folder))
 
     async def _restore(self, name: str, folder: Path) -> Collection:
         async with self._changes:
             check_collection_name(name)
-            if name in self._collections:
+            if self.exists(name):
                 raise AlreadyExists(f"Wrong input: Collection `{name}` already exists!")
-            stored = CollectionRecord.load(folder)
-            CollectionRecord(name, stored.created_at, stored.config).save(folder)
+            try:
+                stored = CollectionRecord.load(folder)
+                CollectionRecord(name, stored.created_at, stored.config).save(folder)
+                # Tried before it is taken in: a folder that cannot be loaded would keep the whole store from opening.
+                (await asyncio.to_thread(Collection.open, folder)).close()
+            except VecGuardError:
+                raise InvalidArgument("Wrong input: the snapshot holds no collection that can be loaded") from None
             target = self._new_folder()
             await asyncio.to_thread(folder.rename, target)
             return self._adopt(await asyncio.to_thread(Collection.open, target))

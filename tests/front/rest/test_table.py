@@ -8,7 +8,7 @@ import pytest
 
 from front.rest.openapi import OLD, Operation, operations
 from vecguard.front.qdrant.table import ROUTES
-from vecguard.front.rest.endpoint import Endpoint, Refused
+from vecguard.front.rest.endpoint import Endpoint, Refused, Transfer
 from vecguard.front.rest.table import ENDPOINTS
 
 # Known to servers, but not in the document of the client's version.
@@ -35,7 +35,7 @@ def test_an_endpoint_has_one_row() -> None:
 @pytest.mark.parametrize("operation", operations(), ids=lambda one: one.name)
 def test_every_operation_of_the_document_is_there_with_its_parameters(operation: Operation) -> None:
     endpoint = TABLE[operation.method, unnamed(operation.path)]
-    assert not isinstance(endpoint, Endpoint) or set(endpoint.query) == operation.query
+    assert not isinstance(endpoint, Endpoint | Transfer) or set(endpoint.query) == operation.query
 
 
 def test_nothing_else_is_there() -> None:
@@ -58,7 +58,14 @@ def test_what_is_refused_says_why() -> None:
     assert all(len(endpoint.about) > 20 for endpoint in refused)
 
 
-def test_what_moves_snapshot_files_is_refused() -> None:
+def test_what_moves_snapshot_files_of_shards_is_refused() -> None:
     files = [key for key in TABLE if re.search(r"snapshots?/(recover|upload|\{\})$|/snapshot$", key[1])]
     assert len(files) == 11
-    assert all(isinstance(TABLE[key], Refused) or key[0] == "DELETE" for key in files)
+    assert all(isinstance(TABLE[key], Refused) or key[0] == "DELETE" for key in files if "/shards/" in key[1])
+    moved = [key for key in files if isinstance(TABLE[key], Transfer)]
+    assert sorted(moved) == [
+        ("GET", "/collections/{}/snapshots/{}"),
+        ("GET", "/snapshots/{}"),
+        ("POST", "/collections/{}/snapshots/upload"),
+        ("PUT", "/collections/{}/snapshots/recover"),
+    ]

@@ -118,7 +118,15 @@ async def read_manifest(upstream: Upstream, name: str, caller: Caller) -> Stored
     answer = await upstream.call("/qdrant.Collections/Get", ask, q.GetCollectionInfoResponse, caller)
     if not answer.HasField("result"):
         raise UpstreamFailure("INTERNAL", "the vector database described a collection without saying anything of it")
-    metadata = answer.result.config.metadata
+    return stored_manifest(answer.result.config.metadata)
+
+
+def stored_manifest(metadata: Mapping[str, q.Value]) -> StoredManifest | None:
+    """The manifest in a collection's metadata; None where there is none.
+
+    Raises:
+        Unreadable: vector records without a manifest.
+    """
     vectors = {
         key.removeprefix(_VECTOR): value.string_value for key, value in metadata.items() if key.startswith(_VECTOR)
     }

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, TypeAlias
+from functools import partial
+from typing import Any, Final, TypeAlias, TypeVar
 
 import orjson
 import structlog
@@ -18,12 +19,23 @@ from vecguard.front.rest import answers, body, query_string, refusals, web_pages
 from vecguard.front.rest.body import Disconnected, Limits, Receive
 from vecguard.front.rest.conversion import into_grpc
 from vecguard.front.rest.decoding import FORMAT
-from vecguard.front.rest.endpoint import Alive, AnyEndpoint, Bare, Endpoint, Refused, Request, Text
+from vecguard.front.rest.endpoint import (
+    Alive,
+    AnyEndpoint,
+    Bare,
+    Endpoint,
+    Incoming,
+    Refused,
+    Request,
+    Send,
+    Text,
+    Transfer,
+)
 from vecguard.front.rest.refusals import Refusal
 from vecguard.front.rest.routing import Router
 from vecguard.pipeline import Pipeline
 
-Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Answered = TypeVar("Answered")
 Scope: TypeAlias = MutableMapping[str, Any]
 
 _JSON: Final = "application/json"
@@ -61,16 +73,18 @@ class RestApp:
         if scope["type"] != "http":
             raise NotImplementedError(f"ASGI scope {scope['type']} is not served")
         try:
-            reply = await self._until_gone(scope, receive)
+            reply = await self._until_gone(scope, receive, send)
         except Disconnected:
+            return
+        if reply is None:
             return
         headers = {"content-type": reply.content_type, "content-length": str(len(reply.content)), **reply.headers}
         pairs = [(key.encode("ascii"), value.encode("ascii")) for key, value in headers.items()]
         await send({"type": "http.response.start", "status": reply.code, "headers": pairs})
         await send({"type": "http.response.body", "body": reply.content})
 
-    async def _until_gone(self, scope: Scope, receive: Receive) -> Reply:
-        """The reply; the call is cancelled when its client goes away, as a gRPC call is.
+    async def _until_gone(self, scope: Scope, receive: Receive, send: Send) -> Reply | None:
+        """The reply, or None where a file was the answer; the call ends when its client goes away, as a gRPC call does.
 
         Raises:
             Disconnected: the client went away.
@@ -81,12 +95,21 @@ class RestApp:
             endpoint, path = self._router.find(scope["method"], scope["raw_path"].partition(b"?")[0])
             headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
             web_pages.refuse(headers, (scope.get("server") or (None,))[0])
+            if isinstance(endpoint, Transfer):
+                parameters = query_string.read(scope["query_string"], endpoint.query)
+                incoming = Incoming(path, parameters, headers, receive, send)
+                return await self._guarded(endpoint, self._transfer(endpoint, incoming, started), started)
             content = await body.read(receive, headers, self._limits)
         except Refusal as refusal:
             self._pipeline.turned_away(_rpc(endpoint), refusal.status, protocol=_PROTOCOL)
             return _json(refusal.code, refusals.error(refusal.text, _NO_TIME), refusal.headers)
+        except InvalidArgument as fault:
+            self._pipeline.turned_away(_rpc(endpoint), fault.status, protocol=_PROTOCOL)
+            return _json(400, refusals.error(str(fault), _NO_TIME))
         answering = asyncio.ensure_future(
-            self._answer(endpoint, path, scope["query_string"], headers, content, started)
+            self._guarded(
+                endpoint, self._answer(endpoint, path, scope["query_string"], headers, content, started), started
+            )
         )
         leaving = asyncio.ensure_future(_left(receive))
         try:
@@ -107,14 +130,37 @@ class RestApp:
         content: bytes,
         started: float,
     ) -> Reply:
+        if isinstance(endpoint, Alive):
+            return Reply(200, endpoint.text.encode(), _PLAIN)
+        if isinstance(endpoint, Refused):
+            await self._refuse(endpoint, headers)
+        assert isinstance(endpoint, Endpoint)  # noqa: S101 - `_refuse` raises
+        request = self._understood(endpoint, path, query, headers, content)
+        return await self._call(endpoint, request, headers, started)
+
+    async def _transfer(self, endpoint: Transfer, incoming: Incoming, started: float) -> Reply | None:
+        """Serve a file's way in or out through the pipeline."""
+        result = await self._pipeline.transfer(
+            _rpc(endpoint),
+            "admin",
+            incoming.path.get("collection_name"),
+            incoming.headers,
+            partial(endpoint.serve, incoming),
+            protocol=_PROTOCOL,
+        )
+        if result is None:
+            return None
+        if incoming.query.get("wait") is False:
+            return _json(202, {"status": "accepted", "time": time.perf_counter() - started})
+        return _json(200, {"result": result, "status": "ok", "time": time.perf_counter() - started})
+
+    @staticmethod
+    async def _guarded(endpoint: AnyEndpoint, answer: Awaitable[Answered], started: float) -> Answered | Reply:
+        """The answer, or the reply that tells what went wrong."""
         try:
-            if isinstance(endpoint, Alive):
-                return Reply(200, endpoint.text.encode(), _PLAIN)
-            if isinstance(endpoint, Refused):
-                await self._refuse(endpoint, headers)
-            assert isinstance(endpoint, Endpoint)  # noqa: S101 - `_refuse` raises
-            request = self._understood(endpoint, path, query, headers, content)
-            return await self._call(endpoint, request, headers, started)
+            return await answer
+        except Disconnected:
+            raise
         except Refusal as refusal:
             return _json(refusal.code, refusals.error(refusal.text, _NO_TIME), refusal.headers)
         except VecGuardError as failure:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -22,7 +22,18 @@ _CLOSE: Final = {"connection": "close"}
 
 
 class Disconnected(Exception):
-    """The client went away before its request was whole."""
+    """The client went away before its request, or the answer, was whole."""
+
+    status = "CANCELLED"
+
+
+class Cut(Disconnected):
+    """An answer that had begun cannot be ended: the connection is closed instead."""
+
+    def __init__(self, status: str) -> None:
+        """`status` is what the trail says of it."""
+        super().__init__(status)
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +97,27 @@ async def read(receive: Receive, headers: Mapping[str, str], limits: Limits) -> 
     if not complete():
         raise Refusal(400, "Format error in JSON body: the packed body ends too early", _CLOSE)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def pieces(receive: Receive, headers: Mapping[str, str], limits: Limits) -> AsyncIterator[bytes]:
+    """The body of a file as it arrives, for as long as bytes come; it must not be packed.
+
+    Raises:
+        Refusal: it is packed (415), larger than `limits.size` (413), or pauses for `limits.idle_s` (408).
+        Disconnected: the client went away.
+    """
+    if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+        raise Refusal(415, "a file is taken as it is, without a content encoding", _CLOSE)
+    room, more = limits.size, True
+    while more:
+        try:
+            chunk, more = await _next(receive, limits.idle_s)
+        except TimeoutError:
+            raise Refusal(408, "the request's body did not arrive in time", _CLOSE) from None
+        room -= len(chunk)
+        if room < 0:
+            raise Refusal(413, f"a file of more than {limits.size} bytes is not taken", _CLOSE)
+        yield chunk
 
 
 def _too_large(limits: Limits) -> Refusal:

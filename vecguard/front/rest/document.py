@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from vecguard.front.base import Front
-from vecguard.front.rest.endpoint import AnyEndpoint, Endpoint, Refused
+from vecguard.front.rest.endpoint import AnyEndpoint, Endpoint, Refused, Transfer
 from vecguard.front.rest.table import ENDPOINTS
 from vecguard.pipeline import AnyRoute
 from vecguard.registry import FRONTS
@@ -65,6 +65,8 @@ What differs from a Qdrant server, on purpose:
 | a payload nested deeper than 30 maps or 45 lists | 400 | a gRPC message ends at depth 100; a map takes three of that, a list two |
 | `points` and `filter` together in one write | 400 | one gRPC message has one selector |
 | `radius` of a geo filter, beyond float32's 24 bits | rounded | gRPC has it as float32 |
+| a snapshot file of more than 64 GiB, or one that the engine's disk has no room for | 413, 429 | |
+| an upload over a collection that is there | 409 | Qdrant replaces it; here nothing is lost by a wrong name |
 | `wait=false` on snapshots | 202, when the snapshot is done | |
 | requests of other web origins (CORS) | no leave is given | a web page must not reach a database on the user's machine |
 | responses | never compressed | |
@@ -98,6 +100,8 @@ def _rows(head: str, rows: Iterable[str]) -> str:
 
 def _rest_row(endpoint: AnyEndpoint, routes: Mapping[str, AnyRoute]) -> str:
     shown = f"`{endpoint.method} {endpoint.path}`"
+    if isinstance(endpoint, Transfer):
+        return f"| {shown} | | admin | admin | {endpoint.about} |"
     if not isinstance(endpoint, Endpoint):
         handling = "refused" if isinstance(endpoint, Refused) else "passed"
         return f"| {shown} | | {handling} | | {endpoint.about} |"

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from google.protobuf.message import Message
 
+from vecguard.front.rest.body import Receive
 from vecguard.front.rest.decoding import Body
+from vecguard.pipeline import Session
 
 Tree: TypeAlias = Any
 """What orjson writes: dicts, lists, leaves, numpy arrays."""
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,34 @@ class Alive:
     about: str
 
 
-AnyEndpoint: TypeAlias = Endpoint | Refused | Alive
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """What a transfer has of its request: parameters, headers, and the ways to its body and to the client.
+
+    `send` takes the events of an ASGI response.
+    """
+
+    path: Mapping[str, str]
+    query: Mapping[str, Any]
+    headers: Mapping[str, str]
+    receive: Receive
+    send: Send
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """An endpoint whose request or answer is a file, for principals with the admin action.
+
+    `serve` returns the result to answer with, or None when it has answered itself.
+    """
+
+    method: str
+    path: str
+    serve: Callable[[Incoming, Session], Awaitable[Tree | None]]
+    query: tuple[str, ...]
+    about: str
+
+
+AnyEndpoint: TypeAlias = Endpoint | Refused | Alive | Transfer
 READ: Final = ("consistency", "timeout")
 WRITE: Final = ("wait", "ordering", "timeout")

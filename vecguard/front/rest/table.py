@@ -18,8 +18,9 @@ from vecguard.front.rest import ask_collections as collections
 from vecguard.front.rest import ask_points as points
 from vecguard.front.rest import ask_queries as queries
 from vecguard.front.rest import old_models as old
+from vecguard.front.rest import snapshot_files as files
 from vecguard.front.rest.decoding import Body
-from vecguard.front.rest.endpoint import READ, WRITE, Alive, AnyEndpoint, Endpoint, Refused, Request
+from vecguard.front.rest.endpoint import READ, WRITE, Alive, AnyEndpoint, Endpoint, Refused, Request, Transfer
 from vecguard.front.rest.points_body import PointsBody
 
 _C: Final = "/collections/{collection_name}"
@@ -28,7 +29,9 @@ _S: Final = f"{_C}/shards/{{shard_id}}/snapshots"
 _OLD: Final = "of older servers and clients"
 _ONE_SELECTOR: Final = "`points` with `filter` is refused: one gRPC message has one selector"
 _LOCKS: Final = "write locks are not to be had over gRPC"
-_FILES: Final = "gRPC, by which VecGuard reaches the database, carries no snapshot files"
+_FILES: Final = "from the embedded engine only (501 from others): protected as at rest"
+_UPLOAD: Final = f"{_FILES}; makes a new collection (409 where there is one), under the name that it had"
+_RECOVER: Final = "refused: addresses that a client names are not fetched (400), nor collections replaced in use (501)"
 _SHARDS: Final = "gRPC has no snapshots of single shards"
 _PEERS: Final = "peers of a cluster are not managed over gRPC: ask the database itself"
 _WAIT: Final = ("wait",)
@@ -379,9 +382,9 @@ _SNAPSHOTS: Final[tuple[AnyEndpoint, ...]] = (
         collections.delete_snapshot,
         to.deleted,
     ),
-    Refused("GET", f"{_C}/snapshots/{{snapshot_name}}", _FILES),
-    Refused("PUT", f"{_C}/snapshots/recover", _FILES),
-    Refused("POST", f"{_C}/snapshots/upload", _FILES),
+    Transfer("GET", f"{_C}/snapshots/{{snapshot_name}}", files.download, (), _FILES),
+    Transfer("PUT", f"{_C}/snapshots/recover", files.recover, _WAIT, _RECOVER),
+    Transfer("POST", f"{_C}/snapshots/upload", files.upload, ("wait", "priority", "checksum"), _UPLOAD),
     _snapshots(
         "GET",
         "/snapshots",
@@ -402,7 +405,7 @@ _SNAPSHOTS: Final[tuple[AnyEndpoint, ...]] = (
         collections.delete_full_snapshot,
         to.deleted,
     ),
-    Refused("GET", "/snapshots/{snapshot_name}", _FILES),
+    Transfer("GET", "/snapshots/{snapshot_name}", files.download, (), _FILES),
     Refused("GET", _S, _SHARDS),
     Refused("POST", _S, _SHARDS),
     Refused("DELETE", f"{_S}/{{snapshot_name}}", _SHARDS),
