@@ -27,7 +27,7 @@ from vecguard.errors import (
 from vecguard.model import Action, Caller, Grant, Principal
 from vecguard.policy.decide import decide
 from vecguard.policy.model import Policy
-from vecguard.upstream import Answer, Stream, Upstream
+from vecguard.upstream import Answer, Exchange, Stream, Upstream
 
 Ask = TypeVar("Ask", bound=Message)
 Reply = TypeVar("Reply", bound=Message)
@@ -130,9 +130,13 @@ class Session:
         """Send a message, already protected, to the database."""
         return await self._upstream.call(rpc, message, answer, self.caller)
 
-    def stream(self, rpc: str) -> Stream:
+    def stream(self, rpc: str, ask: bytes) -> Stream:
+        """Ask for an answer in many messages, which clients may see as they are."""
+        return self._upstream.stream(rpc, ask, self.caller)
+
+    def exchange(self, rpc: str) -> Exchange:
         """Begin a call in many messages, of which none may carry what a client means to be protected."""
-        return self._upstream.stream(rpc, self.caller)
+        return self._upstream.exchange(rpc, self.caller)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,16 +247,8 @@ class Pipeline:
             status = "CANCELLED"
             raise
         finally:
-            self._trail(
-                "call",
-                rpc=rpc,
-                protocol=protocol,
-                principal=principal.name if principal else None,
-                collections=sorted(session.collections) if session else [],
-                status=status,
-                ms=round((time.monotonic() - started) * 1e3, 3),
-                **(session.reranking if session else {}),
-            )
+            names, more = (session.collections, session.reranking) if session else (set(), {})
+            self._tell(rpc, protocol, principal, names, status, started, more)
 
     async def transfer(
         self,
@@ -288,15 +284,29 @@ class Pipeline:
             status = "CANCELLED"
             raise
         finally:
-            self._trail(
-                "call",
-                rpc=name,
-                protocol=protocol,
-                principal=principal.name if principal else None,
-                collections=[] if collection is None else [collection],
-                status=status,
-                ms=round((time.monotonic() - started) * 1e3, 3),
-            )
+            self._tell(name, protocol, principal, set() if collection is None else {collection}, status, started)
+
+    def _tell(
+        self,
+        rpc: str,
+        protocol: str,
+        principal: Principal | None,
+        collections: set[str],
+        status: str,
+        started: float,
+        more: Mapping[str, int] | None = None,
+    ) -> None:
+        """Write a call to the trail; `started` in monotonic seconds."""
+        self._trail(
+            "call",
+            rpc=rpc,
+            protocol=protocol,
+            principal=principal.name if principal else None,
+            collections=sorted(collections),
+            status=status,
+            ms=round((time.monotonic() - started) * 1e3, 3),
+            **(more or {}),
+        )
 
     def turned_away(self, rpc: str, status: str, *, protocol: str) -> None:
         """Write to the trail a call that its listener refused before there was a message to handle."""

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import Final, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Final, Self, TypeAlias, TypeVar, cast
 
 import grpc
 from google.protobuf.message import DecodeError, Message
 
 from vecguard.errors import UpstreamFailure
 from vecguard.model import Caller
+
+if TYPE_CHECKING:
+    _Reading: TypeAlias = grpc.aio.UnaryStreamCall[bytes, bytes] | grpc.aio.StreamStreamCall[bytes, bytes]
 
 Answer = TypeVar("Answer", bound=Message)
 
@@ -71,10 +74,18 @@ class Upstream:
                 "INTERNAL", f"the vector database's answer to {rpc} is not a {answer.__name__}"
             ) from None
 
-    def stream(self, rpc: str, caller: Caller) -> Stream:
-        """Begin a call of a method that takes, or gives, a stream of bytes."""
+    def stream(self, rpc: str, ask: bytes, caller: Caller) -> Stream:
+        """Call a method that answers one message with many, each in bytes."""
+        method = self._channel.unary_stream(rpc, None, None)
+        return Stream(method(ask, timeout=caller.timeout, metadata=self._metadata + caller.metadata))
+
+    def exchange(self, rpc: str, caller: Caller) -> Exchange:
+        """Begin a call of a method that takes and gives many messages, each in bytes.
+
+        The method must answer with its metadata before it is sent anything.
+        """
         method = self._channel.stream_stream(rpc, None, None)
-        return Stream(method(timeout=caller.timeout, metadata=self._metadata + caller.metadata))
+        return Exchange(method(timeout=caller.timeout, metadata=self._metadata + caller.metadata))  # type: ignore[call-arg]  # the stubs want an iterator
 
     async def close(self) -> None:
         """Close the channel; calls in flight are cancelled."""
@@ -82,34 +93,16 @@ class Upstream:
 
 
 class Stream:
-    """A call in many messages, each in bytes. Leaving the `with` block before its end cancels it."""
+    """A call that answers in many messages, each in bytes. Leaving the `with` block before its end cancels it."""
 
-    def __init__(self, call: grpc.aio.StreamStreamCall[bytes, bytes]) -> None:
-        self._call = call
+    def __init__(self, call: _Reading) -> None:
+        self._reading = call
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._call.cancel()
-
-    async def send(self, message: bytes) -> None:
-        """Send one message, as soon as there is room for it.
-
-        Raises:
-            UpstreamFailure: the database ended the call.
-        """
-        try:
-            await self._call.write(message)
-        except asyncio.InvalidStateError:  # it ended before: why is told to who reads
-            await self.receive()
-            raise UpstreamFailure("INTERNAL", "the vector database ended the call too early") from None
-        except grpc.aio.AioRpcError as error:
-            raise _failure(error) from None
-
-    async def finish(self) -> None:
-        """Say that no more messages will be sent."""
-        await self._call.done_writing()
+        self._reading.cancel()
 
     async def receive(self) -> bytes:
         """The next message.
@@ -117,15 +110,44 @@ class Stream:
         Raises:
             UpstreamFailure: the database ended the call with an error, or without another message.
         """
-        async for message in self:
-            return message
-        raise UpstreamFailure("INTERNAL", "the vector database ended the call too early")
+        message = await self._next()
+        if message is None:
+            raise UpstreamFailure("INTERNAL", "the vector database ended the call too early")
+        return message
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        """All messages to the call's end. Raises UpstreamFailure."""
+    async def rest(self) -> AsyncIterator[bytes]:
+        """All further messages, to the call's end. Raises UpstreamFailure."""
+        while (message := await self._next()) is not None:
+            yield message
+
+    async def _next(self) -> bytes | None:
         try:
-            while isinstance(message := await self._call.read(), bytes):
-                yield message
+            message = await self._reading.read()
+        except grpc.aio.AioRpcError as error:
+            raise _failure(error) from None
+        return message if isinstance(message, bytes) else None
+
+
+class Exchange(Stream):
+    """A stream that is sent many messages, too."""
+
+    def __init__(self, call: grpc.aio.StreamStreamCall[bytes, bytes]) -> None:
+        super().__init__(call)
+        self._call = call
+
+    async def send(self, message: bytes) -> None:
+        """Send one message, as soon as there is room for it.
+
+        Raises:
+            UpstreamFailure: the database ended the call.
+        """
+        # Writing to a method that is not there could fail before its status arrives.
+        await self._call.initial_metadata()
+        try:
+            await self._call.write(message)
+        except asyncio.InvalidStateError:  # it ended before: why is told to who reads
+            await self.receive()
+            raise UpstreamFailure("INTERNAL", "the vector database ended the call too early") from None
         except grpc.aio.AioRpcError as error:
             raise _failure(error) from None
 

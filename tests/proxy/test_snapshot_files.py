@@ -330,7 +330,7 @@ def test_a_database_without_files_is_told_of(remote: tuple[Proxy, httpx.Client])
     answers = [http.get(path) for method, path in CALLS if method == "GET"]
     answers.append(http.post(CALLS[2][1], files={"snapshot": ("f", b"x" * 2_000_000, OCTETS)}))
     for answer in answers:
-        assert answer.status_code == 501
+        assert answer.status_code == 501, answer.text
         assert "only the embedded engine does" in answer.json()["status"]["error"]
 
 

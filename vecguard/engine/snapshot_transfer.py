@@ -99,6 +99,7 @@ class SnapshotTransfer:
             InvalidArgument: the file is no whole snapshot of a collection, or has another checksum.
             LimitExceeded: the disk has no room for it.
         """
+        await context.send_initial_metadata(())  # a caller waits for it, to know that the method is there
         asked = _asked(await _next(context))
         name = _text(asked, "collection")
         check_collection_name(name)

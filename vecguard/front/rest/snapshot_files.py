@@ -26,7 +26,7 @@ from vecguard.front.rest.decoding import FORMAT, Body
 from vecguard.front.rest.endpoint import Incoming
 from vecguard.front.rest.multipart import FilePart
 from vecguard.pipeline import Session
-from vecguard.upstream import Stream
+from vecguard.upstream import Exchange, Stream
 
 LARGEST: Final = 64 * 1024**3
 """Bytes of an uploaded file at most; the engine refuses earlier what its disk has no room for."""
@@ -52,13 +52,13 @@ async def download(incoming: Incoming, session: Session) -> None:
     if (await body.read(incoming.receive, incoming.headers, _SMALL)).strip():
         raise InvalidArgument(f"{FORMAT}this endpoint takes no body")
     name = incoming.path["snapshot_name"]
-    with session.stream(_DOWNLOAD) as stream:
-        ask = {"collection": incoming.path.get("collection_name"), "snapshot": name}
-        size = int((await _answer_to(stream, ask))["size"])
+    ask = {"collection": incoming.path.get("collection_name"), "snapshot": name}
+    with session.stream(_DOWNLOAD, json.dumps(ask).encode()) as stream:
+        size = int((await _answer(stream))["size"])
         await incoming.send(_head(name, size))
         leaving = asyncio.ensure_future(_left(incoming))
         try:
-            async for chunk in stream:
+            async for chunk in stream.rest():
                 if leaving.done():
                     raise Disconnected
                 await incoming.send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -80,7 +80,7 @@ async def upload(incoming: Incoming, session: Session) -> bool:
     """
     name = incoming.path["collection_name"]
     part = FilePart(incoming.headers.get("content-type", ""), "snapshot")
-    with session.stream(_RESTORE) as stream:
+    with session.exchange(_RESTORE) as stream:
         await _answer_to(stream, {"collection": name, "checksum": _checksum(incoming)})
         async for piece in _file(incoming, part):
             await stream.send(piece)
@@ -115,15 +115,24 @@ async def recover(incoming: Incoming, session: Session) -> None:
     )
 
 
-async def _answer_to(stream: Stream, ask: dict[str, Any]) -> dict[str, Any]:
+async def _answer_to(stream: Exchange, ask: dict[str, Any]) -> dict[str, Any]:
     try:
         await stream.send(json.dumps(ask).encode())
+    except UpstreamFailure as failure:
+        raise _told(failure) from None
+    return await _answer(stream)
+
+
+async def _answer(stream: Stream) -> dict[str, Any]:
+    try:
         answer: dict[str, Any] = json.loads(await stream.receive())
     except UpstreamFailure as failure:
-        if failure.status == "UNIMPLEMENTED":
-            raise Refused(_NO_FILES) from None
-        raise
+        raise _told(failure) from None
     return answer
+
+
+def _told(failure: UpstreamFailure) -> VecGuardError:
+    return Refused(_NO_FILES) if failure.status == "UNIMPLEMENTED" else failure
 
 
 def _checksum(incoming: Incoming) -> str | None:
