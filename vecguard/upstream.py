@@ -85,7 +85,8 @@ class Upstream:
         The method must answer with its metadata before it is sent anything.
         """
         method = self._channel.stream_stream(rpc, None, None)
-        return Exchange(method(timeout=caller.timeout, metadata=self._metadata + caller.metadata))  # type: ignore[call-arg]  # the stubs want an iterator
+        metadata = self._metadata + caller.metadata
+        return Exchange(method(timeout=caller.timeout, metadata=metadata))  # type: ignore[call-arg]  # optional in truth
 
     async def close(self) -> None:
         """Close the channel; calls in flight are cancelled."""

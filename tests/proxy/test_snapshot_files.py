@@ -151,6 +151,17 @@ def test_unknown_and_traversing_names_are_not_found(place: Place, path: str, tex
     place.refused(404, text, (answer.status_code, answer.json()))
 
 
+def test_an_alias_is_no_way_to_files(place: Place, kept: bytes) -> None:
+    place.filled("snap-behind")
+    name, _ = place.snapshot("snap-behind")
+    alias = {"actions": [{"create_alias": {"collection_name": "snap-behind", "alias_name": "snap-alias"}}]}
+    assert place.http.post("/collections/aliases", json=alias).status_code == 200
+    answer = place.http.get(f"/collections/snap-alias/snapshots/{name}")
+    place.refused(404, "doesn't exist", (answer.status_code, answer.json()))
+    place.refused(409, "remove the alias", place.upload("snap-alias", kept))
+    place.delete("snap-behind")
+
+
 def test_names_of_collections_that_cannot_be(place: Place, kept: bytes) -> None:
     code, answer = place.upload("snap-..%2F..%2Fx", kept)
     assert (400 <= code < 500, answer["status"]["error"] != "") == (True, True)

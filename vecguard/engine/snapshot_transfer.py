@@ -33,7 +33,7 @@ from vecguard.engine.edge_errors import EngineFailure
 from vecguard.engine.snapshots import Snapshots, existing_collection, unpack
 from vecguard.engine.store import Store
 from vecguard.engine.uninterrupted import uninterrupted
-from vecguard.errors import InvalidArgument, LimitExceeded
+from vecguard.errors import InvalidArgument, LimitExceeded, NotFound
 
 CHUNK: Final = 1024 * 1024
 # Of a disk's free space, what a file that arrives must leave.
@@ -73,11 +73,7 @@ class SnapshotTransfer:
         """
         asked = _asked(request)
         name = _text(asked, "snapshot")
-        path = (
-            self._snapshots.full_path(name)
-            if asked.get("collection") is None
-            else self._snapshots.path(_text(asked, "collection"), name)
-        )
+        path = self._path(None if asked.get("collection") is None else _text(asked, "collection"), name)
         expected = self._snapshots.checksum(path)
         with path.open("rb") as file:
             await context.write(json.dumps({"size": path.stat().st_size}).encode())
@@ -90,6 +86,13 @@ class SnapshotTransfer:
             if digest.hexdigest() != expected:
                 raise InvalidArgument(f"Wrong input: the checksum of snapshot {name} does not match")
             await context.write(waiting)
+
+    def _path(self, collection: str | None, name: str) -> Path:
+        if collection is None:
+            return self._snapshots.full_path(name)
+        if collection not in self._store.names():  # an alias may stand for what its user may not see
+            raise NotFound(f"Not found: Collection `{collection}` doesn't exist!")
+        return self._snapshots.path(collection, name)
 
     async def restore(self, _: AsyncIterator[bytes], context: _Context) -> None:
         """Make a collection from a file, in the steps of the module's text.
