@@ -22,6 +22,8 @@ import pytest
 from qdrant_client import grpc as q
 from serving import Proxy, serving_proxy
 
+pytestmark = pytest.mark.slow
+
 ADMIN = """
 version: 1
 access:
