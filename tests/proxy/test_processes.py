@@ -156,7 +156,7 @@ class TestStart:
         ("arguments", "text"),
         [
             (["--policy", "missing.yaml"], "missing.yaml"),
-            (["--key", "vault:x"], "there is no key provider 'vault'"),
+            (["--key", "nowhere:x"], "there is no key provider 'nowhere'"),
             (["--key", "environment:VECGUARD_NO_SUCH_KEY"], "VECGUARD_NO_SUCH_KEY is not set"),
         ],
     )

@@ -13,7 +13,6 @@ import os
 import shutil
 import signal
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from vecguard.engine.lite_database import Database
 
 GRACE_S: Final = 30.0
+_ENDING: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 # Milvus Lite has a lock of its own in a file `LOCK`, which does not tell who holds it.
 LOCK_FILE: Final = "engine.lock"
 DEFAULT_MESSAGE_BYTES: Final = 256 * 1024 * 1024
@@ -43,13 +43,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Serve a data folder until SIGTERM or SIGINT. Exit status 1: it could not be served; standard error says why."""
     options = _parse(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    # Held back for `sigwait`, in this thread and all that are made from here on: a handler in Python can be missed by a
+    # main thread that is just about to wait.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     try:
         if options.die_with is not None:
             die_with_parent(options.die_with)
-        _serve(options.data, options.listen, stop)
+        _serve(options.data, options.listen)
     except VecGuardError as failure:
         print(f"engine: {failure}", file=sys.stderr)
         return 1
@@ -64,7 +64,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _serve(data: Path, listen: str, stop: threading.Event) -> None:
+def _serve(data: Path, listen: str) -> None:
     _require_milvus_lite()
     lock = DataLock(data, LOCK_FILE)
     lock.acquire()
@@ -76,7 +76,7 @@ def _serve(data: Path, listen: str, stop: threading.Event) -> None:
         server.start()
         # The line that whoever started this process waits for.
         print(f"serving {data} on {target}", flush=True)
-        stop.wait()
+        signal.sigwait(_ENDING)
         server.stop(GRACE_S).wait()
     finally:
         database.close()
