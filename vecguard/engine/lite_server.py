@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import shutil
 import signal
 import sys
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 import grpc
 
 from vecguard.engine.data_lock import DataLock
+from vecguard.engine.listening import bind
 from vecguard.engine.parent_death import die_with_parent
 from vecguard.errors import ConfigError, VecGuardError
 
@@ -72,7 +72,7 @@ def _serve(data: Path, listen: str) -> None:
     database = _open(data)
     try:
         server = _server(database)
-        target = _bind(server, listen)
+        target = bind(server, listen)
         server.start()
         # The line that whoever started this process waits for.
         print(f"serving {data} on {target}", flush=True)
@@ -136,19 +136,6 @@ def _server(database: Database) -> grpc.Server:
     )
     milvus_pb2_grpc.add_MilvusServiceServicer_to_server(Servicer(database), server)
     return server
-
-
-def _bind(server: grpc.Server, address: str) -> str:
-    """Listen; returns the target under which clients reach it."""
-    # A socket file is made with the permissions that the mask leaves: for this user alone.
-    mask = os.umask(0o077)
-    try:
-        port = server.add_insecure_port(address)
-    except RuntimeError as failure:
-        raise ConfigError(f"cannot listen on {address}: {failure}") from failure
-    finally:
-        os.umask(mask)
-    return address if address.startswith("unix:") else f"{address.rpartition(':')[0]}:{port}"
 
 
 if __name__ == "__main__":

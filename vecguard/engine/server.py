@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,11 +15,12 @@ from qdrant_client import grpc as qdrant
 
 from vecguard.engine.collections_service import CollectionsService
 from vecguard.engine.failure_log import log_failure
+from vecguard.engine.listening import bind
 from vecguard.engine.points_service import PointsService
 from vecguard.engine.snapshot_transfer import SnapshotTransfer
 from vecguard.engine.snapshots_service import SnapshotsService
 from vecguard.engine.store import Store
-from vecguard.errors import ConfigError, VecGuardError
+from vecguard.errors import VecGuardError
 
 TITLE = "qdrant - vector search engine"
 API_VERSION = "1.20.0"
@@ -74,7 +74,7 @@ class EngineServer:
         qdrant.add_SnapshotsServicer_to_server(SnapshotsService(self._store), server)  # type: ignore[no-untyped-call]
         qdrant.add_QdrantServicer_to_server(HealthService(), server)  # type: ignore[no-untyped-call]
         server.add_generic_rpc_handlers((SnapshotTransfer(self._store).handler,))
-        target = self._bind(server)
+        target = bind(server, self._listen.address)
         await server.start()
         self._server = server
         self._store.resume_maintenance()
@@ -84,20 +84,6 @@ class EngineServer:
         """Refuse new calls, and give those in flight `grace_seconds` to finish."""
         if self._server is not None:
             await self._server.stop(grace_seconds)
-
-    def _bind(self, server: grpc.aio.Server) -> str:
-        address = self._listen.address
-        # A socket file is made with the permissions that the mask leaves: for this user alone.
-        mask = os.umask(0o077)
-        try:
-            port = server.add_insecure_port(address)
-        except RuntimeError as failure:
-            raise ConfigError(f"cannot listen on {address}: {failure}") from failure
-        finally:
-            os.umask(mask)
-        if address.startswith("unix:"):
-            return address
-        return f"{address.rpartition(':')[0]}:{port}"
 
 
 class HealthService(qdrant.QdrantServicer):

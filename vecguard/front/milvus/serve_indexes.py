@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, TypeVar
 
 from vecguard.errors import InvalidArgument
 from vecguard.fields import Keys
@@ -15,6 +15,8 @@ from vecguard.front.milvus.status import ask
 from vecguard.pipeline import Session
 from vecguard.policy.paths import render
 from vecguard.shield import Shield
+
+Described = TypeVar("Described", m.DescribeIndexResponse, m.GetIndexStatisticsResponse)
 
 _INDEX_TYPE: Final = "index_type"
 # Milvus' index for numbers, and the one for texts that takes its place where numbers are stored as tokens. Neither can
@@ -102,19 +104,20 @@ def _swap(pairs: object, old: str, new: str) -> None:
 
 async def describe_index(request: m.DescribeIndexRequest, session: Session) -> m.DescribeIndexResponse:
     """`DescribeIndex`."""
-    place = place_of(request.db_name, request.collection_name, session.metadata)
-    entry = await session.open(place.key, "read")
-    answer = await ask(session, rpc("DescribeIndex"), request, m.DescribeIndexResponse)
-    if entry.shield is not None:
-        _show(answer.index_descriptions, layout_of(entry.shield))
-    return answer
+    return await _described("DescribeIndex", request, m.DescribeIndexResponse, session)
 
 
 async def index_statistics(request: m.GetIndexStatisticsRequest, session: Session) -> m.GetIndexStatisticsResponse:
     """`GetIndexStatistics`."""
+    return await _described("GetIndexStatistics", request, m.GetIndexStatisticsResponse, session)
+
+
+async def _described(
+    method: str, request: m.DescribeIndexRequest | m.GetIndexStatisticsRequest, reply: type[Described], session: Session
+) -> Described:
     place = place_of(request.db_name, request.collection_name, session.metadata)
     entry = await session.open(place.key, "read")
-    answer = await ask(session, rpc("GetIndexStatistics"), request, m.GetIndexStatisticsResponse)
+    answer = await ask(session, rpc(method), request, reply)
     if entry.shield is not None:
         _show(answer.index_descriptions, layout_of(entry.shield))
     return answer
