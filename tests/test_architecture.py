@@ -48,11 +48,15 @@ ARROWS: dict[str, set[str]] = {
         *("catalog", "config", "errors", "generation", "keys", "model", "pipeline", "policy", "registry", "server"),
         *("trail", "upstream"),
     },
+    "upkeep": {
+        *("catalog", "config", "errors", "generation", "keys", "manifest", "model", "pipeline", "policy", "registry"),
+        *("seal", "shield", "upstream", "wiring"),
+    },
     "engine": {"errors"},
     "worker": {"config", "engine", "errors", "generation", "trail", "wiring"},
     "process": {"config", "errors", "generation", "policy", "registry", "trail", "wiring"},
     "demo": {"errors"},
-    "cli": {"config", "demo", "engine", "errors", "keys", "policy", "process", "registry"},
+    "cli": {"config", "demo", "engine", "errors", "keys", "policy", "process", "registry", "upkeep"},
     "__main__": {"cli"},
     "__init__": set(),
 }

@@ -10,6 +10,7 @@ from vecguard.cli.init import init
 from vecguard.cli.keys import keys_app
 from vecguard.cli.policy import policy_app
 from vecguard.cli.serve import serve
+from vecguard.cli.verify import verify
 
 app = typer.Typer(
     name="vecguard",
@@ -21,6 +22,7 @@ app.command()(serve)
 app.command()(demo)
 app.command()(init)
 app.command()(engine)
+app.command()(verify)
 app.add_typer(policy_app, name="policy")
 app.add_typer(keys_app, name="keys")
 

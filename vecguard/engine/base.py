@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 
 class Engine(Protocol):
-    """A database of ours in a process of its own, under supervision."""
+    """A database of ours in a process of its own, under supervision.
+
+    `health` is an RPC that it answers when sent an empty message.
+    """
+
+    health: ClassVar[str]
+
+    @staticmethod
+    def socket_of(data: Path) -> str | None:
+        """The gRPC target at which an engine of another process serves `data`, if one does; None where its path would
+        be too long, so that it is not known."""
 
     async def start(self, data: Path) -> str:
         """Serve the folder `data`, and wait until it answers.

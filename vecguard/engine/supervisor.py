@@ -66,7 +66,7 @@ class EngineProcess:
         Raises:
             Unavailable: the engine ended or did not answer in time; the text is its own.
         """
-        self._target = f"unix:{self._socket_path(data)}"
+        self._target = self._own_target(data)
         self._arguments = (
             *(sys.executable, "-m", self.module, "--data", str(data), "--listen", self._target),
             *("--die-with", str(os.getpid())),
@@ -110,12 +110,18 @@ class EngineProcess:
             thread.join()
             loop.close()
 
-    def _socket_path(self, data: Path) -> Path:
+    @staticmethod
+    def socket_of(data: Path) -> str | None:
+        """The target of an engine that serves `data`, in whichever process; None where its path would be too long."""
         path = (data / "engine.sock").absolute()
-        if len(os.fsencode(path)) <= _MAX_SOCKET_PATH:
-            return path
+        return f"unix:{path}" if len(os.fsencode(path)) <= _MAX_SOCKET_PATH else None
+
+    def _own_target(self, data: Path) -> str:
+        target = self.socket_of(data)
+        if target is not None:
+            return target
         self._socket_folder = Path(tempfile.mkdtemp(prefix="vecguard-"))
-        return self._socket_folder / "engine.sock"
+        return f"unix:{self._socket_folder / 'engine.sock'}"
 
     async def _launch(self) -> None:
         child = self._child = await asyncio.create_subprocess_exec(

@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from vecguard.catalog import StoredManifest
 from vecguard.model import Caller
 from vecguard.pipeline import AnyRoute, Failed, by_status
+from vecguard.shield import Shield
 from vecguard.upstream import Upstream
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """One stored record that was looked at.
+
+    `key` is its id as an operator would write it; `faults` name the parts of it that do not open; `content` is all of
+    what is stored of it, in one form, whatever order a database answers it in.
+    """
+
+    key: str
+    faults: tuple[str, ...]
+    content: bytes
+
+
+Inspect = Callable[[Upstream, str, Shield], AsyncIterator[list[Inspected]]]
+Count = Callable[[Upstream, str], Awaitable[int]]
 
 
 @dataclass(frozen=True, slots=True)
 class Front:
     """One wire protocol.
 
-    `failed` makes the reply that tells of an error where the protocol has them in its replies; `passed_metadata` are
-    the keys of a client's metadata that go on to the database, which may know the client by them.
+    `inspect` looks at every stored record of a collection, some at a time, in the order of their ids; `count` says how
+    many there are. `failed` makes the reply that tells of an error where the protocol has them in its replies;
+    `passed_metadata` are the keys of a client's metadata that go on to the database, which may know the client by them.
     """
 
     name: str
     routes: Mapping[str, AnyRoute]
     read_manifest: Callable[[Upstream, str, Caller], Awaitable[StoredManifest | None]]
     real_name: Callable[[Upstream, str, Caller], Awaitable[str]]
+    inspect: Inspect
+    count: Count
     failed: Failed = by_status
     passed_metadata: frozenset[str] = frozenset()

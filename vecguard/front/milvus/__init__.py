@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vecguard.front.base import Front
+from vecguard.front.milvus.inspect import count, inspect
 from vecguard.front.milvus.metadata import read_manifest, real_name
 from vecguard.front.milvus.status import failed
 from vecguard.front.milvus.table import ROUTES
@@ -19,4 +20,4 @@ _PASSED: frozenset[str] = frozenset(
     }
 )
 
-FRONT = Front("milvus", ROUTES, read_manifest, real_name, failed, _PASSED)
+FRONT = Front("milvus", ROUTES, read_manifest, real_name, inspect, count, failed, _PASSED)

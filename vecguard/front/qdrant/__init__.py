@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from vecguard.front.base import Front
+from vecguard.front.qdrant.inspect import count, inspect
 from vecguard.front.qdrant.metadata import read_manifest, real_name
 from vecguard.front.qdrant.table import ROUTES
 
-FRONT = Front("qdrant", ROUTES, read_manifest, real_name)
+FRONT = Front("qdrant", ROUTES, read_manifest, real_name, inspect, count)

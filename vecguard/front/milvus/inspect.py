@@ -1,0 +1,181 @@
+"""Looking at every stored row of a collection: does each part of it still open?"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
+
+from vecguard.catalog import StaleEntry
+from vecguard.errors import InvalidArgument, Unreadable
+from vecguard.front.base import Inspected
+from vecguard.front.milvus import reveal
+from vecguard.front.milvus.columns import row_count, scalars
+from vecguard.front.milvus.expression import pk_in
+from vecguard.front.milvus.expression.literals import write_string
+from vecguard.front.milvus.layout import VARCHAR, Layout, is_hidden, layout_of
+from vecguard.front.milvus.metadata import pairs
+from vecguard.front.milvus.place import Place, from_key
+from vecguard.front.milvus.proto import c, m, rpc, s
+from vecguard.front.milvus.selection import RowPlace, chosen_rows
+from vecguard.front.milvus.status import checked
+from vecguard.keys.encoding import length_prefixed
+from vecguard.model import Caller
+from vecguard.shield import DenseShield, Shield
+from vecguard.upstream import Upstream
+
+PAGE: Final = 100
+_CALLER: Final = Caller()
+_QUERY: Final = rpc("Query")
+_LARGEST: Final = 2**63 - 1
+
+
+async def count(upstream: Upstream, key: str) -> int:
+    """How many rows a collection has.
+
+    Raises:
+        UpstreamFailure: the database cannot be reached, or does not know it, or has not loaded it.
+    """
+    place = from_key(key)
+    request = _request(place, "", ["count(*)"], {})
+    answer = checked(await upstream.call(_QUERY, request, m.QueryResults, _CALLER))
+    return next((int(number) for data in answer.fields_data for number in data.scalars.long_data.data), 0)
+
+
+def _request(place: Place, expression: str, outputs: Sequence[str], parameters: dict[str, str]) -> m.QueryRequest:
+    return m.QueryRequest(
+        db_name=place.database,
+        collection_name=place.name,
+        expr=expression,
+        output_fields=outputs,
+        query_params=pairs(parameters),
+        consistency_level=c.ConsistencyLevel.Strong,
+    )
+
+
+async def inspect(upstream: Upstream, key: str, shield: Shield) -> AsyncIterator[list[Inspected]]:
+    """Every row, a page at a time. One that does not open is read once more, as it may just have been written.
+
+    Raises:
+        UpstreamFailure: the database cannot be reached, or does not know the collection, or has not loaded it.
+    """
+    layout = layout_of(shield)
+    async for columns, keys in stored_pages(upstream, key, layout):
+        rows = [_row(columns, i) for i in range(len(keys))]
+        if _sound(shield, layout, columns, len(keys)):
+            yield [Inspected(str(row_key), (), content_of(row)) for row_key, row in zip(keys, rows, strict=True)]
+            continue
+        yield [looked for i, row in enumerate(rows) if (looked := await _look(upstream, key, shield, keys[i], row))]
+
+
+async def stored_pages(
+    upstream: Upstream, key: str, layout: Layout
+) -> AsyncIterator[tuple[Sequence[s.FieldData], Sequence[Any]]]:
+    """All rows as they are stored, whole, in the order of their primary keys: columns, and the keys.
+
+    Raises:
+        UpstreamFailure: see `inspect`.
+        Unreadable: an answer without primary keys.
+    """
+    place, primary = from_key(key), layout.primary
+    asked = m.DescribeCollectionRequest(db_name=place.database, collection_name=place.name)
+    described = checked(await upstream.call(rpc("DescribeCollection"), asked, m.DescribeCollectionResponse, _CALLER))
+    # As pymilvus' QueryIterator asks.
+    parameters = {"limit": str(PAGE), "iterator": "True", "reduce_stop_for_best": "True"}
+    parameters["collection_id"] = str(described.collectionID)
+    text = primary.data_type == VARCHAR
+    expression = f'{primary.name} >= ""' if text else f"{primary.name} <= {_LARGEST}"
+    while True:
+        request = _request(place, expression, ["*", *layout.hidden], parameters)
+        answer = checked(await upstream.call(_QUERY, request, m.QueryResults, _CALLER))
+        columns = answer.fields_data
+        keys = _keys(layout, columns)
+        if not keys:
+            return
+        yield columns, keys
+        last = max(keys)
+        expression = f"{primary.name} > {write_string(last) if text else last}"
+
+
+def _keys(layout: Layout, columns: Sequence[s.FieldData]) -> Sequence[Any]:
+    primary = layout.primary
+    data = next((data for data in columns if data.field_name == primary.name), None)
+    if data is None:
+        if columns:
+            raise Unreadable
+        return ()
+    return scalars(data, primary.data_type, row_count(data)).elements
+
+
+def _row(columns: Sequence[s.FieldData], row: int) -> list[s.FieldData]:
+    """One row of an answer, as an answer of its own."""
+    return [chosen_rows([data], [RowPlace(0, row)]) for data in columns]
+
+
+def _opened(shield: Shield, columns: Sequence[s.FieldData]) -> list[s.FieldData]:
+    """The columns that can be opened, and with that checked."""
+    guards = shield.vectors
+    return [
+        data
+        for data in columns
+        if not isinstance(guard := guards.get(data.field_name), DenseShield) or guard.recoverable
+    ]
+
+
+def _sound(shield: Shield, layout: Layout, columns: Sequence[s.FieldData], rows: int) -> bool:
+    """Whether all rows open, all at once: what nearly every page does."""
+    try:
+        found = reveal.found_rows(shield, layout, columns, rows)
+        reveal.client_columns(found, _opened(shield, columns))
+    except (Unreadable, StaleEntry, InvalidArgument):
+        return False
+    return True
+
+
+async def _look(
+    upstream: Upstream, key: str, shield: Shield, row_key: int | str, row: Sequence[s.FieldData]
+) -> Inspected | None:
+    """One row of a page that does not open as a whole; None where it was deleted meanwhile."""
+    layout = layout_of(shield)
+    faults = faults_of(shield, layout, row)
+    if faults:
+        request = _request(from_key(key), pk_in(layout.primary.name, [row_key]), ["*", *layout.hidden], {})
+        answer = checked(await upstream.call(_QUERY, request, m.QueryResults, _CALLER))
+        if not _keys(layout, answer.fields_data):
+            return None
+        row = _row(answer.fields_data, 0)
+        faults = faults_of(shield, layout, row)
+    return Inspected(str(row_key), faults, content_of(row))
+
+
+def faults_of(shield: Shield, layout: Layout, row: Sequence[s.FieldData]) -> tuple[str, ...]:
+    """The columns of one row that do not open, in words."""
+    try:
+        found = reveal.found_rows(shield, layout, row, 1)
+    except (Unreadable, StaleEntry):
+        return ("row token",)
+    faults = []
+    for data in _opened(shield, row):
+        name = data.field_name
+        try:
+            if not is_hidden(name) or data.is_dynamic:
+                reveal.opened(found, data)
+        except (Unreadable, StaleEntry, InvalidArgument):
+            known = name in layout.columns or data.is_dynamic
+            kind = "vector" if name in layout.vectors else "field"
+            faults.append(f"{kind} `{name}`" if known else f"field `{name}` unknown")
+    return tuple(faults)
+
+
+def content_of(row: Sequence[s.FieldData]) -> bytes:
+    """All that is stored of a row: names and contents of its columns, in the order of their names."""
+    named = sorted(((data.field_name, data) for data in row), key=lambda pair: pair[0])
+    return length_prefixed(*(part for name, data in named for part in (name.encode(), _content(data))))
+
+
+def _content(data: s.FieldData) -> bytes:
+    bare = s.FieldData()
+    bare.CopyFrom(data)
+    bare.ClearField("field_id")
+    bare.ClearField("field_name")
+    encoded: bytes = bare.SerializeToString(deterministic=True)
+    return encoded

@@ -1,0 +1,173 @@
+"""Looking at every stored point of a collection: does each part of it still open?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
+
+import numpy as np
+from qdrant_client import grpc as q
+
+from vecguard.catalog import StaleEntry
+from vecguard.errors import InvalidArgument, Unreadable
+from vecguard.front.base import Inspected
+from vecguard.front.qdrant import reveal
+from vecguard.front.qdrant import vectors as wire
+from vecguard.front.qdrant.payloads import point_id_bytes, python_value, reveal_map
+from vecguard.front.qdrant.scope import PAYLOAD, RECORD, UPDATED
+from vecguard.keys.encoding import length_prefixed
+from vecguard.model import Caller
+from vecguard.seal import record
+from vecguard.shield import DenseShield, Shield
+from vecguard.upstream import Upstream
+
+PAGE: Final = 100
+_CALLER: Final = Caller()
+_OURS: Final = frozenset({PAYLOAD, RECORD, UPDATED})
+
+
+async def count(upstream: Upstream, name: str) -> int:
+    """How many points a collection has.
+
+    Raises:
+        UpstreamFailure: the database cannot be reached, or does not know it.
+    """
+    ask = q.CountPoints(collection_name=name, exact=True)
+    return (await upstream.call("/qdrant.Points/Count", ask, q.CountResponse, _CALLER)).result.count
+
+
+async def inspect(upstream: Upstream, name: str, shield: Shield) -> AsyncIterator[list[Inspected]]:
+    """Every point, a page at a time. One that does not open is read once more, as it may just have been written.
+
+    Raises:
+        UpstreamFailure: the database cannot be reached, or does not know the collection.
+    """
+    async for points in stored_pages(upstream, name):
+        if _sound(shield, points):
+            yield [Inspected(_shown(point.id), (), content_of(point)) for point in points]
+            continue
+        found = [Inspected(_shown(point.id), faults_of(shield, point), content_of(point)) for point in points]
+        doubtful = [point.id for point, looked in zip(points, found, strict=True) if looked.faults]
+        again = {_shown(point.id): point for point in await _stored(upstream, name, doubtful)}
+        yield [looked for old in found if (looked := _second(shield, old, again)) is not None]
+
+
+def _second(shield: Shield, first: Inspected, again: dict[str, q.RetrievedPoint]) -> Inspected | None:
+    """What a second look says of a point; None where it was deleted meanwhile."""
+    if not first.faults:
+        return first
+    point = again.get(first.key)
+    return None if point is None else Inspected(first.key, faults_of(shield, point), content_of(point))
+
+
+async def stored_pages(upstream: Upstream, name: str) -> AsyncIterator[Sequence[q.RetrievedPoint]]:
+    """All points as they are stored, whole, in the order of their ids. Raises UpstreamFailure."""
+    ask = q.ScrollPoints(collection_name=name, limit=PAGE)
+    ask.with_payload.enable = True
+    ask.with_vectors.enable = True
+    while True:
+        answer = await upstream.call("/qdrant.Points/Scroll", ask, q.ScrollResponse, _CALLER)
+        if answer.result:
+            yield answer.result
+        if not answer.HasField("next_page_offset"):
+            return
+        ask.offset.CopyFrom(answer.next_page_offset)
+
+
+async def _stored(upstream: Upstream, name: str, ids: Sequence[q.PointId]) -> Sequence[q.RetrievedPoint]:
+    ask = q.GetPoints(collection_name=name, ids=ids)
+    ask.with_payload.enable = True
+    ask.with_vectors.enable = True
+    return (await upstream.call("/qdrant.Points/Get", ask, q.GetResponse, _CALLER)).result
+
+
+def _shown(point_id: q.PointId) -> str:
+    return point_id.uuid if point_id.HasField("uuid") else str(point_id.num)
+
+
+def _opened(shield: Shield) -> list[str]:
+    """Names of the vectors that can be opened, and with that checked."""
+    return [name for name, guard in shield.vectors.items() if not isinstance(guard, DenseShield) or guard.recoverable]
+
+
+def _sound(shield: Shield, points: Sequence[q.RetrievedPoint]) -> bool:
+    """Whether all of these points open, all at once: what nearly every page does."""
+    copies = []
+    for point in points:
+        if _surplus(shield, point) or _record_faults(shield, point):
+            return False
+        copies.append(q.RetrievedPoint.FromString(point.SerializeToString()))
+    try:
+        reveal.points(shield, copies, _opened(shield))
+    except (Unreadable, StaleEntry):
+        return False
+    return True
+
+
+def faults_of(shield: Shield, point: q.RetrievedPoint) -> tuple[str, ...]:
+    """The parts of a stored point that do not open, in words."""
+    record_faults = _record_faults(shield, point)
+    faults = [*record_faults, *_surplus(shield, point)]
+    for name in _opened(shield):
+        try:
+            reveal.open_vectors(shield, [point], name)
+        except (Unreadable, StaleEntry):
+            if not record_faults:  # without a record no vector opens
+                faults.append(f"vector `{name}`" if name else "vector")
+    return (*faults, *_payload_faults(shield, point))
+
+
+def _record_faults(shield: Shield, point: q.RetrievedPoint) -> list[str]:
+    value = point.payload.get(RECORD)
+    try:
+        written_under = "" if value is None else record.decode(value.string_value).manifest
+    except Unreadable:
+        return ["record"]
+    if written_under == shield.manifest.short_id:
+        return []
+    return ["record missing" if value is None else "record of another collection"]
+
+
+def _surplus(shield: Shield, point: q.RetrievedPoint) -> list[str]:
+    """What nobody here wrote."""
+    vectors = [f"vector `{name}` unknown" for name, _ in reveal.holders(point) if name not in shield.vectors]
+    return vectors + [f"stored field `{key}` unknown" for key in point.payload if key not in _OURS]
+
+
+def _payload_faults(shield: Shield, point: q.RetrievedPoint) -> list[str]:
+    kept = point.payload.get(PAYLOAD)
+    if kept is None:
+        return []
+    if not kept.HasField("struct_value"):
+        return ["payload"]
+    faults, point_id, stored = [], point_id_bytes(point.id), kept.struct_value.fields
+    for key in stored:
+        one = q.Struct()
+        one.fields[key].CopyFrom(stored[key])
+        try:
+            reveal_map(one.fields, (), shield.fields, point_id)
+        except Unreadable:
+            faults.append(f"payload field `{key}`")
+    return faults
+
+
+def content_of(point: q.RetrievedPoint) -> bytes:
+    """All that is stored of a point: its payload as JSON with sorted keys, then each vector's name and numbers."""
+    payload = {key: python_value(point.payload[key]) for key in point.payload}
+    parts = [json.dumps(payload, sort_keys=True).encode()]
+    for name, message in sorted(reveal.holders(point), key=lambda pair: pair[0]):
+        parts += (name.encode(), *_numbers(message))
+    return length_prefixed(*parts)
+
+
+def _numbers(message: q.VectorOutput) -> tuple[bytes, bytes]:
+    try:
+        vector = wire.read(message)
+    except InvalidArgument:
+        return b"?", message.SerializeToString(deterministic=True)
+    if isinstance(vector, wire.Sparse):
+        order = np.argsort(vector.indices, kind="stable")
+        return vector.indices[order].astype("<u4").tobytes(), vector.values[order].astype("<f4").tobytes()
+    data = vector.data if isinstance(vector, wire.Dense) else vector.rows
+    return ",".join(map(str, data.shape)).encode(), data.astype("<f4").tobytes()

@@ -1,0 +1,166 @@
+"""A database as an operator's command reaches it: beside a running `vecguard serve`, or without one.
+
+An embedded database has one engine process. Where a `serve` of the same user runs it, the command talks to that
+engine's socket; else the command starts one, for as long as it works. Caches of a `serve` learn of what a command
+changed as they do of another replica's changes (`vecguard.catalog`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import grpc
+
+from vecguard.catalog import Catalog
+from vecguard.config import Embedded, FrontName, Remote, Settings
+from vecguard.errors import ConfigError
+from vecguard.generation import Generation
+from vecguard.keys.lease import LeasingProvider
+from vecguard.manifest import Manifest, VectorRecord, open_core, open_vector
+from vecguard.model import Caller, Principal
+from vecguard.pipeline import Pipeline
+from vecguard.policy.model import CollectionPolicy, Policy, VectorRule
+from vecguard.registry import ENGINES, FRONTS
+from vecguard.seal.declaration import open_declaration
+from vecguard.shield import Shield
+from vecguard.upstream import Upstream
+from vecguard.wiring import connect, open_key
+
+if TYPE_CHECKING:  # fronts are loaded by the registry, and only those that are used
+    from vecguard.front.base import Front
+
+OPERATOR: Final = Principal("<operator>", frozenset({"read", "write", "admin"}))
+CALLER: Final = Caller()
+
+_HEALTH_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """One database, with the keys to what lies in it."""
+
+    front: Front
+    upstream: Upstream
+    provider: LeasingProvider
+
+    def pipeline(self, rules: Callable[[], Policy]) -> Pipeline:
+        """The way of a client's calls under `rules`, for the operator, who may do everything. Its trail is silent:
+        what a command did, it says itself."""
+        front = self.front
+        read, real_name = partial(front.read_manifest, self.upstream), partial(front.real_name, self.upstream)
+        catalog = Catalog(read, real_name, self.provider, rules, Generation(None, 1, 0))
+        return Pipeline(front.routes, catalog, self.upstream, rules, lambda _: OPERATOR, _silent)
+
+    async def shield(self, name: str) -> Shield | None:
+        """A collection's protection as it was made with, whatever the policy now says; None where it lies in clear.
+
+        Raises:
+            UpstreamFailure: there is no such collection, or the database cannot be reached.
+            Unreadable: its manifest does not authenticate, or is that of another collection.
+            Unavailable: the key provider is away.
+        """
+        real = await self.front.real_name(self.upstream, name, CALLER)
+        stored = await self.front.read_manifest(self.upstream, real, CALLER)
+        if stored is None:
+            return None
+        manifest, ring = open_core(stored.core, self.provider)
+        vectors = {key: open_vector(key, text, manifest, ring) for key, text in stored.vectors.items()}
+        declared = None if stored.declared is None else open_declaration(stored.declared, ring, manifest.uuid.bytes)
+        return Shield(manifest, ring, vectors, as_made(manifest, vectors), declared)
+
+
+def as_made(manifest: Manifest, vectors: dict[str, VectorRecord]) -> CollectionPolicy:
+    """The policy entry that a collection was made under, as far as its manifest remembers it."""
+    rules = tuple(
+        VectorRule(match=literal(name), transforms=record.transforms, recover=record.recover, rerank="off")
+        for name, record in vectors.items()
+        if record.kind != "sparse"
+    )
+    return CollectionPolicy(
+        match=literal(manifest.collection), vectors=(*rules, VectorRule()), payload=manifest.payload
+    )
+
+
+def literal(name: str) -> str:
+    """The glob that matches `name` alone."""
+    return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in name)
+
+
+@contextlib.asynccontextmanager
+async def open_database(settings: Settings, front: FrontName | None = None) -> AsyncIterator[Database]:
+    """The database that `settings` name; `front` says which where they name two.
+
+    Raises:
+        ConfigError: it is not said which of two, or the key cannot be used.
+        Unavailable: an embedded engine does not start.
+    """
+    address = chosen(settings, front)
+    provider = existing_key(settings)
+    async with contextlib.AsyncExitStack() as stack:
+        target = await stack.enter_async_context(_target(address))
+        upstream = connect(address, target, settings)
+        stack.push_async_callback(upstream.close)
+        yield Database(FRONTS.load(address.front), upstream, provider)
+
+
+def chosen(settings: Settings, front: FrontName | None) -> Embedded | Remote:
+    """The upstream of a protocol; of the only one where none is given.
+
+    Raises:
+        ConfigError: there is none, or several.
+    """
+    found = [address for address in settings.upstream if front in (None, address.front)]
+    if len(found) != 1:
+        known = ", ".join(address.front for address in settings.upstream)
+        raise ConfigError(f"say which database is meant (of {known}) with --database")
+    return found[0]
+
+
+def existing_key(settings: Settings) -> LeasingProvider:
+    """The key provider; a key file is never made here.
+
+    Raises:
+        ConfigError: the key file is missing, or the key cannot be used.
+    """
+    kind, _, location = settings.key.partition(":")
+    if kind == "file" and not Path(location).exists():
+        raise ConfigError(f"key file {location} does not exist: give the one that `vecguard serve` runs with (--key)")
+    return open_key(settings)[0]
+
+
+@contextlib.asynccontextmanager
+async def _target(address: Embedded | Remote) -> AsyncIterator[str]:
+    """Where the database answers; an engine that had to be started lives as long as this block."""
+    if isinstance(address, Remote):
+        yield address.target
+        return
+    kind = ENGINES.load(address.kind)
+    running = kind.socket_of(address.data)
+    if running is not None and await _answers(running, kind.health):
+        yield running
+        return
+    if not address.data.is_dir():
+        raise ConfigError(f"the data folder {address.data} does not exist: give the upstream of `vecguard serve`")
+    engine = kind()
+    try:
+        yield await engine.start(address.data)
+    finally:
+        await engine.stop()
+
+
+async def _answers(target: str, health: str) -> bool:
+    try:
+        async with grpc.aio.insecure_channel(target) as channel:
+            await channel.unary_unary(health, None, None)(b"", timeout=_HEALTH_S)
+    except grpc.aio.AioRpcError:
+        return False
+    return True
+
+
+def _silent(event: str, **fields: object) -> None:
+    del event, fields
