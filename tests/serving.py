@@ -75,9 +75,13 @@ class Server:
         """Return when the server answers; fail with the end of its log if it ends or stays silent."""
         deadline = time.monotonic() + START_S
         while self.process.poll() is None and time.monotonic() < deadline:
-            with grpc.insecure_channel(self.target) as channel, contextlib.suppress(grpc.RpcError):
-                pb.QdrantStub(channel).HealthCheck(pb.HealthCheckRequest(), timeout=2.0)
-                return
+            with grpc.insecure_channel(self.target) as channel:
+                try:
+                    pb.QdrantStub(channel).HealthCheck(pb.HealthCheckRequest(), timeout=2.0)
+                    return
+                except grpc.RpcError as error:
+                    if error.code() == grpc.StatusCode.UNAUTHENTICATED:  # it is up, and wants a credential
+                        return
             time.sleep(0.05)
         self.stop()
         raise AssertionError(f"the server did not start; its log ends with:\n{self.logs[-4000:]}")

@@ -37,15 +37,17 @@ ARROWS: dict[str, set[str]] = {
     "shield": {"errors", "fields", "keys", "manifest", "metric", "policy", "rerank", "seal", "transform"},
     "catalog": {"errors", "generation", "keys", "manifest", "model", "policy", "seal", "shield"},
     "upstream": {"errors", "model"},
-    "pipeline": {"catalog", "errors", "model", "policy", "upstream"},
-    "server": {"errors", "pipeline"},
+    "access": {"errors", "model", "policy"},
+    "session": {"catalog", "errors", "model", "policy", "upstream"},
+    "pipeline": {"access", "catalog", "errors", "model", "policy", "session", "upstream"},
+    "server": {"errors", "model", "pipeline"},
     "front": {
         *("catalog", "errors", "fields", "keys", "manifest", "metric", "model", "pipeline", "policy", "ranking"),
         *("registry", "rerank", "seal", "shield", "upstream"),
     },
     "config": {"errors"},
     "wiring": {
-        *("catalog", "config", "errors", "generation", "keys", "model", "pipeline", "policy", "registry", "server"),
+        *("access", "catalog", "config", "errors", "generation", "keys", "pipeline", "policy", "registry", "server"),
         *("trail", "upstream"),
     },
     "upkeep": {

@@ -25,6 +25,7 @@ from vecguard.keys.wrapping import LocalWrapping
 from vecguard.manifest import Manifest, pack_core, pack_vector
 from vecguard.model import ANONYMOUS, Principal
 from vecguard.pipeline import Pipeline, Route, parse
+from vecguard.policy.credentials import hash_key
 from vecguard.policy.model import Access, CollectionPolicy, Limits, PayloadRule, Policy
 
 COUNT = "/qdrant.Points/Count"
@@ -59,7 +60,7 @@ class House:
         rules = lambda: self.policy  # noqa: E731
         self.pipeline = Pipeline({COUNT: route}, self.catalog, upstream, rules, self.identify, self.trail, **ways)
 
-    def identify(self, metadata):
+    async def identify(self, metadata, peer):
         if metadata.get("who") == "stranger":
             raise Denied("no such credential")
         return self.principal
@@ -473,3 +474,21 @@ def test_a_new_policy_holds_from_the_next_call_on():
     house.policy = Policy(version=1, collections=(CollectionPolicy(match="other"),))
     with pytest.raises(Denied):
         house.call()
+
+
+# -- credentials -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_credential_goes_on_to_the_database_only_where_the_policy_knows_none(known):
+    seen = []
+
+    async def serve(ask, session):
+        seen.append(dict(session.caller.metadata))
+        return q.CountResponse()
+
+    keys = [{"name": "ann", "hash": hash_key("k"), "roles": ["read"]}] if known else []
+    policy = Policy.model_validate({"version": 1, "access": {"api_keys": keys}, "collections": [{"match": "*"}]})
+    house = House(serve, policy=policy, passed_metadata=frozenset({"authorization", "dbname"}))
+    house.call(metadata={"authorization": "azpj", "dbname": "d"})
+    assert seen == [{"dbname": "d"} if known else {"authorization": "azpj", "dbname": "d"}]

@@ -24,7 +24,7 @@ class Pipeline:
         self.calls = []
         self._behaviour = behaviour
 
-    async def handle(self, rpc, body, metadata, time_left):
+    async def handle(self, rpc, body, metadata, time_left, *, peer):
         self.calls.append((rpc, body, metadata, time_left))
         result = self._behaviour(body)
         return await result if asyncio.iscoroutine(result) else result
@@ -94,7 +94,8 @@ EXPECTED = [
 
 @pytest.mark.parametrize("kind", EXPECTED)
 def test_every_expected_error_has_its_status_and_text(tmp_path, kind):
-    failure = kind() if kind is errors.Unreadable else kind("what the client may know")
+    more = (3,) if kind is errors.RateExceeded else ()
+    failure = kind() if kind is errors.Unreadable else kind("what the client may know", *more)
     with pytest.raises(grpc.aio.AioRpcError) as answer:
         called(tmp_path, failing(failure))
     assert answer.value.code() == grpc.StatusCode[kind.status]

@@ -15,7 +15,7 @@ from vecguard.config import Settings
 from vecguard.errors import ConfigError
 from vecguard.generation import Generation
 from vecguard.keys.key import Key
-from vecguard.model import ANONYMOUS, Caller
+from vecguard.model import Caller
 from vecguard.policy.defaults import DEFAULT_POLICY
 from vecguard.trail import configure
 
@@ -91,10 +91,6 @@ def test_a_policy_file_is_read_or_refused_with_the_line(folder):
     file.write_text("version: 1\ncolections: []\n")
     with pytest.raises(ConfigError, match=r"p\.yaml:2:1: colections"):
         wiring.open_policy(Settings(policy=file))
-
-
-def test_every_caller_is_anonymous_whatever_it_says():
-    assert wiring.anonymous({"authorization": "Bearer x", "api-key": "y"}) is ANONYMOUS
 
 
 # -- a worker ----------------------------------------------------------------------------------------------------------

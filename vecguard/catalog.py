@@ -166,6 +166,14 @@ class Catalog:
         del self._following[place]
         return await self._look(place, caller)
 
+    async def real_name(self, name: str, caller: Caller) -> str:
+        """The collection that `name` stands for as an alias, else `name` itself, as the database says now.
+
+        Raises:
+            UpstreamFailure: it cannot say.
+        """
+        return await self._real_name(name, caller)
+
     def forget(self) -> None:
         """Trust no entry any more, here and in every worker of the host, before the backend was asked anew."""
         self._generation.bump()

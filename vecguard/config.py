@@ -231,5 +231,5 @@ def load_settings(file: Path | None, overrides: Mapping[str, Any]) -> Settings:
 
 
 def upstream_api_key() -> str | None:
-    """The api key for the database, from the environment."""
+    """The credential for the database, from the environment: Qdrant's api key, or Milvus' token or `user:password`."""
     return os.environ.get(UPSTREAM_API_KEY) or None

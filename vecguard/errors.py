@@ -13,6 +13,8 @@ class VecGuardError(Exception):
     """An expected failure with a text fit for the client."""
 
     status: ClassVar[str] = "INTERNAL"
+    # Trailing metadata over gRPC; over HTTP, `retry-after` of it becomes a header.
+    trailing: tuple[tuple[str, str | bytes], ...] = ()
 
 
 class InvalidArgument(VecGuardError):
@@ -49,6 +51,12 @@ class Denied(VecGuardError):
     status = "PERMISSION_DENIED"
 
 
+class Unauthenticated(VecGuardError):
+    """The caller's credential is missing, malformed, or not one that the policy knows. Texts say no more than that."""
+
+    status = "UNAUTHENTICATED"
+
+
 class Refused(VecGuardError):
     """The RPC or feature cannot be protected or served, so it is not forwarded."""
 
@@ -59,6 +67,15 @@ class LimitExceeded(VecGuardError):
     """A limit of the policy is passed."""
 
     status = "RESOURCE_EXHAUSTED"
+
+
+class RateExceeded(LimitExceeded):
+    """The principal did too much in too short a time; it may come back after `retry_after_s` seconds."""
+
+    def __init__(self, text: str, retry_after_s: int) -> None:
+        super().__init__(text)
+        self.retry_after_s = retry_after_s
+        self.trailing = (("retry-after", str(retry_after_s)),)
 
 
 class Unavailable(VecGuardError):

@@ -5,34 +5,57 @@ The layers below and above exchange these values; none of them knows a wire prot
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 if TYPE_CHECKING:  # names for the type checker only: at run time this module imports nothing of ours
+    from vecguard.policy.access import Rate, Role, RoleGrant
     from vecguard.policy.model import CollectionPolicy, Limits
 
 Action = Literal["read", "write", "admin"]
+PrincipalKind = Literal["anonymous", "api-key", "password", "jwt", "certificate"]
+Value: TypeAlias = str | int | bool
+"""A value that a principal's attribute, or a condition on a payload field, may have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
     """Who makes a call.
 
-    `name` is what the audit trail and the detectors file the call under; `roles` are the actions that the
-    authenticator vouches for. No role implies another: an administrator who also reads holds both.
+    `name` is what the audit trail and the detectors file the call under; `kind` says which sort of credential vouches
+    for it; `roles` are names of the policy's roles, or the actions that stand for built-in ones. No role implies
+    another: an administrator who also reads holds both. `attributes` are what row filters compare with.
     """
 
     name: str
-    roles: frozenset[Action] = frozenset()
+    roles: frozenset[str] = frozenset()
+    kind: PrincipalKind = "api-key"
+    attributes: Mapping[str, tuple[Value, ...]] = field(default_factory=dict, hash=False)
 
     @property
     def is_anonymous(self) -> bool:
         """Whether nobody vouched for this caller; the policy's `access.anonymous` then says what it may do."""
-        return self is ANONYMOUS or self == ANONYMOUS
+        return self.kind == "anonymous"
 
 
-# The angle brackets keep an authenticated account that happens to be called "anonymous" apart from this one.
-ANONYMOUS: Final = Principal("<anonymous>")
+# The angle brackets, and the kind, keep an account that happens to be called "anonymous" apart from this one.
+ANONYMOUS: Final = Principal("<anonymous>", kind="anonymous")
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """What the transport knows of a caller beside the metadata of its call.
+
+    `certificate` is the client's, in DER, where TLS verified one against the client CA; `repeated` names the metadata
+    keys that came more than once.
+    """
+
+    certificate: bytes | None = None
+    repeated: frozenset[str] = frozenset()
+
+
+UNKNOWN_PEER: Final = Peer()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +68,35 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
+class Condition:
+    """A condition that every record which a call sees or touches must satisfy: `field` equals one of `values`.
+
+    `field` is a payload path (a column or dynamic field in Milvus).
+    """
+
+    field: str
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
     """The policy's yes to one call: made only by `vecguard.policy.decide`, and by nothing else.
 
-    `collection_policy` is None for calls that name no collection (listing, health).
+    `collection_policy` is None for calls that name no collection (listing, health). `role` and `by` are what said
+    yes; `rows` are the conditions that all records of the call must satisfy, none where every record is granted.
     """
 
     principal: Principal
     collection_policy: CollectionPolicy | None
     limits: Limits
+    role: Role
+    by: RoleGrant
+    rows: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """A rate that a principal is held to, and the name of the role that sets it."""
+
+    role: str
+    rate: Rate

@@ -14,20 +14,37 @@ from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
+from vecguard.access.headers import CREDENTIAL_HEADERS
+from vecguard.access.rates import Rates
 from vecguard.catalog import Catalog, Entry, StaleEntry
 from vecguard.errors import (
     FailedPrecondition,
     InvalidArgument,
-    LimitExceeded,
     Refused,
     UnknownField,
     Unreadable,
     VecGuardError,
 )
-from vecguard.model import Action, Caller, Grant, Principal
-from vecguard.policy.decide import decide
+from vecguard.model import UNKNOWN_PEER, Action, Peer, Principal
+from vecguard.policy.decide import allowances
 from vecguard.policy.model import Policy
-from vecguard.upstream import Answer, Exchange, Stream, Upstream
+from vecguard.session import Session
+from vecguard.upstream import Upstream
+
+__all__ = (
+    "AnyRoute",
+    "Failed",
+    "Handling",
+    "Identify",
+    "Pipeline",
+    "Records",
+    "Route",
+    "Session",
+    "Trail",
+    "by_status",
+    "no_records",
+    "parse",
+)
 
 Ask = TypeVar("Ask", bound=Message)
 Reply = TypeVar("Reply", bound=Message)
@@ -36,107 +53,24 @@ Handling = Literal["protected", "passed", "admin", "refused"]
 
 # How often a call is run again after its collection turned out to have been made anew meanwhile.
 _ATTEMPTS: Final = 3
-_MIB: Final = 1024 * 1024
 
 
 class Identify(Protocol):
-    """Finds out who calls, from the call's metadata."""
+    """Finds out who calls, from the call's metadata and what the transport knows."""
 
-    def __call__(self, metadata: Mapping[str, str]) -> Principal:
-        """The principal. Raises Denied."""
+    async def __call__(self, metadata: Mapping[str, str], peer: Peer) -> Principal:
+        """The principal.
+
+        Raises:
+            Unauthenticated: the credential is not valid, or there is none where one is needed.
+            Unavailable: it cannot be checked now.
+        """
 
 
 class Trail(Protocol):
     """Takes one structured event a call: no vectors, no payload, no keys."""
 
     def __call__(self, event: str, **fields: object) -> None: ...
-
-
-class Session:
-    """One attempt at one call: who calls, under which rules, with how much time; and the way to the database."""
-
-    def __init__(
-        self,
-        principal: Principal,
-        rules: Policy,
-        catalog: Catalog,
-        upstream: Upstream,
-        *,
-        deadline: float | None,
-        size: int,
-        metadata: tuple[tuple[str, str], ...] = (),
-    ) -> None:
-        """`deadline` in monotonic seconds; `size` of the client's message in bytes; `metadata`: see `Caller`."""
-        self.principal = principal
-        self.catalog = catalog
-        self.opened: list[Entry] = []
-        self.written: list[Entry] = []
-        self.collections: set[str] = set()
-        self.candidates = 0  # records read for re-ranking
-        self.uncertified = 0  # searches that reached the cap on candidates before their certificate settled
-        self._rules = rules
-        self._upstream = upstream
-        self._deadline = deadline
-        self._size = size
-        self.metadata = metadata
-
-    @property
-    def caller(self) -> Caller:
-        """Whom the database is asked for, with the time that is left now."""
-        left = None if self._deadline is None else max(self._deadline - time.monotonic(), 0.0)
-        return Caller(left, self.metadata)
-
-    @property
-    def reranking(self) -> dict[str, int]:
-        """What re-ranking read, for the trail; empty where nothing was re-ranked."""
-        return {"candidates": self.candidates, "uncertified": self.uncertified} if self.candidates else {}
-
-    @property
-    def rules(self) -> Policy:
-        """The policy in force."""
-        return self._rules
-
-    def grant(self, action: Action, collection: str | None) -> Grant:
-        """The policy's yes to `action` on a collection, by name (one that may not exist yet).
-
-        Raises:
-            Denied: the policy says no.
-        """
-        if collection is not None:
-            self.collections.add(collection)
-        return decide(self._rules, self.principal, action, collection)
-
-    async def open(self, name: str, action: Action) -> Entry:
-        """The collection or alias `name`, if the policy lets the principal do `action` on it.
-
-        Raises:
-            Denied, FailedPrecondition, Unreadable: see `Catalog.get`.
-            LimitExceeded: the message is larger than the policy allows for this collection.
-            UpstreamFailure: the database does not know it, or cannot be reached.
-        """
-        granted = self.grant(action, name)
-        entry = await self.catalog.get(name, self.caller)
-        if entry.name != name:  # an alias: what it stands for must be granted, too
-            granted = self.grant(action, entry.name)
-        limit = granted.limits.max_message_mib
-        if self._size > limit * _MIB:
-            raise LimitExceeded(f"a message of {self._size} bytes: the policy allows {limit} MiB")
-        self.opened.append(entry)
-        if action != "read":
-            self.written.append(entry)
-        return entry
-
-    async def call(self, rpc: str, message: Message, answer: type[Answer]) -> Answer:
-        """Send a message, already protected, to the database."""
-        return await self._upstream.call(rpc, message, answer, self.caller)
-
-    def stream(self, rpc: str, ask: bytes) -> Stream:
-        """Ask for an answer in many messages, which clients may see as they are."""
-        return self._upstream.stream(rpc, ask, self.caller)
-
-    def exchange(self, rpc: str) -> Exchange:
-        """Begin a call in many messages, of which none may carry what a client means to be protected."""
-        return self._upstream.exchange(rpc, self.caller)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +88,13 @@ class Route(Generic[Ask, Reply]):
 
 AnyRoute = Route[Any, Any]
 Failed = Callable[[AnyRoute, VecGuardError], Message | None]
+Records = Callable[[Message, Message], int]
+
+
+def no_records(ask: Message, reply: Message) -> int:
+    """The records of calls that carry none."""
+    del ask, reply
+    return 0
 
 
 def by_status(route: AnyRoute, error: VecGuardError) -> None:
@@ -196,12 +137,17 @@ class Pipeline:
         *,
         failed: Failed = by_status,
         passed_metadata: frozenset[str] = frozenset(),
+        records: Records = no_records,
+        rates: Rates | None = None,
     ) -> None:
         """Take the front's table and ways, and what is asked of the process.
 
         `failed` makes the reply by which the protocol tells of an error, or None where a gRPC status does.
-        `passed_metadata` are the keys of a client's metadata that go on to the database.
+        `passed_metadata` are the keys of a client's metadata that go on to the database; a credential does so only
+        where the policy knows none. `records` counts the records of a call for its principal's rate.
         """
+        self._records = records
+        self._rates = Rates() if rates is None else rates
         self._failed = failed
         self._passed_metadata = passed_metadata
         self._routes = routes
@@ -217,7 +163,14 @@ class Pipeline:
         return self._routes.keys()
 
     async def handle(
-        self, rpc: str, body: bytes, metadata: Mapping[str, str], time_left: float | None, *, protocol: str = "grpc"
+        self,
+        rpc: str,
+        body: bytes,
+        metadata: Mapping[str, str],
+        time_left: float | None,
+        *,
+        protocol: str = "grpc",
+        peer: Peer = UNKNOWN_PEER,
     ) -> bytes:
         """Answer one call; `time_left` in seconds, `protocol` for the trail.
 
@@ -229,8 +182,8 @@ class Pipeline:
         status, route, principal, session = "INTERNAL", None, None, None
         try:
             route = self._route(rpc)
-            principal = self._identify(metadata)
-            session = self._session(principal, metadata, deadline, len(body))
+            principal = await self._identify(metadata, peer)
+            session = self._session(rpc, principal, metadata, deadline, len(body))
             answer = await self._run(route, body, session)
             # A newer database's answer may hold what nobody here knows how to open or to hide.
             answer.DiscardUnknownFields()
@@ -259,6 +212,7 @@ class Pipeline:
         serve: Callable[[Session], Awaitable[Sent]],
         *,
         protocol: str,
+        peer: Peer = UNKNOWN_PEER,
     ) -> Sent:
         """Serve a call whose content is a file and no message: identify, ask the policy, serve, trail.
 
@@ -270,9 +224,10 @@ class Pipeline:
         started = time.monotonic()
         status, principal = "INTERNAL", None
         try:
-            principal = self._identify(metadata)
-            session = self._session(principal, metadata, None, 0)
-            session.grant(action, None)
+            principal = await self._identify(metadata, peer)
+            session = self._session(name, principal, metadata, None, 0)
+            session.require(action)
+            self._rates.admit(principal, allowances(session.rules, principal))
             session.grant(action, collection)
             sent = await serve(session)
             status = "OK"
@@ -312,10 +267,23 @@ class Pipeline:
         """Write to the trail a call that its listener refused before there was a message to handle."""
         self._trail("call", rpc=rpc, protocol=protocol, principal=None, collections=[], status=status, ms=0.0)
 
-    def _session(self, principal: Principal, metadata: Mapping[str, str], deadline: float | None, size: int) -> Session:
-        passed = tuple((key, metadata[key]) for key in self._passed_metadata if key in metadata)
+    def _session(
+        self, rpc: str, principal: Principal, metadata: Mapping[str, str], deadline: float | None, size: int
+    ) -> Session:
         rules = self._policy()
-        return Session(principal, rules, self._catalog, self._upstream, deadline=deadline, size=size, metadata=passed)
+        # A credential for VecGuard is nobody else's to see; where it knows none, a client's may be the database's.
+        ours = CREDENTIAL_HEADERS if rules.access.authenticates else frozenset[str]()
+        passed = tuple((key, metadata[key]) for key in self._passed_metadata - ours if key in metadata)
+        return Session(
+            principal,
+            rules,
+            self._catalog,
+            self._upstream,
+            deadline=deadline,
+            size=size,
+            metadata=passed,
+            operation=rpc.removeprefix("/"),
+        )
 
     def _route(self, rpc: str) -> AnyRoute:
         route = self._routes.get(rpc)
@@ -325,7 +293,9 @@ class Pipeline:
 
     async def _run(self, route: AnyRoute, body: bytes, session: Session) -> Message:
         """Serve the call; again, from the client's own bytes, where a collection was made anew under it."""
-        session.grant(route.action, None)  # before anything is looked up: a refused caller learns nothing
+        session.require(route.action)  # before anything is looked up: a refused caller learns nothing
+        held = allowances(session.rules, session.principal)
+        self._rates.admit(session.principal, held)
         for _ in range(_ATTEMPTS):
             session.opened.clear()
             session.written.clear()
@@ -343,6 +313,8 @@ class Pipeline:
                 continue
             # What was written must have gone under the manifest that the collection really has.
             if await self._current(session.written, session):
+                if held:
+                    self._rates.charge(session.principal, held, self._records(parse(route, body), answer))
                 return answer
         if session.written:
             raise FailedPrecondition("the collection kept being made anew during the call: try again")

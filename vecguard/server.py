@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ssl
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import grpc
 import structlog
 
-from vecguard.errors import ConfigError, UpstreamFailure, VecGuardError
+from vecguard.errors import ConfigError, VecGuardError
+from vecguard.model import UNKNOWN_PEER, Peer
 from vecguard.pipeline import Pipeline
 
 _MIB: Final = 1024 * 1024
@@ -39,6 +42,15 @@ def _metadata(context: grpc.aio.ServicerContext[bytes, bytes]) -> dict[str, str]
     return {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
 
 
+def _peer(context: grpc.aio.ServicerContext[bytes, bytes]) -> Peer:
+    """What gRPC knows of the caller: a certificate only where TLS verified it."""
+    times = Counter(key for key, _ in context.invocation_metadata() or ())
+    repeated = frozenset(key for key, count in times.items() if count > 1)
+    pem = next(iter(context.auth_context().get("x509_pem_cert", ())), None)
+    certificate = None if pem is None else ssl.PEM_cert_to_DER_cert(pem.decode("ascii"))
+    return Peer(certificate, repeated) if certificate or repeated else UNKNOWN_PEER
+
+
 class Server:
     """One listener of one worker."""
 
@@ -61,11 +73,11 @@ class Server:
 
     async def _call(self, method: str, body: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
         try:
-            return await self._pipeline.handle(method, body, _metadata(context), context.time_remaining())
-        except UpstreamFailure as failure:
-            await context.abort(grpc.StatusCode[failure.status], str(failure), _passed_on(failure))
+            return await self._pipeline.handle(
+                method, body, _metadata(context), context.time_remaining(), peer=_peer(context)
+            )
         except VecGuardError as failure:
-            await context.abort(grpc.StatusCode[failure.status], str(failure))
+            await context.abort(grpc.StatusCode[failure.status], str(failure), _passed_on(failure))
         except Exception:  # noqa: BLE001 - the last resort of a server; logged, and answered with INTERNAL
             # A bug: its text may hold anything, so the client gets none of it and the log only its type and place.
             _log.exception("unexpected error", rpc=method)
@@ -83,6 +95,6 @@ class Server:
         await self._server.stop(grace)
 
 
-def _passed_on(failure: UpstreamFailure) -> tuple[tuple[str, str | bytes], ...]:
-    """Trailing metadata of the database's error, without what belongs to its own transport."""
+def _passed_on(failure: VecGuardError) -> tuple[tuple[str, str | bytes], ...]:
+    """Trailing metadata of an error; of the database's, without what belongs to its own transport."""
     return tuple((key, value) for key, value in failure.trailing if not key.startswith(("grpc-", ":")))

@@ -347,6 +347,7 @@ class Shield:
         self.manifest = manifest
         self.ring = ring
         self.policy = policy
+        self.limits = policy.limits
         self.declared = declared
         identity = manifest.uuid.bytes
         self.fields = Fields(manifest.payload, FieldSealer(ring, identity), policy.rule_for)
@@ -354,10 +355,11 @@ class Shield:
             name: _compile(record, ring, identity, policy) for name, record in vectors.items()
         }
 
-    @property
-    def limits(self) -> Limits:
-        """What one call on this collection may ask for."""
-        return self.policy.limits
+    def within(self, limits: Limits) -> Shield:
+        """This shield, with other bounds on one call."""
+        same = copy.copy(self)
+        same.limits = limits
+        return same
 
     def reading(self, name: str, candidates: int) -> Shield:
         """This shield, with re-ranking under `name` that reads exactly `candidates` records of a search."""

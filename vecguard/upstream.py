@@ -49,6 +49,8 @@ class Upstream:
             else grpc.aio.secure_channel(target, credentials, options=options)
         )
         self._metadata = tuple(metadata)
+        self.carries = frozenset(key for key, _ in self._metadata)
+        """Keys of the metadata that goes with every call: a client's own must not go beside it."""
         self._methods: dict[str, grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]] = {}
 
     async def call(self, rpc: str, request: Message, answer: type[Answer], caller: Caller) -> Answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gc
 import os
 import signal
@@ -15,6 +16,8 @@ import grpc
 import numpy as np
 import structlog
 
+from vecguard.access.identify import Identifier
+from vecguard.access.rates import Rates
 from vecguard.catalog import Catalog
 from vecguard.config import Embedded, QdrantUpstream, Remote, Settings, host_and_port, upstream_api_key
 from vecguard.errors import ConfigError
@@ -22,7 +25,6 @@ from vecguard.generation import Generation
 from vecguard.keys.file import FileKeyProvider
 from vecguard.keys.hidden import HiddenEnvironment
 from vecguard.keys.lease import LeasingProvider
-from vecguard.model import ANONYMOUS, Principal
 from vecguard.pipeline import Pipeline
 from vecguard.policy.load import PolicyHolder
 from vecguard.registry import FRONTS, KEY_PROVIDERS, LISTENERS
@@ -78,19 +80,20 @@ def open_policy(settings: Settings) -> PolicyHolder:
 
 def connect(address: Embedded | Remote, target: str, settings: Settings) -> Upstream:
     """The channel to the database at `target`, which is where `address` answers."""
-    api_key = upstream_api_key() if isinstance(address, QdrantUpstream) else None
+    credential = upstream_api_key() if isinstance(address, Remote) else None
     return Upstream(
         target,
         credentials=grpc.ssl_channel_credentials() if isinstance(address, Remote) and address.tls else None,
-        metadata=(("api-key", api_key),) if api_key else (),
+        metadata=() if credential is None else (_as_header(address, credential),),
         max_message_bytes=settings.max_message_mib * _MIB * _GROWTH,
     )
 
 
-def anonymous(metadata: Mapping[str, str]) -> Principal:
-    """Every caller is anonymous; the policy's `access.anonymous` says what that may do."""
-    del metadata
-    return ANONYMOUS
+def _as_header(address: Embedded | Remote, credential: str) -> tuple[str, str]:
+    """The database's credential as its clients send it."""
+    if isinstance(address, QdrantUpstream):
+        return "api-key", credential
+    return "authorization", base64.b64encode(credential.encode()).decode("ascii")
 
 
 class Worker:
@@ -106,6 +109,8 @@ class Worker:
         self._provider, _ = open_key(settings)
         self._generation = generation
         self._trail = Trail()
+        self._identify = Identifier(lambda: self.policy.current)
+        self._rates = Rates()
         self._upstreams: list[Upstream] = []
         self._servers: list[Server | RestServer] = []
         for address in settings.upstream:
@@ -131,10 +136,12 @@ class Worker:
             Catalog(read, real_name, self._provider, rules, self._generation),
             upstream,
             rules,
-            anonymous,
+            self._identify,
             self._trail,
             failed=front.failed,
-            passed_metadata=front.passed_metadata,
+            passed_metadata=front.passed_metadata - upstream.carries,
+            records=front.records,
+            rates=self._rates,
         )
 
     @staticmethod

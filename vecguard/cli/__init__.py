@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from vecguard.cli.access import access_app
 from vecguard.cli.demo import demo
 from vecguard.cli.engine import engine
 from vecguard.cli.init import init
@@ -24,6 +25,7 @@ app.command()(init)
 app.command()(engine)
 app.command()(verify)
 app.add_typer(policy_app, name="policy")
+app.add_typer(access_app, name="access")
 app.add_typer(keys_app, name="keys")
 
 __all__ = ["app"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from vecguard.catalog import StoredManifest
 from vecguard.model import Caller
-from vecguard.pipeline import AnyRoute, Failed, by_status
+from vecguard.pipeline import AnyRoute, Failed, Records, by_status, no_records
 from vecguard.shield import Shield
 from vecguard.upstream import Upstream
 
@@ -35,7 +35,8 @@ class Front:
 
     `inspect` looks at every stored record of a collection, some at a time, in the order of their ids; `count` says how
     many there are. `failed` makes the reply that tells of an error where the protocol has them in its replies;
-    `passed_metadata` are the keys of a client's metadata that go on to the database, which may know the client by them.
+    `passed_metadata` are the keys of a client's metadata that go on to the database, which may know the client by them;
+    `records` counts the records that a request and its reply carry.
     """
 
     name: str
@@ -46,3 +47,4 @@ class Front:
     count: Count
     failed: Failed = by_status
     passed_metadata: frozenset[str] = frozenset()
+    records: Records = no_records

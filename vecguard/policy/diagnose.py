@@ -185,7 +185,7 @@ def _models_at(loc: tuple[str | int, ...]) -> list[type[BaseModel]]:
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    if get_origin(annotation) in {tuple, Union, UnionType, Annotated}:
+    if get_origin(annotation) in {dict, tuple, Union, UnionType, Annotated}:
         return [model for part in get_args(annotation) for model in _models_in(part)]
     return []
 

@@ -19,6 +19,15 @@ from vecguard.policy.load import schema
 _SECTIONS: Final[Mapping[str, str]] = {
     "Policy": "The file",
     "Access": "access",
+    "Role": "access.roles[]",
+    "RoleGrant": "access.roles[].grants[]",
+    "AttributeOf": "access.roles[].row_filter: attribute",
+    "RoleLimits": "access.roles[].limits",
+    "Rate": "access.roles[].rate",
+    "ApiKey": "access.api_keys[]",
+    "Account": "access.accounts[]",
+    "JwtIssuer": "access.jwt[]",
+    "CertificateSubject": "access.certificates[]",
     "CollectionPolicy": "collections[]",
     "VectorRule": "collections[].vectors[]",
     "RotationSpec": "transforms: kind: rotation",
@@ -79,6 +88,8 @@ def _keys(definition: Mapping[str, Any]) -> str:
 def _default(about: Mapping[str, Any]) -> str:
     if "default" not in about:
         return "its defaults"
+    if about["default"] is None:
+        return "none"
     text = json.dumps(about["default"])
     return "as above" if "{" in text and text != "{}" else f"`{text}`"
 
@@ -89,7 +100,8 @@ def _values(about: Mapping[str, Any]) -> str:
         return f"see {_SECTIONS[about['$ref'].rsplit('/', 1)[1]]}"
     for choice in ("oneOf", "anyOf"):
         if choice in about:
-            return " or ".join(_values(option) for option in about[choice])
+            options = [option for option in about[choice] if option.get("type") != "null"]
+            return " or ".join(_values(option) for option in options)
     if "const" in about:
         return f"`{about['const']}`"
     if "enum" in about:
@@ -101,10 +113,14 @@ def _values(about: Mapping[str, Any]) -> str:
             return f"mapping; each: {_values(about['additionalProperties'])}"
         case "integer" | "number":
             return _range(about)
+        case "boolean":
+            return "`true` or `false`"
     return "text"
 
 
 def _range(about: Mapping[str, Any]) -> str:
+    if not {"minimum", "exclusiveMinimum"} & about.keys():
+        return "whole number" if about["type"] == "integer" else "number"
     low = f"above {about['exclusiveMinimum']:g}" if "exclusiveMinimum" in about else f"{about['minimum']:,}"
     kind = "whole number" if about["type"] == "integer" else "number"
     return f"{kind}, {low} to {about['maximum']:,}"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Final, NamedTuple
 
 from vecguard.policy import claims
+from vecguard.policy.access import Access, AttributeOf, Role
 from vecguard.policy.model import CollectionPolicy, FieldMode, Policy, RerankRule, VectorRule
 
 
@@ -29,12 +31,15 @@ def explain(policy: Policy, collection: str) -> list[Section]:
     """Say what the policy does with a collection of this name."""
     entry = policy.collection(collection)
     if entry is None:
-        return [Section(f"Collection `{collection}`", (Line("refused", _UNCOVERED),)), _access(policy, None)]
+        return [
+            Section(f"Collection `{collection}`", (Line("refused", _UNCOVERED),)),
+            _access(policy, None, collection),
+        ]
     head = Section(f"Collection `{collection}`", tuple(_head(entry)))
     if not entry.protected:
-        return [head, _access(policy, entry)]
+        return [head, _access(policy, entry, collection)]
     rules = [_vectors(entry, index) for index in range(len(entry.vectors))]
-    return [head, *rules, _payload(entry), _visible(), _access(policy, entry)]
+    return [head, *rules, _payload(entry), _visible(), _access(policy, entry, collection)]
 
 
 _UNCOVERED: Final = "no entry of the policy matches this name, so every call that names it is refused"
@@ -117,14 +122,57 @@ def _visible() -> Section:
     return Section("Still visible at rest (A, B, C)", tuple(Line(*line) for line in claims.VISIBLE_AT_REST.items()))
 
 
-def _access(policy: Policy, entry: CollectionPolicy | None) -> Section:
-    allowed = ", ".join(policy.access.anonymous) or "nothing"
-    lines = [
-        Line("without a credential", f"may: {allowed}"),
-        Line("with a credential", "may do what its roles say; none implies another"),
-    ]
+def _access(policy: Policy, entry: CollectionPolicy | None, collection: str) -> Section:
+    access = policy.access
+    lines = [Line("without a credential", f"may: {', '.join(access.anonymous) or 'nothing'}")]
+    if not access.authenticates:
+        lines.append(Line("with a credential", "the same: the policy names none, so none is looked at"))
+    else:
+        lines.append(Line("with a credential", "may do what its roles say; none implies another"))
+        lines += [_holder(name, kind, roles) for name, kind, roles in _holders(access)]
+        lines += [Line(f"role {role.name}", _role(role, collection)) for role in access.roles]
     if entry is not None:
         limits = entry.limits
         results, points, size = limits.max_limit, limits.max_batch, limits.max_message_mib
-        lines.append(Line("one call", f"at most {results:,} results, {points:,} points written, {size:,} MiB"))
+        text = f"at most {results:,} results of a query, {limits.max_results:,} of all queries of a call, "
+        lines.append(Line("one call", f"{text}{points:,} points written, {size:,} MiB"))
     return Section("Access and limits (D)", tuple(lines))
+
+
+def _holders(access: Access) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Name, kind and roles of every credential that the policy knows."""
+    yield from ((key.name, "API key", key.roles) for key in access.api_keys)
+    yield from ((account.name, "password", account.roles) for account in access.accounts)
+    yield from ((entry.name, "client certificate", entry.roles) for entry in access.certificates)
+    for issuer in access.jwt:
+        claimed = () if issuer.roles_claim is None else (f"those in the claim {issuer.roles_claim}",)
+        yield issuer.issuer, "tokens of", (*issuer.roles, *claimed)
+
+
+def _holder(name: str, kind: str, roles: tuple[str, ...]) -> Line:
+    return Line(f"{kind} {name}", f"roles: {', '.join(roles) or 'none'}")
+
+
+def _role(role: Role, collection: str) -> str:
+    """What a role may do with a collection, and how it is answered."""
+    grants = [grant for grant in role.grants if any(fnmatchcase(collection, glob) for glob in grant.collections)]
+    if not grants:
+        return "nothing here"
+    parts = []
+    for grant in grants:
+        operations = "" if grant.operations == ("*",) else f" by {', '.join(grant.operations)}"
+        rows = " on all rows" if grant.rows == "all" and role.row_filter else ""
+        parts.append(f"may {', '.join(grant.actions)}{operations}{rows}")
+    if role.row_filter:
+        conditions = (
+            f"{field} = {f'its {value.attribute}' if isinstance(value, AttributeOf) else repr(value)}"
+            for field, value in role.row_filter.items()
+        )
+        parts.append(f"only rows with {' and '.join(conditions)}")
+    shown = "" if role.scores != "rounded" else f" to {role.score_decimals} decimals"
+    parts.append(f"vectors {role.return_vectors}, scores {role.scores}{shown}")
+    if role.rate is not None:
+        given = (("calls", role.rate.calls_per_s), ("records", role.rate.records_per_s))
+        parts += [f"{rate:g} {what} a second" for what, rate in given if rate is not None]
+    parts += [f"{name} {value:,}" for name, value in role.limits if value is not None]
+    return "; ".join(parts)

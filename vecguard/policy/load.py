@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
@@ -108,6 +109,7 @@ def _warnings(source: Source, policy: Policy) -> Iterator[Problem]:
     if "admin" in policy.access.anonymous:
         text = "lets callers without a credential administer: leave `admin` out unless only you can reach the proxy"
         yield source.problem(("access", "anonymous"), text, severity="warning")
+    yield from _without_use(source, policy)
     yield from _unreachable(source, ("collections",), [entry.match for entry in policy.collections])
     for index, entry in enumerate(policy.collections):
         below = ("collections", index, "vectors")
@@ -118,6 +120,21 @@ def _warnings(source: Source, policy: Policy) -> Iterator[Problem]:
             if rule.noise_ratio == 0:
                 text = "has no noise: about as many leaked pairs as the vectors have dimensions undo a rotation"
                 yield source.problem((*below, position, "transforms"), text, severity="warning")
+
+
+def _without_use(source: Source, policy: Policy) -> Iterator[Problem]:
+    """Roles that filter by a field which no filter can use, where they apply."""
+    for index, role in enumerate(policy.access.roles):
+        globs = [glob for grant in role.grants for glob in grant.collections]
+        for field in role.row_filter:
+            for entry in policy.collections:
+                touched = any(fnmatchcase(entry.match, glob) or fnmatchcase(glob, entry.match) for glob in globs)
+                if touched and entry.protected and entry.payload.mode(field) == "sealed":
+                    text = (
+                        f"filters by a field that {entry.name} seals, so every call of the role is refused there: "
+                        "make it searchable or plain in `payload.fields`"
+                    )
+                    yield source.problem(("access", "roles", index, "row_filter", field), text, severity="warning")
 
 
 def _unreachable(source: Source, below: tuple[str | int, ...], globs: list[str]) -> Iterator[Problem]:

@@ -12,8 +12,6 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
     PrivateAttr,
@@ -24,8 +22,10 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from vecguard.errors import FailedPrecondition, InvalidArgument
-from vecguard.model import Action
+from vecguard.model import Principal
+from vecguard.policy.access import Access, RoleLimits
 from vecguard.policy.chain import chain_faults
+from vecguard.policy.entry import ListOf, PolicyEntry
 from vecguard.policy.faults import Fault, raise_if_any
 from vecguard.policy.fields import FieldRules
 from vecguard.policy.paths import parse
@@ -38,17 +38,8 @@ Recover = Literal["derived", "sealed", "none"]
 # Written beside every record by the proxy; clients neither see it nor have a rule for it.
 RESERVED_FIELD = "_vg"
 
-# A YAML list arrives as a Python list; everything else is taken as written, without conversion.
-_List = Field(strict=False)
 
-
-class _Entry(BaseModel):
-    """A part of the policy file: cannot be changed, has no unknown keys, converts no types."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class RotationSpec(_Entry):
+class RotationSpec(PolicyEntry):
     """A secret orthogonal transform: keeps all distances, hides every coordinate."""
 
     hides_axes: ClassVar[bool] = True
@@ -58,7 +49,7 @@ class RotationSpec(_Entry):
     kind: Literal["rotation"] = "rotation"
 
 
-class GaussianSpec(_Entry):
+class GaussianSpec(PolicyEntry):
     """Keyed Gaussian noise, the same for the same record and content; only the key holder can subtract it again."""
 
     hides_axes: ClassVar[bool] = False
@@ -79,7 +70,7 @@ class GaussianSpec(_Entry):
 TransformSpec = Annotated[RotationSpec | GaussianSpec, Field(discriminator="kind")]
 
 
-class RerankRule(_Entry):
+class RerankRule(PolicyEntry):
     """Certified over-fetch: read candidates until no unread one can plausibly beat the k-th exact score."""
 
     certainty: float = Field(
@@ -113,13 +104,13 @@ Rerank = Annotated[
 ]
 
 
-class VectorRule(_Entry):
+class VectorRule(PolicyEntry):
     """How the vectors of one collection are protected, by vector name."""
 
     match: str = Field(
         default="*", description="Glob on the vector's name; the unnamed vector has the empty name. First match wins."
     )
-    transforms: Annotated[tuple[TransformSpec, ...], _List] = Field(
+    transforms: Annotated[tuple[TransformSpec, ...], ListOf] = Field(
         default=(RotationSpec(), GaussianSpec()),
         description="Applied in this order: one rotation, then at most one noise.",
     )
@@ -155,7 +146,7 @@ def _policy_path(path: str) -> str:
 PolicyPath = Annotated[str, AfterValidator(_policy_path)]
 
 
-class PayloadRule(_Entry):
+class PayloadRule(PolicyEntry):
     """How payload fields are protected; the longest matching path decides, and covers everything below it."""
 
     default: FieldMode = Field(default="sealed", description="Mode of every field that no entry of `fields` covers.")
@@ -198,17 +189,28 @@ class PayloadRule(_Entry):
         return self.rules.at(parse(path)).name
 
 
-class Limits(_Entry):
+class Limits(PolicyEntry):
     """What one call may ask for."""
 
     max_limit: int = Field(
         default=10_000, ge=1, le=1_000_000, description="Results of one query, scroll page or id list; offset included."
     )
+    max_results: int = Field(
+        default=100_000,
+        ge=1,
+        le=100_000_000,
+        description="Results of one call that asks several queries, or for groups: the sum over all of them.",
+    )
     max_batch: int = Field(default=10_000, ge=1, le=1_000_000, description="Points in one write.")
     max_message_mib: int = Field(default=64, ge=1, le=1024, description="Size of one request, in MiB.")
 
+    def within(self, role: RoleLimits) -> Limits:
+        """These bounds and a role's: the lower of each."""
+        lower = {name: value for name, value in role if value is not None and value < getattr(self, name)}
+        return self.model_copy(update=lower) if lower else self
 
-class CollectionPolicy(_Entry):
+
+class CollectionPolicy(PolicyEntry):
     """Protection of the collections whose name matches."""
 
     match: str = Field(description="Glob on the collection's name (`*`, `?`, `[a-z]`). First match wins.", min_length=1)
@@ -217,7 +219,7 @@ class CollectionPolicy(_Entry):
         description="none: vectors and payload pass in clear. It has to be said in so many words, "
         "and leaves no room for `vectors` or `payload`.",
     )
-    vectors: Annotated[tuple[VectorRule, ...], _List] = Field(
+    vectors: Annotated[tuple[VectorRule, ...], ListOf] = Field(
         default=(VectorRule(),),
         min_length=1,
         description="Rules by vector name; a vector that none matches is refused.",
@@ -270,28 +272,12 @@ class CollectionPolicy(_Entry):
         return f"{self.name}.payload.{self.payload.rule_for(path)}"
 
 
-class Access(_Entry):
-    """Who may do what, before any collection is looked at."""
-
-    anonymous: Annotated[tuple[Action, ...], _List] = Field(
-        default=("read", "write"),
-        description="What callers without a credential may do: any of read, write, admin. Empty refuses them.",
-    )
-
-    @field_validator("anonymous")
-    @classmethod
-    def _said_once(cls, actions: tuple[Action, ...]) -> tuple[Action, ...]:
-        twice = [i for i, action in enumerate(actions) if action in actions[:i]]
-        raise_if_any([Fault((i,), f"`{actions[i]}` is listed twice: keep one") for i in twice])
-        return actions
-
-
-class Policy(_Entry):
+class Policy(PolicyEntry):
     """A whole policy file. A collection that no entry matches is refused."""
 
     version: Literal[1] = Field(description="Format of this file: 1.")
     access: Access = Field(default_factory=Access, description="Who may do what.")
-    collections: Annotated[tuple[CollectionPolicy, ...], _List] = Field(
+    collections: Annotated[tuple[CollectionPolicy, ...], ListOf] = Field(
         description="Protection by collection name; a collection that none matches is refused.", min_length=1
     )
 
@@ -308,6 +294,12 @@ class Policy(_Entry):
                 matches.clear()
             matches[name] = next((entry for entry in self.collections if fnmatchcase(name, entry.match)), None)
         return matches[name]
+
+    def tells_names_apart(self, principal: Principal) -> bool:
+        """Whether the name of a collection can make a difference to what the principal may do."""
+        if len(self.collections) > 1 or self.collections[0].match != "*":
+            return True
+        return not principal.is_anonymous and bool(self.access.roles)
 
     @cached_property
     def _matches(self) -> dict[str, CollectionPolicy | None]:

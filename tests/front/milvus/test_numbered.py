@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from google.protobuf.message import Message
 
+from vecguard.access.identify import Identifier
 from vecguard.catalog import Catalog
 from vecguard.front.milvus import FRONT
 from vecguard.front.milvus.proto import c, m, rpc, s
@@ -15,7 +16,7 @@ from vecguard.front.milvus.status import status_of
 from vecguard.generation import Generation
 from vecguard.keys.key import Key
 from vecguard.keys.wrapping import LocalWrapping
-from vecguard.model import ANONYMOUS, Caller
+from vecguard.model import Caller
 from vecguard.pipeline import Pipeline
 from vecguard.policy.model import Access, CollectionPolicy, Policy
 from vecguard.upstream import Upstream
@@ -65,7 +66,7 @@ def send(name: str, request: Message, header: str = "") -> tuple[Any, Database]:
         Catalog(read, real_name, provider, lambda: RULES, Generation(None, 1, 0)),
         database,
         lambda: RULES,
-        lambda metadata: ANONYMOUS,
+        Identifier(lambda: RULES),
         lambda event, **fields: None,
         failed=FRONT.failed,
         passed_metadata=FRONT.passed_metadata,

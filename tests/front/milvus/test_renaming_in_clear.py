@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from vecguard.access.identify import Identifier
 from vecguard.catalog import Catalog
 from vecguard.front.milvus import FRONT
 from vecguard.front.milvus.proto import c, m, rpc, s
 from vecguard.generation import Generation
 from vecguard.keys.key import Key
 from vecguard.keys.wrapping import LocalWrapping
-from vecguard.model import ANONYMOUS, Caller
+from vecguard.model import Caller
 from vecguard.pipeline import Pipeline
 from vecguard.policy.model import CollectionPolicy, Policy
 from vecguard.upstream import Upstream
@@ -50,7 +51,7 @@ def renamed(new: str) -> tuple[int, str]:
         catalog,
         database,
         lambda: RULES,
-        lambda metadata: ANONYMOUS,
+        Identifier(lambda: RULES),
         lambda event, **fields: None,
         failed=FRONT.failed,
     )

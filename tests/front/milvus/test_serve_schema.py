@@ -13,6 +13,7 @@ import pytest
 from google.protobuf.message import Message
 
 from front.milvus.schemas import field_of, policy_with, schema_of
+from vecguard.access.identify import Identifier
 from vecguard.catalog import Catalog
 from vecguard.front.milvus import FRONT
 from vecguard.front.milvus import metadata as meta
@@ -25,7 +26,7 @@ from vecguard.generation import Generation
 from vecguard.keys.key import Key
 from vecguard.keys.wrapping import LocalWrapping
 from vecguard.manifest import Manifest, open_core
-from vecguard.model import ANONYMOUS, Caller
+from vecguard.model import Caller
 from vecguard.pipeline import Pipeline
 from vecguard.policy.model import Access, Policy
 from vecguard.seal.declaration import open_declaration
@@ -87,7 +88,7 @@ def ask(database: Database) -> Callable[[str, Message], c.Status]:
         catalog,
         database,
         lambda: rules,
-        lambda metadata: ANONYMOUS,
+        Identifier(lambda: rules),
         lambda event, **fields: None,
         failed=FRONT.failed,
     )

@@ -9,6 +9,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+from vecguard.access.identify import Identifier
 from vecguard.catalog import Catalog, StoredManifest
 from vecguard.errors import Denied, Refused, UpstreamFailure
 from vecguard.front.milvus import FRONT
@@ -18,7 +19,7 @@ from vecguard.front.milvus.table import HANDLED, ROUTES
 from vecguard.generation import Generation
 from vecguard.keys.key import Key
 from vecguard.keys.wrapping import LocalWrapping
-from vecguard.model import ANONYMOUS, Action, Caller
+from vecguard.model import Action, Caller
 from vecguard.pipeline import Pipeline
 from vecguard.policy.model import Access, CollectionPolicy, Policy
 from vecguard.upstream import Upstream
@@ -118,7 +119,7 @@ def pipeline(*actions: Action, match: str = "*") -> Pipeline:
         catalog,
         Silent(),
         lambda: rules,
-        lambda metadata: ANONYMOUS,
+        Identifier(lambda: rules),
         lambda event, **fields: None,
         failed=FRONT.failed,
     )

@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from qdrant_client import grpc as q
 
+from vecguard.access.identify import Identifier
 from vecguard.catalog import Catalog, StoredManifest
 from vecguard.errors import Denied, UpstreamFailure, VecGuardError
 from vecguard.front.qdrant import FRONT
@@ -17,7 +18,7 @@ from vecguard.front.qdrant.table import ROUTES
 from vecguard.generation import Generation
 from vecguard.keys.key import Key
 from vecguard.keys.wrapping import LocalWrapping
-from vecguard.model import ANONYMOUS, Action, Caller
+from vecguard.model import Action, Caller
 from vecguard.pipeline import Pipeline
 from vecguard.policy.model import Access, CollectionPolicy, Policy
 from vecguard.upstream import Upstream
@@ -142,7 +143,7 @@ def handle(rpc: str, message: Message, policy: Policy) -> tuple[VecGuardError | 
 
         provider = LocalWrapping(Key(bytes(32)))
         catalog = Catalog(read, real_name, provider, lambda: policy, Generation(None, 1, 0))
-        pipeline = Pipeline(ROUTES, catalog, upstream, lambda: policy, lambda _: ANONYMOUS, trail)
+        pipeline = Pipeline(ROUTES, catalog, upstream, lambda: policy, Identifier(lambda: policy), trail)
         try:
             await pipeline.handle(rpc, message.SerializeToString(), {}, 5.0)
         except VecGuardError as error:

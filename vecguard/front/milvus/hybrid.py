@@ -41,6 +41,7 @@ from vecguard.front.milvus.search_plan import (
     plan_search,
     protected_group,
     require_allowed,
+    require_few,
     row_of_key,
     run_plan,
 )
@@ -89,6 +90,7 @@ async def hybrid_search(request: m.HybridSearchRequest, executor: Executor) -> m
     plans = [_plan(sub, rank, executor) for sub in request.requests]
     if not plans or len({plan.count for plan in plans}) != 1:
         raise InvalidArgument("the searches of a hybrid search need the same number of query vectors, at least one")
+    require_few(rank, sum(plan.count for plan in plans), shield)
     outputs = stored_outputs(layout, request.output_fields)
     score = request.function_score if request.HasField("function_score") else None
     passed = None if score is None else for_database(score, layout, shield)

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping, MutableSequence
 from typing import Final
 
 from vecguard.catalog import StoredManifest
-from vecguard.errors import InvalidArgument, Unreadable
+from vecguard.errors import InvalidArgument, Unreadable, UpstreamFailure
 from vecguard.front.milvus.layout import is_hidden
 from vecguard.front.milvus.place import Place, from_key
 from vecguard.front.milvus.proto import c, m, rpc, s
-from vecguard.front.milvus.status import checked
+from vecguard.front.milvus.status import checked, is_not_found
 from vecguard.keys.ring import KeyRing
 from vecguard.manifest import Manifest, VectorRecord, pack_core, pack_vector
 from vecguard.model import Caller
@@ -123,10 +123,15 @@ async def read_manifest(upstream: Upstream, key: str, caller: Caller) -> StoredM
 
 
 async def real_name(upstream: Upstream, key: str, caller: Caller) -> str:
-    """The key of the collection that `key` stands for as an alias, else `key` itself.
+    """The key of the collection that `key` stands for as an alias, else (also where there is none) `key` itself.
 
     Raises:
-        UpstreamFailure: there is no such collection, or the database cannot be reached.
+        UpstreamFailure: the database cannot be reached.
     """
-    _, place = await _describe(upstream, key, caller)
+    try:
+        _, place = await _describe(upstream, key, caller)
+    except UpstreamFailure as failure:
+        if is_not_found(failure):
+            return key
+        raise
     return place.key

@@ -77,6 +77,7 @@ def plan_search(request: m.SearchRequest, parameters: SearchParameters, shield: 
         _require_fitting(queries, column)
         if request.nq not in (0, len(queries)):
             raise InvalidArgument(f"nq ({request.nq}) is not the number of query vectors ({len(queries)})")
+    require_few(parameters, max(1, len(queries) if queries is not None else request.nq), shield)
     expression = filters.rewrite(request.dsl, request.expr_template_values, layout, shield)
     expression = filters.with_a_vector(expression, column)
     return Plan(request, parameters, column, expression, queries)
@@ -101,6 +102,20 @@ def require_allowed(parameters: SearchParameters | RankParameters, shield: Shiel
     asked = (parameters.offset + parameters.limit) * size
     if asked > shield.limits.max_limit:
         raise LimitExceeded(f"{asked} results asked for: the policy allows {shield.limits.max_limit} in one call")
+
+
+def require_few(parameters: SearchParameters | RankParameters, queries: int, shield: Shield) -> None:
+    """Refuse to answer with more results to all queries of a call than the policy allows.
+
+    Raises:
+        LimitExceeded: more are asked for.
+    """
+    size = 1 if parameters.grouping is None else parameters.grouping.size
+    asked = queries * (parameters.offset + parameters.limit) * size
+    if asked > shield.limits.max_results:
+        raise LimitExceeded(
+            f"{asked} results asked for by {queries} queries: the policy allows {shield.limits.max_results} in one call"
+        )
 
 
 def _searched(name: str, layout: Layout) -> Column:

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 from google.protobuf.message import Message
 
-from vecguard.errors import UpstreamFailure, VecGuardError
+from vecguard.errors import RateExceeded, UpstreamFailure, VecGuardError
 from vecguard.front.milvus.proto import STREAMS, c
 from vecguard.pipeline import AnyRoute, Session
 from vecguard.seal.envelope import TEXT_PREFIX
@@ -31,6 +31,9 @@ _CODES: Final[dict[str, tuple[int, int]]] = {
     "RESOURCE_EXHAUSTED": (1102, 5),
     "DATA_LOSS": _UNEXPECTED,
 }
+# A rate that was passed: clients wait and try again on this one.
+_RATE_LIMIT: Final = (8, 49)
+_NOT_FOUND: Final = _CODES["NOT_FOUND"]
 _HIDDEN_IN_LISTS: Final = re.compile(r"(?:, |,| )?\b_vg\w*")
 _ENCRYPTED: Final = re.compile(re.escape(TEXT_PREFIX) + r"[\w-]+")
 
@@ -88,10 +91,19 @@ def carried(error: VecGuardError) -> c.Status | None:
     return None
 
 
+def is_not_found(failure: UpstreamFailure) -> bool:
+    """Whether the database said that there is no such collection."""
+    status = carried(failure)
+    if status is None:
+        return False
+    return status.code == _NOT_FOUND[0] if status.code else status.error_code == _NOT_FOUND[1]
+
+
 def failed(route: AnyRoute, error: VecGuardError) -> Message | None:
     """The reply that tells a Milvus client of an error; None where only a gRPC status can.
 
-    An unreachable or failing transport stays a gRPC status, which clients know to try again.
+    An unreachable or failing transport stays a gRPC status, which clients know to try again, and so does a credential
+    that is not valid, as with Milvus.
     """
     if route.rpc in STREAMS:
         return None
@@ -103,9 +115,9 @@ def failed(route: AnyRoute, error: VecGuardError) -> Message | None:
     if known is not None:
         target.CopyFrom(known)
         return reply
-    if isinstance(error, UpstreamFailure) or error.status == "UNAVAILABLE":
+    if isinstance(error, UpstreamFailure) or error.status in ("UNAVAILABLE", "UNAUTHENTICATED"):
         return None
-    code, legacy = _CODES.get(error.status, _UNEXPECTED)
+    code, legacy = _RATE_LIMIT if isinstance(error, RateExceeded) else _CODES.get(error.status, _UNEXPECTED)
     target.code, target.reason, target.detail = code, str(error), str(error)
     target.error_code = legacy
     return reply

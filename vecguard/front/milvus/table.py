@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Final
 
 from google.protobuf.descriptor import MethodDescriptor
@@ -14,11 +14,11 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from vecguard.errors import InvalidArgument, Refused
-from vecguard.front.milvus import serve_indexes, serve_reads, serve_schema, serve_search, serve_writes
+from vecguard.front.milvus import names, serve_indexes, serve_reads, serve_schema, serve_search, serve_writes
 from vecguard.front.milvus.known_fields import require_known
 from vecguard.front.milvus.metadata import require_clients
 from vecguard.front.milvus.numbered import place_of_number
-from vecguard.front.milvus.place import database_of, place_of
+from vecguard.front.milvus.place import Place, database_of, place_of
 from vecguard.front.milvus.proto import c, m, rpc
 from vecguard.front.milvus.status import ask
 from vecguard.model import Action
@@ -209,21 +209,31 @@ def _database(request: Message) -> str:
 
 def _passing(method: str, action: Action, reply: type[Message]) -> Serve:
     async def serve(request: Message, session: Session) -> Message:
-        session.grant(action, None)
-        for name in _named(request):
-            session.grant(action, place_of(_database(request), name, session.metadata).key)
-        for target in getattr(request, "flush_targets", ()):
-            for name in target.collection_names:
-                session.grant(action, place_of(target.db_name, name, session.metadata).key)
-        for number in (getattr(request, field, 0) for field in _NUMBERS):
-            if number:
-                database = database_of(_database(request), session.metadata)
-                session.grant(action, (await place_of_number(number, database, session)).key)
+        places = [place async for place in _places(request, session)]
+        for place in places:
+            await session.grant_named(action, place.key)
+        if not places:
+            session.grant(action, None)
         if "properties" in request.DESCRIPTOR.fields_by_name:
             require_clients(getattr(request, "properties"))  # noqa: B009 - looked up just above
-        return await ask(session, method, request, reply)
+        answer = await ask(session, method, request, reply)
+        names.keep_seen(answer, _database(request), session)
+        return answer
 
     return serve
+
+
+async def _places(request: Message, session: Session) -> AsyncIterator[Place]:
+    """The collections that a request is about, by name, in lists of names, and by number."""
+    for name in _named(request):
+        yield place_of(_database(request), name, session.metadata)
+    for target in getattr(request, "flush_targets", ()):
+        for name in target.collection_names:
+            yield place_of(target.db_name, name, session.metadata)
+    for number in (getattr(request, field, 0) for field in _NUMBERS):
+        if number:
+            database = database_of(_database(request), session.metadata)
+            yield await place_of_number(number, database, session)
 
 
 def _understood(serve: Serve) -> Serve:

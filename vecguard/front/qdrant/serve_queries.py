@@ -17,8 +17,8 @@ from vecguard.front.qdrant.execute import Executor, Points, Want
 from vecguard.front.qdrant.grouping import Grouped, Grouper, Grouping
 from vecguard.front.qdrant.legacy import Old, OldGroups, as_groups, as_query
 from vecguard.front.qdrant.scope import RECORD, UPDATED, wanted_vectors
-from vecguard.front.qdrant.serve_reads import check_limit, get
-from vecguard.front.qdrant.stages import DEFAULT_GROUP_SIZE, Stage, build, id_message, key_of
+from vecguard.front.qdrant.serve_reads import check_limit, check_results, get
+from vecguard.front.qdrant.stages import DEFAULT_GROUP_SIZE, Stage, build, id_message, key_of, limit_of
 from vecguard.metric import reported
 from vecguard.pipeline import Session
 from vecguard.ranking.groups import GroupId
@@ -126,9 +126,30 @@ async def _batch(asks: Sequence[Old | q.QueryPoints], ask: Batch, session: Sessi
             one.read_consistency.CopyFrom(ask.read_consistency)
         if ask.HasField("timeout"):
             one.timeout = ask.timeout
+    await _check_batch(new, session)
     old = not isinstance(ask, q.QueryBatchPoints)
     results = await asyncio.gather(*(_run(one, session, old=old) for one in new))
     return [q.BatchResult(result=points) for points in results]
+
+
+async def _check_batch(asks: Sequence[q.QueryPoints], session: Session) -> None:
+    """Refuse a batch whose queries ask together for more results than the policy allows."""
+    if not asks:
+        return
+    entry = await session.open(asks[0].collection_name, "read")
+    if entry.shield is not None:
+        check_results(sum(_asked(ask) for ask in asks), entry.shield)
+
+
+def _asked(ask: q.QueryPoints) -> int:
+    """Results that a query makes the database find: its own, and those of its prefetches."""
+    sources: list[q.QueryPoints | q.PrefetchQuery] = [ask]
+    asked = ask.offset
+    while sources:
+        source = sources.pop()
+        sources.extend(source.prefetch)
+        asked += limit_of(source)
+    return asked
 
 
 async def query_batch(ask: q.QueryBatchPoints, session: Session) -> q.QueryBatchResponse:

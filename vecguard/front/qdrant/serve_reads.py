@@ -27,6 +27,18 @@ def check_limit(asked: int, shield: Shield) -> None:
         raise LimitExceeded(f"{asked} results asked for: the policy allows {shield.limits.max_limit} in one call")
 
 
+def check_results(asked: int, shield: Shield) -> None:
+    """Refuse more results of all queries of one call than the policy allows.
+
+    Raises:
+        LimitExceeded: it is.
+    """
+    if asked > shield.limits.max_results:
+        raise LimitExceeded(
+            f"{asked} results asked for by all queries: the policy allows {shield.limits.max_results} in one call"
+        )
+
+
 async def get(ask: q.GetPoints, session: Session) -> q.GetResponse:
     """`Points/Get`."""
     entry = await session.open(ask.collection_name, "read")

@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from qdrant_client import grpc as q
 
 from vecguard.errors import InvalidArgument, UpstreamFailure
-from vecguard.front.qdrant import serve_collections, serve_queries, serve_reads, serve_writes
+from vecguard.front.qdrant import serve_collections, serve_names, serve_queries, serve_reads, serve_writes
 from vecguard.front.qdrant.scope import client_text
 from vecguard.model import Action
 from vecguard.pipeline import AnyRoute, Route, Session
@@ -39,7 +39,11 @@ def _protected(
 
 def _passed(rpc: str, ask: type[Ask], reply: type[Reply], action: Action, about: str) -> Route[Ask, Reply]:
     async def serve(message: Ask, session: Session) -> Reply:
-        session.grant(action, getattr(message, "collection_name", None))
+        name: str | None = getattr(message, "collection_name", None)
+        if name is None:
+            session.grant(action, None)
+        else:
+            await session.grant_named(action, name)
         return await session.call(rpc, message, reply)
 
     return Route(rpc, ask, reply, "admin" if action == "admin" else "passed", action, about, serve)
@@ -57,7 +61,7 @@ async def _cluster_setup(
     """Moves and copies of shards carry no data of clients, but a copy by filter would carry the filter's values."""
     if ask.replicate_points.HasField("filter"):
         raise InvalidArgument("replicate_points with a filter is refused: the filter's values would travel in clear")
-    session.grant("admin", ask.collection_name)
+    await session.grant_named("admin", ask.collection_name)
     rpc = "/qdrant.Collections/UpdateCollectionClusterSetup"
     return await session.call(rpc, ask, q.UpdateCollectionClusterSetupResponse)
 
@@ -220,10 +224,31 @@ _ROUTES: Final[tuple[AnyRoute, ...]] = (
         serve_collections.update_aliases,
         "granted by the collection named",
     ),
-    _passed(f"{_C}List", q.ListCollectionsRequest, q.ListCollectionsResponse, "read", "names only"),
+    _protected(
+        f"{_C}List",
+        q.ListCollectionsRequest,
+        q.ListCollectionsResponse,
+        "read",
+        serve_names.collections,
+        "names that the caller may read",
+    ),
     _passed(f"{_C}CollectionExists", q.CollectionExistsRequest, q.CollectionExistsResponse, "read", "a name only"),
-    _passed(f"{_C}ListAliases", q.ListAliasesRequest, q.ListAliasesResponse, "read", "names only"),
-    _passed(f"{_C}ListCollectionAliases", q.ListCollectionAliasesRequest, q.ListAliasesResponse, "read", "names only"),
+    _protected(
+        f"{_C}ListAliases",
+        q.ListAliasesRequest,
+        q.ListAliasesResponse,
+        "read",
+        serve_names.aliases,
+        "aliases that the caller may read, of collections that it may read",
+    ),
+    _protected(
+        f"{_C}ListCollectionAliases",
+        q.ListCollectionAliasesRequest,
+        q.ListAliasesResponse,
+        "read",
+        serve_names.collection_aliases,
+        "aliases that the caller may read",
+    ),
     _passed(
         f"{_C}CollectionClusterInfo",
         q.CollectionClusterInfoRequest,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,6 +18,7 @@ from vecguard.errors import InvalidArgument, VecGuardError
 from vecguard.errors import Refused as RefusedCall
 from vecguard.front.rest import answers, body, query_string, refusals, web_pages
 from vecguard.front.rest.body import Disconnected, Limits, Receive
+from vecguard.front.rest.connection import CERTIFICATE
 from vecguard.front.rest.conversion import into_grpc
 from vecguard.front.rest.decoding import FORMAT
 from vecguard.front.rest.endpoint import (
@@ -33,10 +35,13 @@ from vecguard.front.rest.endpoint import (
 )
 from vecguard.front.rest.refusals import Refusal
 from vecguard.front.rest.routing import Router
+from vecguard.model import UNKNOWN_PEER, Peer
 from vecguard.pipeline import Pipeline
 
 Answered = TypeVar("Answered")
 Scope: TypeAlias = MutableMapping[str, Any]
+Shown: TypeAlias = tuple[Mapping[str, str], Peer]
+"""What a request shows of its caller: its headers, and what the transport knows."""
 
 _JSON: Final = "application/json"
 _PLAIN: Final = "text/plain; charset=utf-8"
@@ -94,10 +99,11 @@ class RestApp:
         try:
             endpoint, path = self._router.find(scope["method"], scope["raw_path"].partition(b"?")[0])
             headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
+            peer = _peer(scope)
             web_pages.refuse(headers, (scope.get("server") or (None,))[0])
             if isinstance(endpoint, Transfer):
                 parameters = query_string.read(scope["query_string"], endpoint.query)
-                incoming = Incoming(path, parameters, headers, receive, send)
+                incoming = Incoming(path, parameters, headers, receive, send, peer)
                 return await self._guarded(endpoint, self._transfer(endpoint, incoming, started), started)
             content = await body.read(receive, headers, self._limits)
         except Refusal as refusal:
@@ -106,11 +112,8 @@ class RestApp:
         except InvalidArgument as fault:
             self._pipeline.turned_away(_rpc(endpoint), fault.status, protocol=_PROTOCOL)
             return _json(400, refusals.error(str(fault), _NO_TIME))
-        answering = asyncio.ensure_future(
-            self._guarded(
-                endpoint, self._answer(endpoint, path, scope["query_string"], headers, content, started), started
-            )
-        )
+        answer = self._answer(endpoint, path, scope["query_string"], (headers, peer), content, started)
+        answering = asyncio.ensure_future(self._guarded(endpoint, answer, started))
         leaving = asyncio.ensure_future(_left(receive))
         try:
             await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
@@ -126,17 +129,17 @@ class RestApp:
         endpoint: AnyEndpoint,
         path: Mapping[str, str],
         query: bytes,
-        headers: Mapping[str, str],
+        shown: Shown,
         content: bytes,
         started: float,
     ) -> Reply:
         if isinstance(endpoint, Alive):
             return Reply(200, endpoint.text.encode(), _PLAIN)
         if isinstance(endpoint, Refused):
-            await self._refuse(endpoint, headers)
+            await self._refuse(endpoint, shown)
         assert isinstance(endpoint, Endpoint)  # noqa: S101 - `_refuse` raises
-        request = self._understood(endpoint, path, query, headers, content)
-        return await self._call(endpoint, request, headers, started)
+        request = self._understood(endpoint, path, query, shown[0], content)
+        return await self._call(endpoint, request, shown, started)
 
     async def _transfer(self, endpoint: Transfer, incoming: Incoming, started: float) -> Reply | None:
         """Serve a file's way in or out through the pipeline."""
@@ -147,6 +150,7 @@ class RestApp:
             incoming.headers,
             partial(endpoint.serve, incoming),
             protocol=_PROTOCOL,
+            peer=incoming.peer,
         )
         if result is None:
             return None
@@ -191,21 +195,21 @@ class RestApp:
             self._pipeline.turned_away(endpoint.rpc, too_deep.status, protocol=_PROTOCOL)
             raise too_deep from None
 
-    async def _refuse(self, endpoint: Refused, headers: Mapping[str, str]) -> None:
+    async def _refuse(self, endpoint: Refused, shown: Shown) -> None:
         """Refuse through the pipeline, so that the trail has it, with the table's reason.
 
         Raises:
             Refused, Denied.
         """
         try:
-            await self._pipeline.handle(_rpc(endpoint), b"", headers, None, protocol=_PROTOCOL)
+            await self._pipeline.handle(_rpc(endpoint), b"", shown[0], None, protocol=_PROTOCOL, peer=shown[1])
         except RefusedCall:
             raise RefusedCall(f"{endpoint.method} {endpoint.path} is refused: {endpoint.about}") from None
 
-    async def _call(self, endpoint: Endpoint, request: Request, headers: Mapping[str, str], started: float) -> Reply:
+    async def _call(self, endpoint: Endpoint, request: Request, shown: Shown, started: float) -> Reply:
         assert request.sent is not None  # noqa: S101 - the caller made it
         sent = await self._pipeline.handle(
-            endpoint.rpc, request.sent.SerializeToString(), headers, None, protocol=_PROTOCOL
+            endpoint.rpc, request.sent.SerializeToString(), shown[0], None, protocol=_PROTOCOL, peer=shown[1]
         )
         reply = endpoint.reply.FromString(sent)
         answer = endpoint.answer(reply, request)
@@ -225,6 +229,14 @@ def _rpc(endpoint: AnyEndpoint | None) -> str:
     if endpoint is None:
         return "unknown path"
     return endpoint.rpc if isinstance(endpoint, Endpoint) else f"{endpoint.method} {endpoint.path}"
+
+
+def _peer(scope: Scope) -> Peer:
+    """What the connection knows of the caller; the certificate is put there by `connection.py`."""
+    times = Counter(key for key, _ in scope["headers"])
+    repeated = frozenset(key.decode("latin-1") for key, count in times.items() if count > 1)
+    certificate = scope.get("extensions", {}).get(CERTIFICATE)
+    return Peer(certificate, repeated) if certificate or repeated else UNKNOWN_PEER
 
 
 async def _left(receive: Receive) -> None:

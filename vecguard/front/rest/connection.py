@@ -12,6 +12,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_S: Final = 30.0
 HEAD_BYTES: Final = 256 * 1024
+CERTIFICATE: Final = "vecguard.certificate"
+"""The ASGI extension that holds the client's certificate in DER, where TLS verified one."""
 
 
 class BoundedConnection(HttpToolsProtocol):
@@ -36,6 +38,10 @@ class BoundedConnection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A head begins."""
         super().on_message_begin()
+        secured = self.transport.get_extra_info("ssl_object")
+        certificate = None if secured is None else secured.getpeercert(binary_form=True)
+        if certificate is not None:
+            self.scope["extensions"] = {CERTIFICATE: certificate}
         if self._waiting is None:
             self._expect()
 

@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 
 from vecguard.front.rest.body import Receive
 from vecguard.front.rest.decoding import Body
+from vecguard.model import UNKNOWN_PEER, Peer
 from vecguard.pipeline import Session
 
 Tree: TypeAlias = Any
@@ -85,7 +86,7 @@ class Alive:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """What a transfer has of its request: parameters, headers, and the ways to its body and to the client.
+    """What a transfer has of its request: parameters, headers, the ways to its body and to the client, and the caller.
 
     `send` takes the events of an ASGI response.
     """
@@ -95,6 +96,7 @@ class Incoming:
     headers: Mapping[str, str]
     receive: Receive
     send: Send
+    peer: Peer = UNKNOWN_PEER
 
 
 @dataclass(frozen=True, slots=True)

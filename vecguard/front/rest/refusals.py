@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from vecguard.errors import UpstreamFailure, VecGuardError
+from vecguard.errors import VecGuardError
 
 _CODES: Final[Mapping[str, int]] = {
     "INVALID_ARGUMENT": 400,
@@ -71,9 +71,9 @@ def code_and_text(failure: VecGuardError) -> tuple[int, str]:
 
 
 def headers(failure: VecGuardError) -> dict[str, str]:
-    """What the database says about when to come back: `retry-after`, which is metadata over gRPC and a header here."""
-    trailing = failure.trailing if isinstance(failure, UpstreamFailure) else ()
-    return {key: value for key, value in trailing if key == _RETRY and isinstance(value, str) and value.isdecimal()}
+    """When to come back: `retry-after`, which is metadata over gRPC and a header here."""
+    told = {key: value for key, value in failure.trailing if isinstance(value, str)}
+    return {key: value for key, value in told.items() if key == _RETRY and value.isdecimal()}
 
 
 def error(text: str, seconds: float) -> dict[str, Any]:

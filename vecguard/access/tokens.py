@@ -1,0 +1,115 @@
+"""JSON Web Tokens (RFC 7519) of the issuers that the policy names, checked as RFC 8725 asks.
+
+The algorithm has to be in the policy's list, fit the key, and agree with the key's own `alg`; issuer, audience and
+expiry are required; what a token says of its own keys (`jku`, `x5u`, `jwk`) is not looked at.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+import jwt
+
+from vecguard.access.jwks import Jwk, KeySet
+from vecguard.errors import Unauthenticated
+from vecguard.model import Principal, Value
+from vecguard.policy.access import JwtIssuer
+
+_REFUSED: Final = "the token is not valid here"
+_MOST_VALUES: Final = 1_000
+Claims = Mapping[str, Any]
+
+
+class Tokens:
+    """Checks tokens; keeps the key sets of issuers."""
+
+    def __init__(self) -> None:
+        self._sets: dict[tuple[str, int], KeySet] = {}
+
+    async def principal(self, token: str, issuers: tuple[JwtIssuer, ...]) -> Principal:
+        """The principal that a token speaks of.
+
+        Raises:
+            Unauthenticated: it is not a valid token of any of the issuers.
+            Unavailable: the issuer's keys cannot be fetched.
+        """
+        header, issuer = _whose(token, issuers)
+        place = (issuer.jwks, issuer.refresh_s)
+        keys = self._sets.get(place)
+        if keys is None:
+            keys = self._sets[place] = KeySet(*place)
+        claims = _checked(token, header, await keys.find(header.get("kid")), issuer)
+        return _principal(claims, issuer)
+
+
+def _whose(token: str, issuers: tuple[JwtIssuer, ...]) -> tuple[dict[str, Any], JwtIssuer]:
+    """Header and issuer of a token, before anything is verified: they say how it has to be."""
+    try:
+        header = jwt.get_unverified_header(token)
+        said = jwt.decode(token, options={"verify_signature": False}).get("iss")
+    except (jwt.PyJWTError, ValueError, RecursionError):
+        raise Unauthenticated(_REFUSED) from None
+    issuer = next((issuer for issuer in issuers if issuer.issuer == said), None)
+    if issuer is None or header.get("alg") not in issuer.algorithms or "crit" in header:
+        raise Unauthenticated(_REFUSED)
+    return header, issuer
+
+
+def _checked(token: str, header: Mapping[str, Any], keys: list[Jwk], issuer: JwtIssuer) -> Claims:
+    """The claims, if one of the keys signed them and they hold now."""
+    algorithm = str(header["alg"])
+    for key in keys:
+        if key.get("alg", algorithm) != algorithm:
+            continue
+        try:
+            claims: Claims = jwt.decode(
+                token,
+                jwt.PyJWK(key, algorithm=algorithm),
+                algorithms=[algorithm],
+                audience=issuer.audience,
+                issuer=issuer.issuer,
+                leeway=issuer.leeway_s,
+                options={"require": ["exp", "iss", "aud"]},
+            )
+        except jwt.ExpiredSignatureError:
+            raise Unauthenticated("the token has expired") from None
+        except (jwt.PyJWTError, ValueError, TypeError, OverflowError):
+            continue
+        if float(claims["exp"]) > time.time() + issuer.max_age_s + issuer.leeway_s:
+            raise Unauthenticated("the token lives longer than the policy allows")
+        return claims
+    raise Unauthenticated(_REFUSED)
+
+
+def _principal(claims: Claims, issuer: JwtIssuer) -> Principal:
+    name = _at(claims, issuer.name_claim)
+    if not isinstance(name, str) or not name:
+        raise Unauthenticated(f"the token has no claim `{issuer.name_claim}`")
+    roles = set(issuer.roles)
+    if issuer.roles_claim is not None:
+        roles.update(value for value in _values(_at(claims, issuer.roles_claim), split=True) if isinstance(value, str))
+    attributes = {name: _values(_at(claims, claim)) for name, claim in issuer.attributes.items()}
+    return Principal(name, frozenset(roles), "jwt", attributes)
+
+
+def _at(claims: Claims, path: str) -> Any:
+    """A claim by its name; a name with dots that is no claim reaches into objects."""
+    if path in claims:
+        return claims[path]
+    found: Any = claims
+    for step in path.split("."):
+        found = found.get(step) if isinstance(found, Mapping) else None
+    return found
+
+
+def _values(claim: Any, *, split: bool = False) -> tuple[Value, ...]:
+    """The simple values of a claim; `split`: of a text, its words (as in `scope`, RFC 8693)."""
+    if isinstance(claim, str):
+        return tuple(claim.split()) if split else (claim,)
+    if isinstance(claim, int):  # and true and false
+        return (claim,)
+    if isinstance(claim, list):
+        return tuple(value for value in claim[:_MOST_VALUES] if isinstance(value, str | int))
+    return ()
