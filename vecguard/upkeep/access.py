@@ -8,7 +8,7 @@ changed as they do of another replica's changes (`vecguard.catalog`).
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from vecguard.errors import ConfigError
 from vecguard.generation import Generation
 from vecguard.keys.lease import LeasingProvider
 from vecguard.manifest import Manifest, VectorRecord, open_core, open_vector
-from vecguard.model import Caller, Principal
+from vecguard.model import Caller, Peer, Principal
 from vecguard.pipeline import Pipeline
 from vecguard.policy.model import CollectionPolicy, Policy, VectorRule
 from vecguard.registry import ENGINES, FRONTS
@@ -54,7 +54,7 @@ class Database:
         front = self.front
         read, real_name = partial(front.read_manifest, self.upstream), partial(front.real_name, self.upstream)
         catalog = Catalog(read, real_name, self.provider, rules, Generation(None, 1, 0))
-        return Pipeline(front.routes, catalog, self.upstream, rules, lambda _: OPERATOR, _silent)
+        return Pipeline(front.routes, catalog, self.upstream, rules, _operator, _silent)
 
     async def shield(self, name: str) -> Shield | None:
         """A collection's protection as it was made with, whatever the policy now says; None where it lies in clear.
@@ -160,6 +160,11 @@ async def _answers(target: str, health: str) -> bool:
     except grpc.aio.AioRpcError:
         return False
     return True
+
+
+async def _operator(metadata: Mapping[str, str], peer: Peer) -> Principal:
+    del metadata, peer
+    return OPERATOR
 
 
 def _silent(event: str, **fields: object) -> None:

@@ -96,7 +96,8 @@ def is_not_found(failure: UpstreamFailure) -> bool:
     status = carried(failure)
     if status is None:
         return False
-    return status.code == _NOT_FOUND[0] if status.code else status.error_code == _NOT_FOUND[1]
+    code, legacy = _NOT_FOUND
+    return int(status.code) == code if status.code else int(status.error_code) == legacy
 
 
 def failed(route: AnyRoute, error: VecGuardError) -> Message | None:
