@@ -25,6 +25,8 @@ ARROWS: dict[str, set[str]] = {
     "registry": {"errors"},
     "generation": set(),
     "trail": set(),
+    "stages": set(),
+    "request_id": set(),
     "metric": {"errors"},
     "keys": {"errors"},
     "transform": {"errors", "keys", "registry", "metric"},
@@ -36,29 +38,38 @@ ARROWS: dict[str, set[str]] = {
     "ranking": {"errors", "metric", "rerank"},
     "shield": {"errors", "fields", "keys", "manifest", "metric", "policy", "rerank", "seal", "transform"},
     "catalog": {"errors", "generation", "keys", "manifest", "model", "policy", "seal", "shield"},
-    "upstream": {"errors", "model"},
+    "upstream": {"errors", "model", "stages"},
     "access": {"errors", "model", "policy"},
     "session": {"catalog", "errors", "model", "policy", "upstream"},
-    "pipeline": {"access", "catalog", "errors", "model", "policy", "session", "upstream"},
-    "server": {"errors", "model", "pipeline"},
+    "call_record": {"errors", "model", "session", "stages"},
+    "pipeline": {
+        *("access", "call_record", "catalog", "errors", "model", "policy", "request_id", "session", "stages"),
+        *("upstream",),
+    },
+    "server": {"errors", "model", "pipeline", "request_id"},
     "front": {
         *("catalog", "errors", "fields", "keys", "manifest", "metric", "model", "pipeline", "policy", "ranking"),
-        *("registry", "rerank", "seal", "shield", "upstream"),
+        *("registry", "request_id", "rerank", "seal", "shield", "stages", "upstream"),
     },
     "config": {"errors"},
+    "telemetry": {"errors", "stages"},
+    "journal": {"errors"},
+    "observing": {"config", "errors", "keys", "journal", "telemetry", "trail"},
     "wiring": {
-        *("access", "catalog", "config", "errors", "generation", "keys", "pipeline", "policy", "registry", "server"),
-        *("trail", "upstream"),
+        *("access", "catalog", "config", "errors", "generation", "keys", "observing", "pipeline", "policy", "registry"),
+        *("server", "upstream"),
     },
     "upkeep": {
         *("catalog", "config", "errors", "generation", "keys", "manifest", "model", "pipeline", "policy", "registry"),
         *("seal", "shield", "upstream", "wiring"),
     },
     "engine": {"errors"},
-    "worker": {"config", "engine", "errors", "generation", "trail", "wiring"},
-    "process": {"config", "errors", "generation", "policy", "registry", "trail", "wiring"},
+    "worker": {"config", "engine", "errors", "generation", "observing", "trail", "wiring"},
+    "process": {
+        *("config", "errors", "generation", "observing", "policy", "registry", "telemetry", "trail", "wiring"),
+    },
     "demo": {"errors"},
-    "cli": {"config", "demo", "engine", "errors", "keys", "policy", "process", "registry", "upkeep"},
+    "cli": {"config", "demo", "engine", "errors", "journal", "keys", "policy", "process", "registry", "upkeep"},
     "__main__": {"cli"},
     "__init__": set(),
 }
@@ -81,7 +92,7 @@ CLIENTS = {
 VAGUE = {"utils", "util", "common", "helpers", "helper", "misc", "shared", "tools", "base_utils"}
 LEARNING = ("torch", "onnxruntime", "tokenizers", "matplotlib", "opacus")
 # Neither the audit lab's packages nor those of a key provider that is not configured.
-UNUSED = (*LEARNING, "hvac", "boto3", "azure", "pkcs11")
+UNUSED = (*LEARNING, "hvac", "boto3", "azure", "pkcs11", "opentelemetry", "prometheus_client")
 LONGEST_MODULE = 420
 LONGEST_FUNCTION = 42
 

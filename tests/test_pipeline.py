@@ -96,6 +96,8 @@ def test_a_call_is_answered_and_written_down():
     assert house.call().result.count == 7
     (event,) = house.trail
     assert event.pop("ms") >= 0
+    assert event.pop("stages").keys() == {"auth"}
+    assert len(event.pop("request_id")) == 24
     assert event == {
         "event": "call",
         "rpc": COUNT,
@@ -454,7 +456,7 @@ def test_the_trail_counts_what_re_ranking_read():
 
 def test_the_trail_has_what_a_listener_turned_away():
     house = House(counted())
-    house.pipeline.turned_away("/a/B", "INVALID_ARGUMENT", protocol="rest")
+    house.pipeline.turned_away("/a/B", "INVALID_ARGUMENT", protocol="rest", request="r1")
     assert house.trail == [
         {
             "event": "call",
@@ -463,7 +465,9 @@ def test_the_trail_has_what_a_listener_turned_away():
             "principal": None,
             "collections": [],
             "status": "INVALID_ARGUMENT",
-            "ms": 0.0,
+            "cause": "request",
+            "request_id": "r1",
+            "ms": house.trail[0]["ms"],
         }
     ]
 

@@ -124,6 +124,11 @@ class Catalog:
             return known
         return await self._load(name, caller)
 
+    def known_name(self, name: str) -> str | None:
+        """Which collection a name means, as far as it is known without asking the backend."""
+        known = self._entries.get(name)
+        return None if known is None else known.name
+
     async def confirm(self, entry: Entry, caller: Caller) -> bool:
         """Whether the backend still has what `entry` says: run after a write, before it is acknowledged.
 

@@ -144,6 +144,24 @@ class Settings(BaseModel):
     )
     workers: int = Field(default=1, ge=1, le=256)
     max_message_mib: int = Field(default=64, ge=1, le=1024)
+    metrics: str = Field(
+        default=OFF, description="Where Prometheus may fetch metrics, HOST:PORT, or `off`. Names and counts, no data."
+    )
+    metrics_collections: int = Field(
+        default=100, ge=0, le=10_000, description="Collections that metrics tell apart; others are counted together."
+    )
+    allow_open_metrics: bool = Field(
+        default=False,
+        description="Serve metrics beyond this machine, in clear and to anybody: names of methods and collections.",
+    )
+    traces: bool = Field(
+        default=False,
+        description="Send OpenTelemetry traces, as OTEL_* variables say (`pip install 'vecguard[otel]'`).",
+    )
+    trail_folder: Path | None = Field(
+        default=None, description="Folder to which the trail is also written, so that no change goes unnoticed."
+    )
+    trail_file_mib: int = Field(default=64, ge=1, le=4096, description="Size of a file in `trail_folder`, in MiB.")
     allow_clear_network: bool = Field(
         default=False,
         description="Listen beyond this machine although there is neither TLS nor authentication on this listener.",
@@ -168,7 +186,7 @@ class Settings(BaseModel):
         host_and_port(value)
         return value
 
-    @field_validator("rest", mode="before")
+    @field_validator("rest", "metrics", mode="before")
     @classmethod
     def _address_or_off(cls, value: Any) -> Any:
         if value is False or value == OFF:  # YAML reads a bare `off` as false
@@ -185,7 +203,18 @@ class Settings(BaseModel):
                     f"listening on {listen} would accept vectors and text from the network in clear and from anybody: "
                     "listen on 127.0.0.1, or say `allow_clear_network: true` in the config file"
                 )
+        metrics = self.metrics_listen
+        if metrics is not None and not self.allow_open_metrics and not is_loopback(host_and_port(metrics)[0]):
+            raise ValueError(
+                f"metrics at {metrics} would tell names of methods and collections to the network: serve them on "
+                "127.0.0.1, or say `allow_open_metrics: true` in the config file"
+            )
         return self
+
+    @property
+    def metrics_listen(self) -> str | None:
+        """Where metrics are served; None where they are off."""
+        return None if self.metrics == OFF else self.metrics
 
     @property
     def listeners(self) -> dict[FrontName, str]:

@@ -6,9 +6,8 @@ asks the policy) and call the database. There is no other way from a client's me
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 
@@ -16,6 +15,7 @@ from google.protobuf.message import DecodeError, Message
 
 from vecguard.access.headers import CREDENTIAL_HEADERS
 from vecguard.access.rates import Rates
+from vecguard.call_record import CallRecord
 from vecguard.catalog import Catalog, Entry, StaleEntry
 from vecguard.errors import (
     FailedPrecondition,
@@ -28,7 +28,9 @@ from vecguard.errors import (
 from vecguard.model import UNKNOWN_PEER, Action, Peer, Principal
 from vecguard.policy.decide import allowances
 from vecguard.policy.model import Policy
+from vecguard.request_id import request_id
 from vecguard.session import Session
+from vecguard.stages import Clock, begin, stage
 from vecguard.upstream import Upstream
 
 __all__ = (
@@ -53,6 +55,7 @@ Handling = Literal["protected", "passed", "admin", "refused"]
 
 # How often a call is run again after its collection turned out to have been made anew meanwhile.
 _ATTEMPTS: Final = 3
+_TRACE_PARENT: Final = "traceparent"
 
 
 class Identify(Protocol):
@@ -177,31 +180,22 @@ class Pipeline:
         Raises:
             VecGuardError: with the status that the client gets.
         """
-        started = time.monotonic()
-        deadline = None if time_left is None else started + time_left
-        status, route, principal, session = "INTERNAL", None, None, None
-        try:
+        with self._told(rpc, protocol, metadata) as told:
             route = self._route(rpc)
-            principal = await self._identify(metadata, peer)
-            session = self._session(rpc, principal, metadata, deadline, len(body))
-            answer = await self._run(route, body, session)
-            # A newer database's answer may hold what nobody here knows how to open or to hide.
-            answer.DiscardUnknownFields()
-            sent = answer.SerializeToString()
-            status = "OK"
-            return sent
-        except VecGuardError as error:
-            status = error.status
-            reply = self._failed(route, error) if route is not None else None
-            if reply is None:
-                raise
-            return reply.SerializeToString()
-        except asyncio.CancelledError:
-            status = "CANCELLED"
-            raise
-        finally:
-            names, more = (session.collections, session.reranking) if session else (set(), {})
-            self._tell(rpc, protocol, principal, names, status, started, more)
+            deadline = None if time_left is None else told.clock.started + time_left
+            try:
+                principal = await self._who(told, metadata, peer)
+                session = told.session = self._session(rpc, principal, metadata, deadline, len(body))
+                answer = await self._run(route, body, session)
+                # A newer database's answer may hold what nobody here knows how to open or to hide.
+                answer.DiscardUnknownFields()
+                return answer.SerializeToString()
+            except VecGuardError as error:
+                reply = self._failed(route, error)
+                if reply is None:
+                    raise
+                told.failed(error)
+                return reply.SerializeToString()
 
     async def transfer(
         self,
@@ -221,51 +215,40 @@ class Pipeline:
         Raises:
             VecGuardError: with the status that the client gets.
         """
-        started = time.monotonic()
-        status, principal = "INTERNAL", None
-        try:
-            principal = await self._identify(metadata, peer)
-            session = self._session(name, principal, metadata, None, 0)
+        with self._told(name, protocol, metadata) as told:
+            principal = await self._who(told, metadata, peer)
+            session = told.session = self._session(name, principal, metadata, None, 0)
             session.require(action)
             self._rates.admit(principal, allowances(session.rules, principal))
             session.grant(action, collection)
-            sent = await serve(session)
-            status = "OK"
-            return sent
-        except Exception as error:
-            status = getattr(error, "status", status)  # a listener's own refusals have one too
-            raise
-        except asyncio.CancelledError:
-            status = "CANCELLED"
+            return await serve(session)
+
+    async def _who(self, told: CallRecord, metadata: Mapping[str, str], peer: Peer) -> Principal:
+        """Who calls. Raises Unauthenticated, Unavailable."""
+        with stage("auth"):
+            principal = told.principal = await self._identify(metadata, peer)
+        return principal
+
+    @contextmanager
+    def _told(self, rpc: str, protocol: str, metadata: Mapping[str, str]) -> Iterator[CallRecord]:
+        """Time what runs in this block as one call, and write to the trail how it ended."""
+        told = CallRecord(rpc, protocol, request_id(metadata), begin(metadata.get(_TRACE_PARENT)))
+        try:
+            yield told
+        except BaseException as error:
+            told.failed(error)
             raise
         finally:
-            self._tell(name, protocol, principal, set() if collection is None else {collection}, status, started)
+            self._trail("call", **told.fields)
 
-    def _tell(
-        self,
-        rpc: str,
-        protocol: str,
-        principal: Principal | None,
-        collections: set[str],
-        status: str,
-        started: float,
-        more: Mapping[str, int] | None = None,
-    ) -> None:
-        """Write a call to the trail; `started` in monotonic seconds."""
-        self._trail(
-            "call",
-            rpc=rpc,
-            protocol=protocol,
-            principal=principal.name if principal else None,
-            collections=sorted(collections),
-            status=status,
-            ms=round((time.monotonic() - started) * 1e3, 3),
-            **(more or {}),
-        )
+    def turned_away(self, rpc: str, status: str, *, protocol: str, request: str) -> None:
+        """Write to the trail a call that its listener refused before there was a message to handle.
 
-    def turned_away(self, rpc: str, status: str, *, protocol: str) -> None:
-        """Write to the trail a call that its listener refused before there was a message to handle."""
-        self._trail("call", rpc=rpc, protocol=protocol, principal=None, collections=[], status=status, ms=0.0)
+        `request` is its id.
+        """
+        told = CallRecord(rpc, protocol, request, Clock())
+        told.status, told.cause = status, "request"
+        self._trail("call", **told.fields)
 
     def _session(
         self, rpc: str, principal: Principal, metadata: Mapping[str, str], deadline: float | None, size: int
@@ -293,7 +276,8 @@ class Pipeline:
 
     async def _run(self, route: AnyRoute, body: bytes, session: Session) -> Message:
         """Serve the call; again, from the client's own bytes, where a collection was made anew under it."""
-        session.require(route.action)  # before anything is looked up: a refused caller learns nothing
+        with stage("auth"):
+            session.require(route.action)  # before anything is looked up: a refused caller learns nothing
         held = allowances(session.rules, session.principal)
         self._rates.admit(session.principal, held)
         for _ in range(_ATTEMPTS):

@@ -10,19 +10,23 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from vecguard.config import Embedded, Remote, Settings, host_and_port
 from vecguard.errors import ConfigError
 from vecguard.generation import Generation
+from vecguard.observing import METRICS, worker_ended
 from vecguard.policy.model import Policy
 from vecguard.registry import ENGINES
 from vecguard.trail import configure
 from vecguard.wiring import Worker, open_key, open_policy
+
+if TYPE_CHECKING:  # loaded only where metrics are served
+    from prometheus_client import CollectorRegistry
 
 _BACKOFF_S: Final = 0.5
 _STOP_S: Final = 40.0
@@ -46,10 +50,24 @@ async def run(settings: Settings, greet: Greet) -> None:
             upstream.front: await stack.enter_async_context(_database(upstream)) for upstream in settings.upstream
         }
         if settings.workers == 1:
-            worker = Worker(settings, targets, Generation(None, 1, 0))
+            registry = stack.enter_context(_metrics(settings, None))
+            worker = Worker(settings, targets, Generation(None, 1, 0), registry=registry)
             await worker.run(lambda: greet(rules, made))
         else:
             await _run_workers(settings, targets, lambda: greet(rules, made))
+
+
+@contextlib.contextmanager
+def _metrics(settings: Settings, folder: Path | None) -> Iterator[CollectorRegistry | None]:
+    """Serve metrics while this block runs: those of workers that count into `folder`, or of this process alone."""
+    if settings.metrics_listen is None:
+        yield None
+        return
+    from vecguard.telemetry import exposition
+
+    registry = exposition.own_registry() if folder is None else exposition.shared_registry(folder)
+    with exposition.exposed(*host_and_port(settings.metrics_listen), registry):
+        yield registry
 
 
 @contextlib.asynccontextmanager
@@ -69,8 +87,11 @@ async def _run_workers(settings: Settings, targets: Mapping[str, str], greet: Ca
     for listen in settings.addresses:
         _require_free(listen)
     with tempfile.TemporaryDirectory(prefix="vecguard-") as folder:
-        workers = Workers(settings, targets, Path(folder) / "generation")
-        await workers.run(greet)
+        generation = Path(folder) / "generation"
+        counted = generation.with_name(METRICS)
+        counted.mkdir(mode=0o700)
+        with _metrics(settings, counted):
+            await Workers(settings, targets, generation).run(greet)
 
 
 def _require_free(listen: str) -> None:
@@ -93,6 +114,9 @@ class Workers:
         self._targets = targets
         self._generation = generation
         self._children: dict[int, asyncio.subprocess.Process] = {}
+        # Workers that start do not heed SIGHUP yet, which would end them: the signal waits until they do.
+        self._starting: set[int] = set()
+        self._waiting: set[int] = set()
         self._stopping = asyncio.Event()
 
     async def run(self, ready: Callable[[], None]) -> None:
@@ -106,7 +130,7 @@ class Workers:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
-        loop.add_signal_handler(signal.SIGHUP, self._signal, signal.SIGHUP)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
         for worker in range(self._settings.workers):
             await self._launch(worker)
         ready()
@@ -123,6 +147,7 @@ class Workers:
             task.result()
 
     async def _launch(self, number: int) -> None:
+        self._starting.add(number)
         child = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "vecguard.worker", str(number), str(os.getpid()), json.dumps(self._targets)),
             *(str(self._generation), self._settings.model_dump_json()),
@@ -133,6 +158,11 @@ class Workers:
         assert child.stdout is not None  # noqa: S101 - it was asked for above
         if await child.stdout.readline() != b"ready\n":
             raise ConfigError(f"worker {number} did not start; its error is on standard error")
+        self._starting.discard(number)
+        if number in self._waiting:
+            self._waiting.discard(number)
+            with contextlib.suppress(ProcessLookupError):
+                child.send_signal(signal.SIGHUP)
 
     async def _watch(self, number: int) -> None:
         while True:
@@ -140,9 +170,17 @@ class Workers:
             if self._stopping.is_set():
                 return
             _log.error("worker ended; starting another", worker=number, status=status)
+            worker_ended(self._generation.with_name(METRICS), self._children[number].pid)
             await asyncio.sleep(_BACKOFF_S)
             with contextlib.suppress(ConfigError):
                 await self._launch(number)
+
+    def _reload(self) -> None:
+        self._waiting |= self._starting
+        for number, child in self._children.items():
+            if number not in self._starting:
+                with contextlib.suppress(ProcessLookupError):
+                    child.send_signal(signal.SIGHUP)
 
     def _signal(self, number: signal.Signals) -> None:
         for child in self._children.values():

@@ -13,6 +13,8 @@ import structlog
 from vecguard.errors import ConfigError, VecGuardError
 from vecguard.model import UNKNOWN_PEER, Peer
 from vecguard.pipeline import Pipeline
+from vecguard.request_id import HEADER as REQUEST_ID
+from vecguard.request_id import identified
 
 _MIB: Final = 1024 * 1024
 _log = structlog.get_logger("vecguard.server")
@@ -72,18 +74,18 @@ class Server:
             raise ConfigError(f"cannot listen on {listen}: the address is in use or not one of this machine's")
 
     async def _call(self, method: str, body: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        metadata = identified(_metadata(context))
+        told = ((REQUEST_ID, metadata[REQUEST_ID]),)
+        context.set_trailing_metadata(told)
         try:
-            return await self._pipeline.handle(
-                method, body, _metadata(context), context.time_remaining(), peer=_peer(context)
-            )
+            return await self._pipeline.handle(method, body, metadata, context.time_remaining(), peer=_peer(context))
         except VecGuardError as failure:
-            await context.abort(grpc.StatusCode[failure.status], str(failure), _passed_on(failure))
+            await context.abort(grpc.StatusCode[failure.status], str(failure), (*_passed_on(failure), *told))
         except Exception:  # noqa: BLE001 - the last resort of a server; logged, and answered with INTERNAL
             # A bug: its text may hold anything, so the client gets none of it and the log only its type and place.
-            _log.exception("unexpected error", rpc=method)
-            await context.abort(
-                grpc.StatusCode.INTERNAL, "internal error in VecGuard; the call was not forwarded further"
-            )
+            _log.exception("unexpected error", rpc=method, request_id=metadata[REQUEST_ID])
+            text = "internal error in VecGuard; the call was not forwarded further"
+            await context.abort(grpc.StatusCode.INTERNAL, text, told)
         raise AssertionError("unreachable: abort raises")
 
     async def start(self) -> None:
@@ -96,5 +98,7 @@ class Server:
 
 
 def _passed_on(failure: VecGuardError) -> tuple[tuple[str, str | bytes], ...]:
-    """Trailing metadata of an error; of the database's, without what belongs to its own transport."""
-    return tuple((key, value) for key, value in failure.trailing if not key.startswith(("grpc-", ":")))
+    """Trailing metadata of an error; without what belongs to the database's own transport, and its request id."""
+    return tuple(
+        (key, value) for key, value in failure.trailing if not key.startswith(("grpc-", ":")) and key != REQUEST_ID
+    )

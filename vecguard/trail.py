@@ -7,7 +7,7 @@ import atexit
 import json
 import sys
 import traceback
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
@@ -58,9 +58,10 @@ class Trail:
     process. Only a kill that leaves a process no time loses those of its last moments.
     """
 
-    def __init__(self, stream: TextIO | None = None) -> None:
-        """`stream` is where events go; standard error when left out."""
+    def __init__(self, stream: TextIO | None = None, copy: Callable[[Sequence[bytes]], None] | None = None) -> None:
+        """`stream` is where events go; standard error when left out. `copy` takes the same lines, as they go."""
         self._stream = sys.stderr if stream is None else stream
+        self._copy = copy
         self._lines: list[bytes] = []
         atexit.register(self.flush)
 
@@ -75,9 +76,10 @@ class Trail:
     def flush(self) -> None:
         """Write what waits."""
         if self._lines:
-            text = b"".join(self._lines).decode()
-            self._lines.clear()
-            self._stream.write(text)
+            lines, self._lines = self._lines, []
+            if self._copy is not None:
+                self._copy(lines)
+            self._stream.write(b"".join(lines).decode())
             self._stream.flush()
 
     def _flush_soon(self) -> None:

@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError, Message
 
 from vecguard.errors import UpstreamFailure
 from vecguard.model import Caller
+from vecguard.stages import stage
 
 if TYPE_CHECKING:
     _Reading: TypeAlias = grpc.aio.UnaryStreamCall[bytes, bytes] | grpc.aio.StreamStreamCall[bytes, bytes]
@@ -64,9 +65,10 @@ class Upstream:
         if method is None:
             method = self._methods[rpc] = self._channel.unary_unary(rpc, None, None)
         try:
-            body = await method(
-                request.SerializeToString(), timeout=caller.timeout, metadata=self._metadata + caller.metadata
-            )
+            with stage("upstream"):
+                body = await method(
+                    request.SerializeToString(), timeout=caller.timeout, metadata=self._metadata + caller.metadata
+                )
         except grpc.aio.AioRpcError as error:
             raise _failure(error) from None
         try:
@@ -89,6 +91,10 @@ class Upstream:
         method = self._channel.stream_stream(rpc, None, None)
         metadata = self._metadata + caller.metadata
         return Exchange(method(timeout=caller.timeout, metadata=metadata))  # type: ignore[call-arg]  # optional in truth
+
+    def reachable(self) -> bool:
+        """Whether the channel is connected; if not, it tries to."""
+        return self._channel.get_state(try_to_connect=True) is grpc.ChannelConnectivity.READY
 
     async def close(self) -> None:
         """Close the channel; calls in flight are cancelled."""

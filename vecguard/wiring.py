@@ -25,18 +25,21 @@ from vecguard.generation import Generation
 from vecguard.keys.file import FileKeyProvider
 from vecguard.keys.hidden import HiddenEnvironment
 from vecguard.keys.lease import LeasingProvider
+from vecguard.observing import Observers
 from vecguard.pipeline import Pipeline
 from vecguard.policy.load import PolicyHolder
 from vecguard.registry import FRONTS, KEY_PROVIDERS, LISTENERS
 from vecguard.server import Server
-from vecguard.trail import Trail
 from vecguard.upstream import Upstream
 
 if TYPE_CHECKING:  # fronts are loaded by the registry, and only those that are served
+    from prometheus_client import CollectorRegistry
+
     from vecguard.front.base import Front
     from vecguard.front.rest.listener import RestServer
 
 _GRACE_S: Final = 30.0
+_WATCH_S: Final = 1.0
 _MIB: Final = 1024 * 1024
 # A stored record is larger than the client's: entries, sealed payload (base64) and padding.
 _GROWTH: Final = 4
@@ -99,8 +102,17 @@ def _as_header(address: Embedded | Remote, credential: str) -> tuple[str, str]:
 class Worker:
     """One worker process: policy, keys, and for each protocol its upstream, front and listener."""
 
-    def __init__(self, settings: Settings, targets: Mapping[str, str], generation: Generation) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        targets: Mapping[str, str],
+        generation: Generation,
+        number: int = 0,
+        registry: CollectorRegistry | None = None,
+    ) -> None:
         """`targets` says where each front's database answers (an engine's socket, or the remote's address).
+
+        `number` is this worker's among those of the host; `registry` takes the metrics of one that is alone.
 
         Raises:
             ConfigError: policy, key or address cannot be used.
@@ -108,14 +120,14 @@ class Worker:
         self.policy = open_policy(settings)
         self._provider, _ = open_key(settings)
         self._generation = generation
-        self._trail = Trail()
+        self._observers = Observers(settings, self._provider, number, registry)
         self._identify = Identifier(lambda: self.policy.current)
         self._rates = Rates()
-        self._upstreams: list[Upstream] = []
+        self._upstreams: dict[str, Upstream] = {}
         self._servers: list[Server | RestServer] = []
         for address in settings.upstream:
             upstream = connect(address, targets[address.front], settings)
-            self._upstreams.append(upstream)
+            self._upstreams[address.front] = upstream
             pipeline = self._pipeline(FRONTS.load(address.front), upstream)
             self._servers.append(
                 Server(
@@ -131,13 +143,15 @@ class Worker:
     def _pipeline(self, front: Front, upstream: Upstream) -> Pipeline:
         rules = lambda: self.policy.current  # noqa: E731 - read anew at each call, so that a reload takes effect
         read, real_name = partial(front.read_manifest, upstream), partial(front.real_name, upstream)
+        catalog = Catalog(read, real_name, self._provider, rules, self._generation)
+        self._observers.watch(front.routes, catalog)
         return Pipeline(
             front.routes,
-            Catalog(read, real_name, self._provider, rules, self._generation),
+            catalog,
             upstream,
             rules,
             self._identify,
-            self._trail,
+            self._observers,
             failed=front.failed,
             passed_metadata=front.passed_metadata - upstream.carries,
             records=front.records,
@@ -158,6 +172,8 @@ class Worker:
     def reload(self) -> None:
         """Take the policy file's new contents; a bad file is reported and the old policy stays."""
         errors = self.policy.reload()
+        if self._observers.metrics is not None:
+            self._observers.metrics.policy_reloaded(not errors)
         if errors:
             _log.error("policy not reloaded", errors=[str(error) for error in errors])
         else:
@@ -185,12 +201,22 @@ class Worker:
         gc.collect()
         gc.freeze()
         ready()
+        watching = asyncio.create_task(self._watch_upstreams())
         await stop.wait()
+        watching.cancel()
         await self.close()
+
+    async def _watch_upstreams(self) -> None:
+        """Keep the metric of the databases' state up to date."""
+        metrics = self._observers.metrics
+        while metrics is not None:
+            for front, upstream in self._upstreams.items():
+                metrics.upstream_connected(front, upstream.reachable())
+            await asyncio.sleep(_WATCH_S)
 
     async def close(self) -> None:
         """Finish calls in flight and stop."""
         await asyncio.gather(*(server.stop(_GRACE_S) for server in self._servers))
-        for upstream in self._upstreams:
+        for upstream in self._upstreams.values():
             await upstream.close()
-        self._trail.flush()
+        self._observers.close()

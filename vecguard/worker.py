@@ -12,13 +12,16 @@ from vecguard.config import Settings
 from vecguard.engine.parent_death import die_with_parent
 from vecguard.errors import VecGuardError
 from vecguard.generation import Generation
+from vecguard.observing import METRICS, share_metrics
 from vecguard.trail import configure
 from vecguard.wiring import Worker
 
 
 async def _serve(settings: Settings, targets: Mapping[str, str], generation: Path, number: int) -> None:
     configure()
-    worker = Worker(settings, targets, Generation(generation, settings.workers, number))
+    if settings.metrics_listen is not None:
+        share_metrics(generation.with_name(METRICS))
+    worker = Worker(settings, targets, Generation(generation, settings.workers, number), number)
     await worker.run(lambda: print("ready", flush=True))
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+import contextlib
+import urllib.request
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from qdrant_client import grpc as q
-from serving import Proxy, Server, bare_engine, serving_proxy
+from serving import Proxy, Server, bare_engine, free_port, serving_proxy
 
 from proxy.behind import Face, dense
 from proxy.byte_search import every_byte, found, found_near, with_cbor_floats
@@ -318,15 +321,39 @@ def data_key(key: Key) -> bytes:
     return key.expose()
 
 
+@contextlib.contextmanager
+def collector() -> Iterator[tuple[str, list[bytes]]]:
+    """Where spans go: an OTLP endpoint, and what it was sent."""
+    spans: list[bytes] = []
+
+    class Everything(grpc.GenericRpcHandler):  # type: ignore[type-arg]
+        def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes]:
+            return grpc.unary_unary_rpc_method_handler(lambda body, _: spans.append(body) or b"")
+
+    server = grpc.server(ThreadPoolExecutor(1), handlers=(Everything(),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield f"http://127.0.0.1:{port}", spans
+    server.stop(None)
+
+
 @pytest.fixture(scope="module")
 def loot(tmp_path_factory: pytest.TempPathFactory) -> Loot:
     """A full run through the proxy, then everything stopped."""
     folder = tmp_path_factory.mktemp("clear")
-    with serving_proxy(folder / "proxy", POLICY) as proxy:
-        written, errors = run(proxy, COLLECTIONS)
-        keys = key_material(proxy, COLLECTIONS)
-        running = every_byte(proxy.data)  # the write-ahead log before the engine flushes it
-    logs = proxy.log.read_bytes()
+    metrics, settings = free_port(), folder / "settings.yaml"
+    settings.write_text(f"metrics: 127.0.0.1:{metrics}\ntrail_folder: {folder / 'trail'}\ntraces: true\n")
+    with collector() as (endpoint, spans), pytest.MonkeyPatch.context() as environment:
+        environment.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+        with serving_proxy(folder / "proxy", POLICY, arguments=("--config", str(settings))) as proxy:
+            written, errors = run(proxy, COLLECTIONS)
+            keys = key_material(proxy, COLLECTIONS)
+            running = every_byte(proxy.data)  # the write-ahead log before the engine flushes it
+            with urllib.request.urlopen(f"http://127.0.0.1:{metrics}/metrics") as answer:
+                counted = answer.read()
+    trail = every_byte(folder / "trail")
+    assert all(name.encode() in text for name in COLLECTIONS for text in (counted, trail, b"".join(spans)))
+    logs = b"\0".join((proxy.log.read_bytes(), counted, trail, *spans))
     return Loot(running + every_byte(proxy.data), logs, "\n".join(errors).encode(), written, keys)
 
 

@@ -11,6 +11,7 @@ from vecguard.cli.init import init
 from vecguard.cli.keys import keys_app
 from vecguard.cli.policy import policy_app
 from vecguard.cli.serve import serve
+from vecguard.cli.trail import trail_app
 from vecguard.cli.verify import verify
 
 app = typer.Typer(
@@ -27,5 +28,6 @@ app.command()(verify)
 app.add_typer(policy_app, name="policy")
 app.add_typer(access_app, name="access")
 app.add_typer(keys_app, name="keys")
+app.add_typer(trail_app, name="trail")
 
 __all__ = ["app"]

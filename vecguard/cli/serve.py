@@ -37,6 +37,7 @@ def serve(
         typer.Option(help="Key provider: file:PATH, environment:NAME, or a key service. [default: file:vecguard.key]"),
     ] = None,
     key_file: Annotated[Path | None, typer.Option(help="Short for --key file:PATH.")] = None,
+    metrics: Annotated[str | None, typer.Option(help="Prometheus metrics, HOST:PORT, or `off`. [default: off]")] = None,
     workers: Annotated[int | None, typer.Option(help="Worker processes. [default: 1]")] = None,
     config: Annotated[Path | None, typer.Option(help="Settings file (YAML); options here win over it.")] = None,
 ) -> None:
@@ -54,6 +55,7 @@ def serve(
         "upstream": upstream or None,
         "policy": policy,
         "key": f"file:{key_file}" if key_file is not None else key,
+        "metrics": metrics,
         "workers": workers,
     }
     try:

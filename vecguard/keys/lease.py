@@ -35,14 +35,19 @@ class LeasingProvider(Unpicklable):
     """
 
     def __init__(
-        self, provider: KeyProvider, lease: float = LEASE_S, clock: Callable[[], float] = time.monotonic
+        self,
+        provider: KeyProvider,
+        lease: float = LEASE_S,
+        clock: Callable[[], float] = time.monotonic,
+        failed: Callable[[], None] = lambda: None,
     ) -> None:
-        """`lease` in seconds of `clock`, which never goes back."""
+        """`lease` in seconds of `clock`, which never goes back. `failed` is told when the provider did not serve."""
         self._provider = provider
         self._lease = lease
         self.clock = clock
         self._keys: OrderedDict[tuple[bytes, bytes], _Lent] = OrderedDict()
         self._lock = threading.Lock()
+        self.failed = failed
         self._away_until = -math.inf
         self._away_because = ""
 
@@ -110,6 +115,7 @@ class LeasingProvider(Unpicklable):
     def _away(self, failure: Unavailable) -> None:
         self._away_because = str(failure)
         self._away_until = self.clock() + _PAUSE_S
+        self.failed()
 
     def _lent(self, wrapped: bytes, context: bytes) -> tuple[Key, float] | None:
         with self._lock:

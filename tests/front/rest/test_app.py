@@ -29,7 +29,8 @@ class Calls:
         self.taken: list[tuple[str, bytes, Mapping[str, str], float | None, str]] = []
         self.turned: list[tuple[str, str, str]] = []
 
-    def turned_away(self, rpc: str, status: str, *, protocol: str) -> None:
+    def turned_away(self, rpc: str, status: str, *, protocol: str, request: str) -> None:
+        assert request
         self.turned.append((rpc, status, protocol))
 
     async def handle(

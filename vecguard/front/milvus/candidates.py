@@ -22,6 +22,7 @@ from vecguard.metric import FloatArray
 from vecguard.seal import base64url
 from vecguard.seal.record import encode
 from vecguard.shield import Shield
+from vecguard.stages import timed
 
 # What a stored row is grouped by: a value as it is at rest, None for null.
 GroupKey: TypeAlias = bool | int | str | None
@@ -45,6 +46,7 @@ def column_named(columns: Sequence[s.FieldData], name: str) -> s.FieldData:
     raise Unreadable
 
 
+@timed("open")
 def open_candidates(shield: Shield, layout: Layout, page: s.SearchResultData, name: str) -> FloatArray:
     """The vectors called `name` of an answer's rows, opened for scoring: `(rows, d')` float32.
 
@@ -124,6 +126,7 @@ class Candidates:
         self._at_rest: list[FloatArray] = []
         self._largest_norm = 0.0
 
+    @timed("rerank")
     def add(self, page: Page, *, exhausted: bool = False, whole: bool = True) -> None:
         """Take a page; a row seen before (pages of an index may overlap) counts once.
 
@@ -153,6 +156,7 @@ class Candidates:
             self._distances = [np.concatenate(self._distances)]
         return self._distances[0] if self._distances else np.zeros(0, np.float32)
 
+    @timed("rerank")
     def ranked(self) -> list[int]:
         """Positions of what the band lets through, best first."""
         distances = self.distances
@@ -173,6 +177,7 @@ class Candidates:
         inside = distances[self._band.passes(distances, self._metric)]
         return self._band.stricter(kth_best(inside, wanted, self._metric), self._metric)
 
+    @timed("rerank")
     def beyond(self, bound: float | None) -> bool:
         """Whether no row that was not read can plausibly be better than `bound`; False for None."""
         if bound is None or not self._at_rest:
@@ -182,6 +187,7 @@ class Candidates:
             return worst <= bound if bigger_is_better(self._metric) else worst >= bound
         return self._settling.settled(bound, worst, self._largest_norm)
 
+    @timed("rerank")
     def foretold(self, bound: float | None) -> int:
         """How many rows have to be read until `bound` is settled, as far as can be told."""
         at_rest = np.concatenate(self._at_rest) if self._at_rest else np.zeros(1, np.float32)

@@ -34,6 +34,7 @@ from vecguard.front.milvus.status import ask
 from vecguard.metric import FloatArray, largest_norm
 from vecguard.pipeline import Session
 from vecguard.shield import Shield
+from vecguard.stages import stage, timed
 
 Source: TypeAlias = m.SearchRequest | m.HybridSearchRequest
 
@@ -133,7 +134,8 @@ class _Run:
         self._executor = executor
         self._search = search
         self._guard = guard
-        self._protected = guard.query(search.queries)
+        with stage("protect"):
+            self._protected = guard.query(search.queries)
         # Candidates are compared in the coordinates in which they are opened.
         self._framed = self._protected if guard.scores_rotated else search.queries
         self._pages: list[m.SearchResults] = []
@@ -222,6 +224,7 @@ class _Run:
             pages.append(Page(list(keys[rows]), places, groups[rows], distances, order, norm))
         return pages
 
+    @timed("rerank")
     def _distances(self, i: int, at_rest: FloatArray, vectors: FloatArray | None) -> FloatArray:
         if vectors is None:
             return estimated_distances(self._search.metric, self._search.queries[i], at_rest, self._guard.fixed_scale)

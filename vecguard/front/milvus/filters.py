@@ -11,6 +11,7 @@ from vecguard.front.milvus.expression import rewrite as rewrite_expression
 from vecguard.front.milvus.layout import Layout, record_field
 from vecguard.front.milvus.proto import s
 from vecguard.shield import Shield
+from vecguard.stages import timed
 
 
 def columns_of(layout: Layout) -> Columns:
@@ -22,6 +23,7 @@ def columns_of(layout: Layout) -> Columns:
     return Columns(by_name, layout.dynamic)
 
 
+@timed("protect")
 def rewrite(expression: str, templates: Mapping[str, s.TemplateValue], layout: Layout, shield: Shield) -> Rewritten:
     """A client's expression as it is at rest. Template values go into its text, as not every server knows them.
 

@@ -50,6 +50,7 @@ from vecguard.front.milvus.selection import RowPlace, chosen_rows
 from vecguard.front.milvus.serve_reads import set_templates
 from vecguard.front.milvus.status import ask
 from vecguard.metric import FloatArray
+from vecguard.stages import timed
 
 _SEARCH: Final = rpc("Search")
 _QUERY: Final = rpc("Query")
@@ -148,6 +149,7 @@ async def _forwarded(
     return answer
 
 
+@timed("protect")
 def protect_request(plan: Plan, executor: Executor) -> None:
     """Put what is at rest into a search's own request: queries and expression."""
     request = plan.request

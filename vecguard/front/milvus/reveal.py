@@ -20,6 +20,7 @@ from vecguard.front.milvus.proto import s
 from vecguard.seal.fields import bound_to
 from vecguard.seal.record import decode
 from vecguard.shield import DenseShield, Shield, SparseShield
+from vecguard.stages import timed
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,7 @@ def bound_id(found: Found, row: int) -> bytes:
     return found.ids[row] if row < len(found.ids) else b""
 
 
+@timed("open")
 def client_columns(
     found: Found, fields_data: Sequence[s.FieldData], keys: Container[str] | None = None
 ) -> list[s.FieldData]:
@@ -271,6 +273,7 @@ def _is_null(found: Found, name: str, row: int, stored: Floats) -> bool:
     return row < len(marks) and not marks[row] and not stored.any()
 
 
+@timed("open")
 def open_dense(found: Found, name: str) -> tuple[Floats, Sequence[int]]:
     """The exact vectors `name`, `(n, d)` float32 as they were given, and the row of each.
 
@@ -285,6 +288,7 @@ def open_dense(found: Found, name: str) -> tuple[Floats, Sequence[int]]:
     return guard.open(there.held.ids, there.stored, there.held.entries).x, there.held.rows
 
 
+@timed("open")
 def open_sparse(found: Found, name: str) -> tuple[list[Pairs], Sequence[int]]:
     """The client's sparse vectors `name`, and the row of each.
 

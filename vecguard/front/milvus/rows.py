@@ -35,6 +35,7 @@ from vecguard.seal.fields import bound_to, fresh_nonces
 from vecguard.seal.leaf import Leaf
 from vecguard.seal.record import encode
 from vecguard.shield import DenseShield, Shield, SparseShield
+from vecguard.stages import timed
 
 # Ranges that Milvus checks on the values it is sent; wider types are bounded by the message itself.
 _RANGES: Final = {kinds.INT8: (-(2**7), 2**7 - 1), kinds.INT16: (-(2**15), 2**15 - 1)}
@@ -59,6 +60,7 @@ class Batch:
         return self.shield.fields
 
 
+@timed("protect")
 def protect_rows(
     shield: Shield,
     layout: Layout,

@@ -14,6 +14,7 @@ from vecguard.errors import Unreadable
 from vecguard.front.qdrant import reveal
 from vecguard.metric import Distance, FloatArray, largest_norm, max_sim_similarities, similarities
 from vecguard.shield import Shield
+from vecguard.stages import timed
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class Candidates:
         return np.stack([self.similarity(rows, distance) for rows in self.vectors])
 
 
+@timed("open")
 def open_candidates(shield: Shield, points: Sequence[reveal.StoredPoint], name: str) -> Candidates:
     """Stored points, whose answers carry their vectors called `name` and their records, opened for scoring.
 

@@ -36,6 +36,7 @@ from vecguard.ranking.fusion import (
 from vecguard.ranking.mmr import maximal_marginal_relevance
 from vecguard.rerank import Certificate, PointId, kth_score, predicted_page, top_k
 from vecguard.shield import DenseShield, Shield
+from vecguard.stages import timed
 
 Points: TypeAlias = list[q.ScoredPoint]
 
@@ -262,6 +263,7 @@ class _Batch:
         self._protected: list[float] = []
         self._largest_norm = 0.0
 
+    @timed("rerank")
     def add(self, page: Sequence[q.ScoredPoint], opened: Candidates) -> None:
         """Take a page in the database's order; a point seen before (pages of an index may overlap) counts once."""
         if not page or self._score is None:
@@ -277,6 +279,7 @@ class _Batch:
         self._largest_norm = max(self._largest_norm, opened.largest_norm())
         self._points.update((keys[i], page[i]) for i in fresh)
 
+    @timed("rerank")
     def settled(self, certificate: Certificate, wanted: int, threshold: float | None) -> bool:
         """Whether no unread point can plausibly belong to the answer."""
         kth = self._kth(wanted, threshold)
@@ -284,6 +287,7 @@ class _Batch:
             return False
         return certificate.settled(kth, self._protected[-1], self._largest_norm)
 
+    @timed("rerank")
     def next_target(self, certificate: Certificate, wanted: int, threshold: float | None) -> int:
         """How many points to have read after the next page, of which there is no need to be sure."""
         kth = self._kth(wanted, threshold)
@@ -295,6 +299,7 @@ class _Batch:
     def _kth(self, wanted: int, threshold: float | None) -> float | None:
         return kth_score(np.array(self._exact, np.float32), wanted, self._distance, threshold)
 
+    @timed("rerank")
     def answer(self, stage: Stage) -> Points:
         """The stage's page of the best, with exact scores."""
         exact = np.array(self._exact, np.float32)
@@ -334,6 +339,7 @@ def _ranking(points: Sequence[q.ScoredPoint]) -> Ranking:
     return Ranking(tuple(key_of(p.id) for p in points), np.array([p.score for p in points], np.float32))
 
 
+@timed("rerank")
 def _fused(query: q.Query, sources: Sequence[Ranking]) -> Ranking:
     if query.WhichOneof("variant") == "rrf":
         k = query.rrf.k if query.rrf.HasField("k") else DEFAULT_RRF_K

@@ -14,6 +14,7 @@ from qdrant_client import grpc as q
 from vecguard.errors import InvalidArgument
 from vecguard.fields import Fields, Keys, Leaf, client_keys
 from vecguard.front.qdrant.scope import stored_path
+from vecguard.stages import timed
 
 # Conditions of a FieldCondition that read content, with the name that an error gives them.
 _CONTENT: Final = {
@@ -107,6 +108,7 @@ def _rewrite(message: q.Filter, prefix: Keys, fields: Fields, place: Callable[[s
             _rewrite_condition(condition, prefix, fields, place)
 
 
+@timed("protect")
 def rewrite(message: q.Filter, fields: Fields) -> None:
     """Turn a client's filter into the one that selects the same points at rest, in place.
 

@@ -15,6 +15,7 @@ from vecguard.front.qdrant import vectors as wire
 from vecguard.front.qdrant.payloads import point_id_bytes, unwrap
 from vecguard.front.qdrant.records import entries_of
 from vecguard.shield import DenseShield, Shield, SparseShield
+from vecguard.stages import timed
 
 StoredPoint: TypeAlias = q.ScoredPoint | q.RetrievedPoint
 
@@ -79,6 +80,7 @@ def read_held(shield: Shield, points: Sequence[StoredPoint], name: str) -> Held:
     )
 
 
+@timed("open")
 def open_vectors(shield: Shield, points: Sequence[StoredPoint], name: str) -> Exact:
     """The exact vectors called `name` of stored points whose answers carry them and their records.
 
@@ -143,6 +145,7 @@ def _open_sparse(guard: SparseShield, held: Held) -> list[wire.AnyVector]:
     return opened
 
 
+@timed("open")
 def points(shield: Shield, found: Sequence[StoredPoint], names: Sequence[str]) -> None:
     """Turn stored points into the client's, in place: vectors `names` exact, all others dropped, payload opened.
 

@@ -20,6 +20,7 @@ from vecguard.front.qdrant.stages import vector_inputs
 from vecguard.metric import Distance, FloatArray, reported
 from vecguard.ranking import discover, feedback, recommend
 from vecguard.ranking.sparse import SparseVector
+from vecguard.stages import timed
 
 Score: TypeAlias = Callable[[Candidates], FloatArray]
 
@@ -49,6 +50,7 @@ def _each(examples: Sequence[Example], found: Candidates, distance: Distance) ->
     return np.stack([found.similarity(example.framed, distance) for example in examples])
 
 
+@timed("protect")
 def compile_scoring(query: q.Query, examples: Examples) -> Scoring:
     """The scoring of a query that compares vectors.
 

@@ -21,6 +21,7 @@ from vecguard.front.qdrant.payloads import levels_of, point_id_bytes, protect_ma
 from vecguard.front.qdrant.scope import PAYLOAD, UPDATED, stored_path
 from vecguard.seal.fields import fresh_nonces
 from vecguard.shield import DenseShield, Shield, SparseShield
+from vecguard.stages import timed
 
 Operation: TypeAlias = q.PointsUpdateOperation
 SetPayloadLike: TypeAlias = Operation.SetPayload | Operation.OverwritePayload
@@ -114,6 +115,7 @@ def _id_of(point: q.PointStruct | q.PointVectors) -> bytes:
     return point_id_bytes(point.id)
 
 
+@timed("protect")
 def protect_points(shield: Shield, points: Sequence[q.PointStruct]) -> None:
     """Protect whole points in place: vectors, payload, and the record's entry beside them.
 
@@ -260,6 +262,7 @@ def _upsert(operation: Operation.PointStructList, shield: Shield) -> list[Operat
     return [Operation(upsert=operation)]
 
 
+@timed("protect")
 def protect_operation(operation: Operation, shield: Shield) -> list[Operation]:
     """The stored operations that a client's one operation becomes, in order; at least one.
 

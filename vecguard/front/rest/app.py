@@ -37,6 +37,8 @@ from vecguard.front.rest.refusals import Refusal
 from vecguard.front.rest.routing import Router
 from vecguard.model import UNKNOWN_PEER, Peer
 from vecguard.pipeline import Pipeline
+from vecguard.request_id import HEADER as REQUEST_ID
+from vecguard.request_id import identified
 
 Answered = TypeVar("Answered")
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -77,18 +79,22 @@ class RestApp:
         """Serve one request (ASGI 3, https://asgi.readthedocs.io/en/latest/specs/www.html)."""
         if scope["type"] != "http":
             raise NotImplementedError(f"ASGI scope {scope['type']} is not served")
+        headers = identified({key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]})
         try:
-            reply = await self._until_gone(scope, receive, send)
+            reply = await self._until_gone(scope, headers, receive, send)
         except Disconnected:
             return
         if reply is None:
             return
-        headers = {"content-type": reply.content_type, "content-length": str(len(reply.content)), **reply.headers}
+        headers = {
+            **{"content-type": reply.content_type, "content-length": str(len(reply.content))},
+            **{REQUEST_ID: headers[REQUEST_ID], **reply.headers},
+        }
         pairs = [(key.encode("ascii"), value.encode("ascii")) for key, value in headers.items()]
         await send({"type": "http.response.start", "status": reply.code, "headers": pairs})
         await send({"type": "http.response.body", "body": reply.content})
 
-    async def _until_gone(self, scope: Scope, receive: Receive, send: Send) -> Reply | None:
+    async def _until_gone(self, scope: Scope, headers: Mapping[str, str], receive: Receive, send: Send) -> Reply | None:
         """The reply, or None where a file was the answer; the call ends when its client goes away, as a gRPC call does.
 
         Raises:
@@ -98,7 +104,6 @@ class RestApp:
         endpoint: AnyEndpoint | None = None
         try:
             endpoint, path = self._router.find(scope["method"], scope["raw_path"].partition(b"?")[0])
-            headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
             peer = _peer(scope)
             web_pages.refuse(headers, (scope.get("server") or (None,))[0])
             if isinstance(endpoint, Transfer):
@@ -107,10 +112,10 @@ class RestApp:
                 return await self._guarded(endpoint, self._transfer(endpoint, incoming, started), started)
             content = await body.read(receive, headers, self._limits)
         except Refusal as refusal:
-            self._pipeline.turned_away(_rpc(endpoint), refusal.status, protocol=_PROTOCOL)
+            self._turned_away(_rpc(endpoint), refusal.status, headers)
             return _json(refusal.code, refusals.error(refusal.text, _NO_TIME), refusal.headers)
         except InvalidArgument as fault:
-            self._pipeline.turned_away(_rpc(endpoint), fault.status, protocol=_PROTOCOL)
+            self._turned_away(_rpc(endpoint), fault.status, headers)
             return _json(400, refusals.error(str(fault), _NO_TIME))
         answer = self._answer(endpoint, path, scope["query_string"], (headers, peer), content, started)
         answering = asyncio.ensure_future(self._guarded(endpoint, answer, started))
@@ -188,12 +193,15 @@ class RestApp:
             with into_grpc():
                 return replace(request, sent=endpoint.ask(request))
         except (Refusal, VecGuardError) as fault:
-            self._pipeline.turned_away(endpoint.rpc, fault.status, protocol=_PROTOCOL)
+            self._turned_away(endpoint.rpc, fault.status, headers)
             raise
         except (RecursionError, DecodeError):
             too_deep = InvalidArgument(f"{FORMAT}recursion limit exceeded")
-            self._pipeline.turned_away(endpoint.rpc, too_deep.status, protocol=_PROTOCOL)
+            self._turned_away(endpoint.rpc, too_deep.status, headers)
             raise too_deep from None
+
+    def _turned_away(self, rpc: str, status: str, headers: Mapping[str, str]) -> None:
+        self._pipeline.turned_away(rpc, status, protocol=_PROTOCOL, request=headers[REQUEST_ID])
 
     async def _refuse(self, endpoint: Refused, shown: Shown) -> None:
         """Refuse through the pipeline, so that the trail has it, with the table's reason.

@@ -1,0 +1,1 @@
+"""The trail as a file that cannot be altered unnoticed: a chain of authenticated lines."""

@@ -1,0 +1,1 @@
+"""What an operator watches: Prometheus metrics and OpenTelemetry traces, made from the events of the trail."""
