@@ -34,7 +34,7 @@ class Calls:
         self.turned.append((rpc, status, protocol))
 
     async def handle(
-        self, rpc: str, body: bytes, metadata: Mapping[str, str], left: float | None, *, protocol: str
+        self, rpc: str, body: bytes, metadata: Mapping[str, str], left: float | None, *, protocol: str, peer: object
     ) -> bytes:
         self.taken.append((rpc, body, metadata, left, protocol))
         return await self._handle()
