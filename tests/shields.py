@@ -11,16 +11,8 @@ from vecguard.keys.key import Key
 from vecguard.keys.ring import KeyRing
 from vecguard.manifest import Manifest, VectorRecord
 from vecguard.metric import Distance
-from vecguard.policy.model import (
-    CollectionPolicy,
-    GaussianSpec,
-    PayloadRule,
-    Recover,
-    RerankRule,
-    RotationSpec,
-    TransformSpec,
-    VectorRule,
-)
+from vecguard.policy.model import CollectionPolicy, PayloadRule, Recover, RerankRule, VectorRule
+from vecguard.policy.transforms import GaussianSpec, RotationSpec, TransformSpec
 from vecguard.shield import DenseShield, Shield
 
 IDENTITY = uuid.UUID("0f0e0d0c-0b0a-4908-8706-050403020100")

@@ -31,7 +31,7 @@ ARROWS: dict[str, set[str]] = {
     "keys": {"errors"},
     "transform": {"errors", "keys", "registry", "metric"},
     "seal": {"errors", "keys", "transform", "metric"},
-    "policy": {"errors", "model"},
+    "policy": {"errors", "model", "transform"},
     "fields": {"errors", "policy", "seal"},
     "manifest": {"errors", "keys", "metric", "policy", "seal"},
     "rerank": {"errors", "metric"},

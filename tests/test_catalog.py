@@ -14,7 +14,8 @@ from vecguard.keys.key import Key
 from vecguard.keys.wrapping import LocalWrapping
 from vecguard.manifest import Manifest, pack_core, pack_vector
 from vecguard.model import Caller
-from vecguard.policy.model import CollectionPolicy, PayloadRule, Policy, RotationSpec, VectorRule
+from vecguard.policy.model import CollectionPolicy, PayloadRule, Policy, VectorRule
+from vecguard.policy.transforms import RotationSpec
 
 PROVIDER = LocalWrapping(Key(bytes(32)))
 PROTECTED = Policy(version=1, collections=(CollectionPolicy(match="*"),))

@@ -16,7 +16,7 @@ def test_every_entry_loads(registry) -> None:
 
 
 def test_an_unknown_kind_names_those_there_are() -> None:
-    with pytest.raises(ConfigError, match=r"no transform 'shuffle'; known: rotation, gaussian"):
+    with pytest.raises(ConfigError, match=r"no transform 'shuffle'; known: rotation, gaussian, analytic"):
         TRANSFORMS.load("shuffle")
 
 

@@ -11,6 +11,14 @@ from shields import dense_of, policy_of, record_of, ring_of, shield_of
 from vecguard.errors import FailedPrecondition, InvalidArgument, Unreadable
 from vecguard.metric import normalize
 from vecguard.policy.model import CollectionPolicy, VectorRule
+from vecguard.policy.transforms import (
+    AnalyticGaussianSpec,
+    LaplaceSpec,
+    PurkayasthaSpec,
+    RotationSpec,
+    ScaleAndPerturbSpec,
+    VonMisesFisherSpec,
+)
 from vecguard.seal.entry import EntrySealer
 from vecguard.seal.ids import num_id, uuid_id
 from vecguard.transform.gaussian import GaussianNoise
@@ -41,6 +49,74 @@ def kept(x, distance):
 
 def opened(guard, ids, stored, entries):
     return guard.open(ids, stored, [[entry] for entry in entries]).x
+
+
+# -- mechanisms beside plain Gaussian noise ----------------------------------------------------------------------------
+
+UNIT_ONLY = [
+    AnalyticGaussianSpec(epsilon=900),
+    LaplaceSpec(epsilon=40),
+    ScaleAndPerturbSpec(),
+    PurkayasthaSpec(epsilon=40),
+    VonMisesFisherSpec(epsilon=40),
+]
+SEALED_ONLY = {"purkayastha", "von-mises-fisher"}
+
+
+def unit_guard(noise, distance="cosine", kind="dense", half=False, ring=None):
+    recover = "sealed" if noise.kind in SEALED_ONLY else "derived"
+    record = record_of(dims=48, distance=distance, recover=recover, kind=kind, half=half)
+    return dense_of(record.model_copy(update={"transforms": (RotationSpec(), noise)}), ring)
+
+
+@pytest.mark.parametrize("noise", UNIT_ONLY, ids=lambda noise: noise.kind)
+@pytest.mark.parametrize("distance", DISTANCES)
+@pytest.mark.parametrize("half", [False, True])
+def test_every_mechanism_comes_back_and_is_checked(noise, distance, half):
+    guard, x, ids = unit_guard(noise, distance, half=half), embeddings(9, 48, norm=1.0), ids_of(9)
+    stored, entries = guard.protect(ids, x)
+    at_rest = stored.astype(np.float16).astype(np.float32) if half else stored
+    assert np.abs(stored @ x.T).max() < 0.9 * np.abs(x @ x.T).max()
+    np.testing.assert_allclose(opened(guard, ids, at_rest, entries), x, atol=2e-2 if half else 2e-5)
+    scored = guard.open_for_scoring(ids, at_rest, [[entry] for entry in entries])
+    queries = guard.query(x) if guard.scores_rotated else x
+    np.testing.assert_allclose(scored @ queries.T, x @ x.T, atol=3e-2 if half else 1e-4)
+    for forged in (at_rest[::-1].copy(), at_rest * np.float32(1.1)):
+        with pytest.raises(Unreadable):
+            opened(guard, ids, forged, entries)
+
+
+@pytest.mark.parametrize("noise", UNIT_ONLY, ids=lambda noise: noise.kind)
+def test_every_mechanism_works_on_multivectors(noise):
+    guard, rows = unit_guard(noise, kind="multi"), embeddings(4, 48, norm=1.0)
+    stored, entry = guard.protect_rows(num_id(1), rows)
+    np.testing.assert_allclose(guard.open_rows(num_id(1), stored, [entry]).x, rows, atol=2e-5)
+    with pytest.raises(Unreadable):
+        guard.open_rows(num_id(1), stored[::-1].copy(), [entry])
+    with pytest.raises(Unreadable):
+        guard.open_rows(num_id(2), stored, [entry])
+
+
+@pytest.mark.parametrize("noise", UNIT_ONLY, ids=lambda noise: noise.kind)
+def test_mechanisms_for_unit_vectors_refuse_others(noise):
+    ids, x = ids_of(2), embeddings(2, 48, norm=1.0)
+    guard = unit_guard(noise, "dot")
+    for bad in (x * 1.01, x * 0.99, x * [[1], [0]], x * [[np.nan], [1]]):
+        with pytest.raises(InvalidArgument, match="unit vectors"):
+            guard.protect(ids, bad.astype(np.float32))
+    guard.protect(ids, x * np.float32(1.0005))
+    assert len(unit_guard(noise, "cosine").protect(ids, x * np.float32(7))[0]) == 2  # cosine makes them so
+    with pytest.raises(InvalidArgument, match="unit vectors"):
+        unit_guard(noise, "cosine").protect(ids, np.zeros_like(x))
+
+
+@pytest.mark.parametrize("noise", UNIT_ONLY, ids=lambda noise: noise.kind)
+def test_the_noise_of_unit_vectors_does_not_depend_on_the_last_bits_of_their_length(noise):
+    """Its scale would tell something of the record otherwise."""
+    guard, x, ids = unit_guard(noise, "dot"), embeddings(1, 48, norm=1.0005), ids_of(1)
+    _, (entry,) = guard.protect(ids, x)
+    sealer = EntrySealer(ring_of(1), shield_of().manifest.uuid.bytes, "", 48)
+    assert sealer.open(ids[0], entry).noise_scale == 1.0
 
 
 # -- the formula -------------------------------------------------------------------------------------------------------

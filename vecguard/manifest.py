@@ -23,7 +23,8 @@ from vecguard.keys.key import Key
 from vecguard.keys.provider import KeyProvider
 from vecguard.keys.ring import MAX_EPOCH, KeyRing
 from vecguard.metric import Distance
-from vecguard.policy.model import CollectionPolicy, PayloadRule, Recover, TransformSpec
+from vecguard.policy.model import CollectionPolicy, PayloadRule, Recover
+from vecguard.policy.transforms import TransformSpec
 from vecguard.seal import base64url
 
 _PREFIX: Final = "vgm1"

@@ -65,6 +65,11 @@ TRANSFORMS: Registry[TransformBuilder] = Registry(
     {
         "rotation": "vecguard.transform.rotation:build",
         "gaussian": "vecguard.transform.gaussian:build",
+        "analytic-gaussian": "vecguard.transform.analytic_gaussian:build",
+        "laplace": "vecguard.transform.laplace:build",
+        "scale-and-perturb": "vecguard.transform.scale_and_perturb:build",
+        "purkayastha": "vecguard.transform.purkayastha:build",
+        "von-mises-fisher": "vecguard.transform.von_mises_fisher:build",
     },
 )
 

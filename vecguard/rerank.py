@@ -16,7 +16,8 @@ too, which a normal deviation describes to first order (simulated: within a fift
 backend scans exactly (an approximate index adds its own misses), that the cap on candidates was not reached, and, but
 for "cosine", that no answer is longer than the norm assumed (see `norm_bound`).
 
-Noise in a score, for Gaussian n with E|n|^2 = r^2 |x'|^2 over d dimensions, and exact score s:
+Noise in a score, for Gaussian n with E|n|^2 = r^2 |x'|^2 over d dimensions, and exact score s (other isotropic noise is
+as good as normal in a score; only the variance of |n|^2, the last term of each, differs by a factor, its *spread*):
 
     dot     q·y  = s + q·n                           sd  r |x| |q| / sqrt(d)
     cosine  q·y / |y|, |y|^2 = 1 + 2 x·n + |n|^2     see `Certificate._cosine_bar`
@@ -66,6 +67,7 @@ class Certificate:
     certainty: z, in standard deviations.
     norm_bound: a norm no record exceeds, where one is declared; without it the largest norm opened stands in.
     stored_scale: "euclid" only: y was divided by this before it was stored (1 / c in the module's text).
+    spread: variance of |n|^2 over that of Gaussian noise, 2 r^4 |x|^4 / d.
     """
 
     distance: Distance
@@ -75,6 +77,7 @@ class Certificate:
     certainty: float = 2.0
     norm_bound: float | None = None
     stored_scale: float = 1.0
+    spread: float = 1.0
 
     def __post_init__(self) -> None:
         if not self.query_norms or self.ratio < 0 or self.dims < 1 or self.certainty < 0 or self.stored_scale < 1:
@@ -90,6 +93,7 @@ class Certificate:
         *,
         stored_scale: float = 1.0,
         dims: int | None = None,
+        spread: float = 1.0,
     ) -> Certificate:
         """The certificate for a client query, (d,) or (m, d) float32.
 
@@ -98,9 +102,8 @@ class Certificate:
         """
         rows = np.atleast_2d(np.asarray(query, dtype=np.float64))
         norms = tuple(float(norm) for norm in np.linalg.norm(rows, axis=1))
-        return cls(
-            distance, norms, ratio, rows.shape[1] if dims is None else dims, certainty, stored_scale=stored_scale
-        )
+        over = rows.shape[1] if dims is None else dims
+        return cls(distance, norms, ratio, over, certainty, stored_scale=stored_scale, spread=spread)
 
     def settled(self, kth_exact: float, worst_protected: float, largest_norm: float) -> bool:
         """Whether no better record can still be unfetched.
@@ -152,7 +155,7 @@ class Certificate:
         rows, scale = len(self.query_norms), math.sqrt(1.0 + self.ratio**2)
         p = worst / rows / scale
         s = min(max(kth_exact / rows, -1.0), 1.0) if p >= 0 else 1.0
-        variance = max(1.0 - 2.0 * p * s + p * p * (1.0 + self.ratio**2 / 2.0), 0.0)
+        variance = max(1.0 - 2.0 * p * s + p * p * (1.0 + self.spread * self.ratio**2 / 2.0), 0.0)
         noise = self.ratio * math.sqrt(variance / self.dims)
         return worst * scale + rows * (self.certainty * noise - ROUNDING)
 
@@ -170,7 +173,7 @@ class Certificate:
         drift = max(c * (c * (1.0 + r2) - 1.0), 0.0) * rows * squared
         linear, falling = (
             4.0 * ((1.0 - c) * query_squared + c * kth_exact**2),
-            rows * (4.0 * c * (1 - c) - 2 * c * c * r2),
+            rows * (4.0 * c * (1 - c) - 2 * self.spread * c * c * r2),
         )
         at = min(squared, linear / (2.0 * falling)) if falling > 0 else squared
         noise = c * math.sqrt(rows * r2 * at * (linear - falling * at) / self.dims)

@@ -61,6 +61,7 @@ class DenseShield:
     ) -> None:
         self.record = record
         self.rerank = rerank if record.recover != "none" and chain.noise_ratio > 0 else None
+        self.noise_spread = chain.noise_spread  # as in `vecguard.rerank`
         self._chain = chain
         self._sealer = sealer
         self._rows = rows
@@ -132,15 +133,15 @@ class DenseShield:
         must get the same noise whenever it is written, or averaging would remove it.
 
         Raises:
-            InvalidArgument: wrong dimension, or too large for what the backend stores numbers in.
+            InvalidArgument: wrong dimension, too large for the backend's numbers, a length that the noise is not for.
         """
         self.check_dims(x)
         nonces = self._sealer.nonces(ids if nonce_ids is None else nonce_ids, x)
-        exact, stored, stored_scale, noise_scale = self._forward(x, nonces)
+        exact, stored, sketched, stored_scale, noise_scale = self._forward(x, nonces)
         if not self.recoverable:
             return stored, [None] * len(ids)
         keep = self.record.recover == "sealed"
-        return stored, list(self._sealer.seal_many(ids, nonces, stored_scale, noise_scale, exact, keep))
+        return stored, list(self._sealer.seal_many(ids, nonces, stored_scale, noise_scale, exact, keep, sketched))
 
     def protect_rows(self, point_id: bytes, rows: Floats) -> tuple[Floats, bytes | None]:
         """`protect` for one multivector `(rows, d)`: its rows have one entry together.
@@ -151,17 +152,18 @@ class DenseShield:
         self.check_dims(rows)
         nonce = self._rows.record_nonce(point_id, rows)
         nonces = self._rows.row_nonces(nonce, len(rows))
-        exact, stored, stored_scale, noise_scale = self._forward(rows, nonces)
+        exact, stored, sketched, stored_scale, noise_scale = self._forward(rows, nonces)
         if not self.recoverable:
             return stored, None
         keep = self.record.recover == "sealed"
-        return stored, self._rows.seal(point_id, nonce, stored_scale, noise_scale, exact, keep)
+        return stored, self._rows.seal(point_id, nonce, stored_scale, noise_scale, exact, keep, sketched)
 
-    def _forward(self, x: Floats, nonces: NDArray[np.uint8]) -> tuple[Floats, Floats, Floats, Floats]:
-        """Exact vector as the backend would keep it, stored vector, its scale, and the noise's scale."""
+    def _forward(self, x: Floats, nonces: NDArray[np.uint8]) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+        """Exact vector as the backend would keep it, stored vector, what is sketched, stored scale, noise scale."""
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below
             exact = normalize(x) if self.distance == "cosine" else x
-            noise_scale = norms(exact)
+            self._chain.check_lengths(exact)
+            noise_scale = np.ones(len(x), np.float32) if self._chain.unit_only else norms(exact)
             y = self._chain.forward(exact, noise_scale, nonces)
             if self.distance == "cosine":
                 lengths = norms(y)
@@ -172,7 +174,8 @@ class DenseShield:
             # By the extremes, which needs no array of its own; NaN is neither below nor above.
             if y.size and not (y.max() <= self._largest and y.min() >= -self._largest):
                 raise InvalidArgument("Wrong input: the vector is too large to be stored with its noise")
-        return exact, y, stored_scale, noise_scale
+        sketched = exact if self._chain.invertible else y * stored_scale[:, np.newaxis]
+        return exact, y, sketched, stored_scale, noise_scale
 
     def query(self, x: Floats) -> Floats:
         """Protected query vectors for `x` `(n, d)` float32: rotated, not noised.

@@ -15,7 +15,8 @@ from vecguard.cli import app
 from vecguard.cli.serve import greeting
 from vecguard.config import Settings
 from vecguard.policy.defaults import DEFAULT_POLICY
-from vecguard.policy.model import CollectionPolicy, GaussianSpec, PayloadRule, Policy, RotationSpec, VectorRule
+from vecguard.policy.model import CollectionPolicy, PayloadRule, Policy, VectorRule
+from vecguard.policy.transforms import GaussianSpec, RotationSpec
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from vecguard.policy.chain import TransformTraits, chain_faults
-from vecguard.policy.model import GaussianSpec, RotationSpec
+from vecguard.policy.transforms import GaussianSpec, RotationSpec
 
 
 @dataclass(frozen=True)

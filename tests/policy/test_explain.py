@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from vecguard.errors import ConfigError
 from vecguard.policy import claims
 from vecguard.policy.defaults import DEFAULT_POLICY
 from vecguard.policy.explain import Section, explain
@@ -132,3 +133,41 @@ class TestClaims:
     @pytest.mark.parametrize(("ratio", "words"), [(0.3, "0.84 at ratio 0.5"), (1.2, "0.57 at ratio 1.5"), (3, "below")])
     def test_unmeasured_recall_is_that_of_stronger_noise(self, ratio: float, words: str) -> None:
         assert words in claims.unranked_recall_text(ratio)
+
+
+class TestDifferentialPrivacy:
+    """No ε is claimed where there is none, and none is given without its size in plain figures."""
+
+    @staticmethod
+    def privacy(noise: str, more: str = "") -> str:
+        return holds(vector_policy(f"{{transforms: [{{kind: rotation}}{noise}]{more}}}"), "differential privacy")
+
+    def test_plain_noise_claims_none_and_says_what_it_would_be(self) -> None:
+        text = self.privacy(", {kind: gaussian, ratio: 1}")
+        assert text.startswith("none is claimed")
+        assert "ε = 955" in text
+        assert "next to nothing" in text
+        assert self.privacy("").startswith("none: without noise")
+        assert self.privacy(", {kind: scale-and-perturb}").startswith("none: ")
+
+    def test_a_calibrated_mechanism_gives_its_own_and_what_ten_releases_make(self) -> None:
+        text = self.privacy(", {kind: analytic-gaussian, epsilon: 2, delta: 1e-5}")
+        assert text.startswith("(2, 1e-05)")
+        assert "ten contents under one id make it (7.539, 1e-05)" in text
+        assert "strong guarantee" in text
+        assert "next to nothing" in self.privacy(", {kind: analytic-gaussian, epsilon: 900}")
+
+    def test_metric_privacy_names_the_loss_between_opposite_vectors(self) -> None:
+        assert "600 for opposite ones" in self.privacy(", {kind: laplace, epsilon: 300}")
+        assert "600 for opposite" in self.privacy(", {kind: von-mises-fisher, epsilon: 300}", ", recover: sealed")
+        assert "942.5 for opposite" in self.privacy(", {kind: purkayastha, epsilon: 300}", ", recover: sealed")
+
+    def test_strength_is_given_as_a_ratio(self) -> None:
+        sections = vector_policy("{transforms: [{kind: rotation}, {kind: laplace, epsilon: 384}]}")
+        assert "ratio 1, at 384" in holds(sections, "strength")
+        assert "about d/2" in holds(sections, "A, ")
+
+
+def test_directional_noise_needs_a_sealed_copy() -> None:
+    with pytest.raises(ConfigError, match="`purkayastha` cannot"):
+        vector_policy("{transforms: [{kind: rotation}, {kind: purkayastha, epsilon: 300}]}")

@@ -44,7 +44,7 @@ class TestGoodFiles:
         assert notes is not None
         assert notes.vector("text").rerank == "off"
         assert notes.vector("other").recover == "sealed"
-        assert notes.vector("other").noise_ratio == 2.0
+        assert notes.vector("other").noise_ratio() == 2.0
         assert notes.payload.mode('meta."file.name"') == "plain"
         assert notes.limits.max_limit == 50
         assert policy.access.anonymous == ("read",)
@@ -67,7 +67,7 @@ class TestGoodFiles:
     @pytest.mark.parametrize("number", ["1e0", "1.0", "1.", "+1", "10e-1"])
     def test_numbers_are_those_of_the_core_schema(self, number: str) -> None:
         text = collection(f"vectors: [{{transforms: [{{kind: rotation}}, {{kind: gaussian, ratio: {number}}}]}}]")
-        assert loads(text).collections[0].vector("").noise_ratio == 1.0
+        assert loads(text).collections[0].vector("").noise_ratio() == 1.0
 
 
 BAD = {
@@ -76,7 +76,7 @@ BAD = {
     "unknown key without a like": (collection("zzz: 1"), "4:5: .* use `match`, `protect`, `vectors`"),
     "unknown kind": (
         collection("vectors:\n  - transforms:\n      - kind: rotatoin"),
-        r"6:13: .*transforms\[0\]: must be `rotation` or `gaussian`, not `rotatoin`: did you mean `rotation`",
+        r"6:13: .*transforms\[0\]: must be `rotation` or `gaussian` or .*, not `rotatoin`: did you mean `rotation`",
     ),
     "kind is missing": (
         collection("vectors: [{transforms: [{ratio: 1}]}]"),

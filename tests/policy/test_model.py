@@ -36,7 +36,7 @@ class TestDefaultPolicy:
         assert entry.protected
         rule = entry.vector("")
         assert [spec.kind for spec in rule.transforms] == ["rotation", "gaussian"]
-        assert rule.noise_ratio == 1.0
+        assert rule.noise_ratio() == 1.0
         assert rule.recover == "derived"
         assert rule.rerank == RerankRule(certainty=2.0, first_page=50, max_candidates=1000)
         assert entry.payload.mode("any.field") == "sealed"
@@ -147,7 +147,7 @@ class TestCollections:
         plain = VectorRule(match="text*", transforms=(RotationSpec(),))
         entry = CollectionPolicy(match="*", vectors=(plain, VectorRule(match="")))
         assert entry.vector("text-1") == plain
-        assert entry.vector("").noise_ratio == 1.0
+        assert entry.vector("").noise_ratio() == 1.0
         with pytest.raises(FailedPrecondition, match=r"no rule in .* matches the vector `image`"):
             entry.vector("image")
 

@@ -8,12 +8,15 @@ files; as a test it holds them against what it computes now, so that none can be
 from __future__ import annotations
 
 import base64
+import bisect
 import hashlib
 import hmac
+import itertools
 import json
 import math
 import struct
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -325,6 +328,87 @@ def rotation_file() -> dict[str, Any]:
     }
 
 
+def fraction(key: bytes, nonce: bytes) -> float:
+    low, high = words(key, nonce, 2)
+    return ((low + (high << 32) >> 11) + 0.5) / 2**53
+
+
+def quantile(log_density: Callable[[float], float], mode: float, ends: tuple[float, float], u: float) -> float:
+    peak = log_density(mode)
+    bounds = []
+    for end in ends:
+        inside, outside = mode, end
+        if log_density(end) <= peak - 60:
+            for _ in range(60):
+                middle = (inside + outside) / 2
+                if log_density(middle) > peak - 60:
+                    inside = middle
+                else:
+                    outside = middle
+        bounds.append(outside)
+    nodes = [bounds[0] + (bounds[1] - bounds[0]) * i / 8192 for i in range(8193)]
+    weights = [math.exp(log_density(node) - peak) for node in nodes]
+    below = [0.0]
+    for left, right in itertools.pairwise(weights):
+        below.append(below[-1] + (left + right) / 2)
+    place = u * below[-1]
+    i = bisect.bisect_right(below, place) - 1
+    return nodes[i] + (nodes[i + 1] - nodes[i]) * (place - below[i]) / (below[i + 1] - below[i])
+
+
+def log(x: float) -> float:
+    return math.log(x) if x > 0 else -math.inf
+
+
+def direction(key: bytes, nonce: bytes, dims: int) -> np.ndarray:
+    deviates = np.array(normals(key, nonce, dims))
+    return deviates / math.sqrt(float(deviates @ deviates))
+
+
+def ball_noise(key: bytes, nonce: bytes, dims: int, factor: float) -> np.ndarray:
+    return factor / 4 * fraction(hkdf(key, 32, "length"), nonce) ** (1 / dims) * direction(key, nonce, dims)
+
+
+def laplace_noise(key: bytes, nonce: bytes, dims: int, epsilon: float) -> np.ndarray:
+    u = fraction(hkdf(key, 32, "length"), nonce)
+    length = quantile(lambda g: (dims - 1) * log(g) - g, dims - 1, (0.0, 4.0 * (dims + 60)), u)
+    return length / epsilon * direction(key, nonce, dims)
+
+
+def turned_vector(key: bytes, nonce: bytes, x: np.ndarray, kind: str, epsilon: float) -> np.ndarray:
+    """The unit vector x turned, before it is divided by A."""
+    over = len(x) - 2
+    if kind == "purkayastha":
+        mode = math.atan2(over, epsilon)
+        density: Callable[[float], float] = lambda t: over * log(math.sin(t)) - epsilon * t  # noqa: E731
+    else:
+        mode = math.acos(2 * epsilon / (over + math.sqrt(over**2 + 4 * epsilon**2)))
+        density = lambda t: over * log(math.sin(t)) + epsilon * math.cos(t)  # noqa: E731
+    angle = quantile(density, mode, (0.0, math.pi), fraction(hkdf(key, 32, "angle"), nonce))
+    away = np.array(normals(key, nonce, len(x)))
+    away -= (away @ x) * x
+    return math.cos(angle) * x + math.sin(angle) * away / math.sqrt(float(away @ away))
+
+
+def noises_file() -> dict[str, Any]:
+    nonces = [bytes(range(12)), b"\xff" * 12]
+    x = np.array([math.sin(index + 1) for index in range(24)])
+    x /= math.sqrt(float(x @ x))
+    cases: list[dict[str, Any]] = []
+    for nonce in nonces:
+        for dims in (3, 24):
+            shared = {"nonce": nonce.hex(), "dims": dims}
+            ball, laplace = ball_noise(DATA_KEY, nonce, dims, 4.0), laplace_noise(DATA_KEY, nonce, dims, 30.0)
+            cases.append({"kind": "scale-and-perturb", "approximation_factor": 4.0, **shared, "noise": ball.tolist()})
+            cases.append({"kind": "laplace", "epsilon": 30.0, **shared, "noise": laplace.tolist()})
+        for kind, epsilon in (("purkayastha", 20.0), ("von-mises-fisher", 35.0)):
+            turned = turned_vector(DATA_KEY, nonce, x, kind, epsilon)
+            cases.append(
+                {"kind": kind, "epsilon": epsilon, "nonce": nonce.hex(), "dims": 24, "turned": turned.tolist()}
+            )
+    return {"key": DATA_KEY.hex(), "x": x.tolist(), "cases": cases}
+
+
 def indices_file() -> dict[str, Any]:
     indices = [0, 1, 2, 65_535, 65_536, 123_456_789, 2**31, 2**32 - 1]
     return {"key": DATA_KEY.hex(), "indices": indices, "permuted": [permuted_index(DATA_KEY, i) for i in indices]}
@@ -440,6 +524,7 @@ FILES = {
     "keys.json": keys_file,
     "keystream.json": keystream_file,
     "rotation.json": rotation_file,
+    "noises.json": noises_file,
     "indices.json": indices_file,
     "fields.json": fields_file,
     "entries.json": entries_file,

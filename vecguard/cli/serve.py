@@ -95,11 +95,11 @@ def _protected(rules: Policy) -> str:
     if not entries:
         return "NOTHING"
     vectors = [rule for entry in entries for rule in entry.vectors]
-    ratios = ", ".join(f"{ratio:g}" for ratio in sorted({rule.noise_ratio for rule in vectors}))
+    ratios = ", ".join(f"{ratio:.3g}" for ratio in sorted({rule.noise_ratio() for rule in vectors}))
     noise = "without noise" if ratios == "0" else f"with noise of ratio {ratios}"
     payloads = [entry.payload for entry in entries]
     plain = any(payload.default == "plain" or "plain" in payload.fields.values() for payload in payloads)
-    approximate = any(rule.rerank == "off" and rule.noise_ratio for rule in vectors)
+    approximate = any(rule.rerank == "off" and rule.noise is not None for rule in vectors)
     return (
         f"collections {', '.join(f'`{entry.match}`' for entry in entries)}: vectors rotated {noise}, "
         f"payload encrypted by field{' but for the plain ones' if plain else ''}, "

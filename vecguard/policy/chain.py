@@ -53,7 +53,7 @@ def _order_faults(transforms: Sequence[TransformTraits]) -> list[Fault]:
         faults.append(
             Fault(
                 ("transforms", i),
-                f"more than one noise: keep the `{transforms[noisy[0]].kind}` above and raise its ratio instead",
+                f"more than one noise: keep the `{transforms[noisy[0]].kind}` above and make it stronger instead",
             )
         )
     if mixing and noisy and noisy[0] < mixing[0]:

@@ -10,6 +10,16 @@ from collections.abc import Mapping
 from typing import Final
 
 from vecguard.policy.model import FieldMode, Recover
+from vecguard.policy.transforms import (
+    AnalyticGaussianSpec,
+    GaussianSpec,
+    LaplaceSpec,
+    NoiseSpec,
+    PurkayasthaSpec,
+    VonMisesFisherSpec,
+)
+from vecguard.transform.accounting import composed, gaussian_epsilon, gaussian_mu
+from vecguard.transform.strength import SENSITIVITY
 
 # Re-identification R@1 among 1,000 records by ridge regression from m leaked (vector, stored vector) pairs of ONE
 # rotation key: noise ratio -> ((m, R@1), ...). DESIGN.md §8.
@@ -44,6 +54,10 @@ MODE_FILTERS: Final[Mapping[FieldMode, str]] = {
     "no range, full text, geo, datetime or order_by",
     "sealed": "is_empty, is_null, values_count; nothing that would have to read the value",
 }
+
+# The delta at which an epsilon is shown where the policy names none; and up to where an epsilon is worth its name.
+_DELTA: Final = 1e-6
+_STRONG_EPSILON: Final = 10.0
 
 EXACT_QUERIES: Final[Mapping[str, str]] = {
     "nearest by vector or id, recommend with average_vector": "exact scores; candidates are read until the noise can "
@@ -127,18 +141,60 @@ def recovery_text(recover: Recover, ratio: float) -> str:
     return RECOVERY[recover]
 
 
-def thief_text(ratio: float) -> str:
-    """What a thief of the database gets from vectors under noise of this ratio (0: none)."""
-    if ratio == 0:
+def thief_text(noise: NoiseSpec | None) -> str:
+    """What a thief of the database gets from vectors under this noise."""
+    if noise is None:
         return (
             "coordinates mean nothing without the key, but all distances stay: clusters and duplicates are visible, "
             "and an unsupervised alignment with similar public text can undo the rotation; noise is what resists that"
         )
-    bits = leaked_bits_per_dimension(ratio)
-    shown = ", ".join(f"{bits * dims:,.0f} at d={dims}" for dims in (384, 768, 1536))
+    bits = {dims: leaked_bits_per_dimension(noise.ratio_at(dims)) * dims for dims in (384, 768, 1536)}
+    shown = ", ".join(f"{of:,.0f} at d={dims}" for dims, of in bits.items())
+    # At equal power no noise hides more than a Gaussian one; the others come close to it in so many dimensions.
+    bound = "at most" if isinstance(noise, GaussianSpec | AnalyticGaussianSpec) else "about"
     return (
-        "coordinates mean nothing without the key, and distances are blurred: at most d/2·log2(1+1/r²) bits pass "
+        f"coordinates mean nothing without the key, and distances are blurred: {bound} d/2·log2(1+1/r²) bits pass "
         f"about a record ({shown})"
+    )
+
+
+def privacy_text(noise: NoiseSpec | None) -> str:
+    """What differential privacy the stored vectors have, if any, with its ε in plain figures."""
+    once = "The noise is fixed per content and id, so writing the same again is no further release"
+    match noise:
+        case None:
+            return "none: without noise nothing is hidden from whoever has the rotation"
+        case GaussianSpec():
+            epsilon = gaussian_epsilon(SENSITIVITY * math.sqrt(384) / noise.ratio, _DELTA)
+            return (
+                f"none is claimed. As a Gaussian mechanism over unit vectors this would be ε = {epsilon:,.0f} at "
+                f"δ = {_DELTA:g} and d = 384, which promises next to nothing: the protection is that of the keys"
+            )
+        case AnalyticGaussianSpec():
+            mu = gaussian_mu(noise.epsilon, noise.delta)
+            ten = gaussian_epsilon(composed([mu] * 10), noise.delta)
+            return (
+                f"({noise.epsilon:g}, {noise.delta:g}) as to which unit vector a record holds, for whoever lacks the "
+                f"noise's key. {once}; ten contents under one id make it ({ten:,.4g}, {noise.delta:g}). "
+                f"{_caution(noise.epsilon)}"
+            )
+        case LaplaceSpec() | VonMisesFisherSpec():
+            epsilon = noise.epsilon
+            text = f"metric: ε·t with ε = {epsilon:g} for vectors at distance t, {2 * epsilon:g} for opposite ones"
+            return f"{text}. {once}. {_caution(2 * noise.epsilon)}"
+        case PurkayasthaSpec():
+            most = math.pi * noise.epsilon
+            text = f"metric: ε·t with ε = {noise.epsilon:g} for t radians, {most:,.4g} for opposite directions"
+            return f"{text}. {once}. {_caution(most)}"
+    return "none: the scheme's proof is about comparing distances of records drawn at random"
+
+
+def _caution(epsilon: float) -> str:
+    return (
+        "That is a strong guarantee, at which search by the stored vectors finds next to nothing"
+        if epsilon <= _STRONG_EPSILON
+        else f"A loss of {epsilon:,.4g} bounds a likelihood ratio by e^{epsilon:,.4g}, which promises next to nothing: "
+        "the protection is that of the keys"
     )
 
 

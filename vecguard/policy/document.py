@@ -32,6 +32,11 @@ _SECTIONS: Final[Mapping[str, str]] = {
     "VectorRule": "collections[].vectors[]",
     "RotationSpec": "transforms: kind: rotation",
     "GaussianSpec": "transforms: kind: gaussian",
+    "AnalyticGaussianSpec": "transforms: kind: analytic-gaussian",
+    "LaplaceSpec": "transforms: kind: laplace",
+    "ScaleAndPerturbSpec": "transforms: kind: scale-and-perturb",
+    "PurkayasthaSpec": "transforms: kind: purkayastha",
+    "VonMisesFisherSpec": "transforms: kind: von-mises-fisher",
     "RerankRule": "rerank",
     "PayloadRule": "payload",
     "Limits": "limits",
@@ -108,7 +113,7 @@ def _values(about: Mapping[str, Any]) -> str:
         return ", ".join(f"`{value}`" for value in about["enum"])
     match about["type"]:
         case "array":
-            return f"list; each: {_values(about['items'])}"
+            return f"list; each: {_items(about['items'])}"
         case "object":
             return f"mapping; each: {_values(about['additionalProperties'])}"
         case "integer" | "number":
@@ -116,6 +121,10 @@ def _values(about: Mapping[str, Any]) -> str:
         case "boolean":
             return "`true` or `false`"
     return "text"
+
+
+def _items(about: Mapping[str, Any]) -> str:
+    return "see transforms" if "discriminator" in about else _values(about)
 
 
 def _range(about: Mapping[str, Any]) -> str:

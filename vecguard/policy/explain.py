@@ -9,7 +9,8 @@ from typing import Final, NamedTuple
 
 from vecguard.policy import claims
 from vecguard.policy.access import Access, AttributeOf, Role
-from vecguard.policy.model import CollectionPolicy, FieldMode, Policy, RerankRule, VectorRule
+from vecguard.policy.model import REFERENCE_DIMS, CollectionPolicy, FieldMode, Policy, RerankRule, VectorRule
+from vecguard.policy.transforms import GaussianSpec
 
 
 class Line(NamedTuple):
@@ -61,16 +62,19 @@ def _vectors(entry: CollectionPolicy, index: int) -> Section:
 
 
 def _stored(rule: VectorRule) -> Iterator[Line]:
-    noise = f", plus keyed Gaussian noise of ratio {rule.noise_ratio:g}" if rule.noise_ratio else ", without noise"
-    yield Line("stored", f"rotated by a secret key{noise}")
-    yield Line("exact vector", claims.recovery_text(rule.recover, rule.noise_ratio))
+    steps = ", ".join(spec.phrase for spec in rule.transforms)
+    yield Line("stored", steps if rule.noise else f"{steps}, without noise")
+    if rule.noise and not isinstance(rule.noise, GaussianSpec):
+        yield Line("strength", f"as Gaussian noise of ratio {rule.noise_ratio():.3g}, at {REFERENCE_DIMS} dimensions")
+    yield Line("differential privacy", claims.privacy_text(rule.noise))
+    yield Line("exact vector", claims.recovery_text(rule.recover, rule.noise_ratio()))
     yield Line("if multivector", claims.MULTIVECTOR)
     yield Line("if sparse", claims.SPARSE)
 
 
 def _adversaries(rule: VectorRule) -> Iterator[Line]:
-    yield _against("A", claims.thief_text(rule.noise_ratio))
-    yield _against("B", claims.pairs_text(rule.noise_ratio))
+    yield _against("A", claims.thief_text(rule.noise))
+    yield _against("B", claims.pairs_text(rule.noise_ratio()))
     yield _against("C", claims.OPERATOR)
     yield _against("D", claims.CREDENTIAL)
     yield _against("E", claims.NETWORK)
@@ -82,7 +86,7 @@ def _against(letter: str, text: str) -> Line:
 
 
 def _queries(rule: VectorRule) -> Iterator[Line]:
-    noise, rerank = rule.noise_ratio, rule.rerank
+    noise, rerank = rule.noise_ratio(), rule.rerank
     if noise == 0:
         yield Line("exact: every query", "a rotation keeps all distances, so nothing needs re-ranking")
         return

@@ -117,7 +117,7 @@ def _warnings(source: Source, policy: Policy) -> Iterator[Problem]:
             continue
         yield from _unreachable(source, below, [rule.match for rule in entry.vectors])
         for position, rule in enumerate(entry.vectors):
-            if rule.noise_ratio == 0:
+            if rule.noise is None:
                 text = "has no noise: about as many leaked pairs as the vectors have dimensions undo a rotation"
                 yield source.problem((*below, position, "transforms"), text, severity="warning")
 

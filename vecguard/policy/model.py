@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -29,6 +29,7 @@ from vecguard.policy.entry import ListOf, PolicyEntry
 from vecguard.policy.faults import Fault, raise_if_any
 from vecguard.policy.fields import FieldRules
 from vecguard.policy.paths import parse
+from vecguard.policy.transforms import GaussianSpec, NoiseSpec, RotationSpec, TransformSpec
 
 _REMEMBERED: Final = 1024
 
@@ -38,36 +39,8 @@ Recover = Literal["derived", "sealed", "none"]
 # Written beside every record by the proxy; clients neither see it nor have a rule for it.
 RESERVED_FIELD = "_vg"
 
-
-class RotationSpec(PolicyEntry):
-    """A secret orthogonal transform: keeps all distances, hides every coordinate."""
-
-    hides_axes: ClassVar[bool] = True
-    adds_noise: ClassVar[bool] = False
-    invertible: ClassVar[bool] = True
-
-    kind: Literal["rotation"] = "rotation"
-
-
-class GaussianSpec(PolicyEntry):
-    """Keyed Gaussian noise, the same for the same record and content; only the key holder can subtract it again."""
-
-    hides_axes: ClassVar[bool] = False
-    adds_noise: ClassVar[bool] = True
-    invertible: ClassVar[bool] = True
-
-    kind: Literal["gaussian"] = "gaussian"
-    ratio: float = Field(
-        default=1.0,
-        gt=0,
-        le=8,
-        description="Strength: expected length of the noise divided by the length of the vector. "
-        "1.0 keeps recall@10 at .998 with re-ranking on; 2.0 resists more leaked pairs and reads more candidates.",
-    )
-
-
-# A new kind of transform is one class above and one name here.
-TransformSpec = Annotated[RotationSpec | GaussianSpec, Field(discriminator="kind")]
+# What figures are given for where a policy does not know how many dimensions there will be.
+REFERENCE_DIMS: Final = 384
 
 
 class RerankRule(PolicyEntry):
@@ -112,7 +85,7 @@ class VectorRule(PolicyEntry):
     )
     transforms: Annotated[tuple[TransformSpec, ...], ListOf] = Field(
         default=(RotationSpec(), GaussianSpec()),
-        description="Applied in this order: one rotation, then at most one noise.",
+        description="Applied in this order: one rotation, then at most one noise. Kinds: see transforms below.",
     )
     recover: Recover = Field(
         default="derived",
@@ -127,9 +100,13 @@ class VectorRule(PolicyEntry):
         return self
 
     @property
-    def noise_ratio(self) -> float:
-        """E‖noise‖ / ‖x‖ of this rule; 0.0 without noise."""
-        return next((t.ratio for t in self.transforms if isinstance(t, GaussianSpec)), 0.0)
+    def noise(self) -> NoiseSpec | None:
+        """What adds noise, where anything does."""
+        return next((t for t in self.transforms if not isinstance(t, RotationSpec)), None)
+
+    def noise_ratio(self, dims: int = REFERENCE_DIMS) -> float:
+        """E‖noise‖ / ‖x‖ for unit vectors of `dims` dimensions; 0.0 without noise."""
+        return 0.0 if self.noise is None else self.noise.ratio_at(dims)
 
 
 def _policy_path(path: str) -> str:

@@ -100,8 +100,12 @@ class EntryBox:
             nonces.append(mac.digest()[:NONCE_BYTES])
         return nonces
 
-    def table(self, stored_scale: Floats, noise_scale: Floats, x: Floats, *, exact: bool) -> npt.NDArray[np.float32]:
+    def table(
+        self, stored_scale: Floats, noise_scale: Floats, x: Floats, sketched: Floats | None = None, *, exact: bool
+    ) -> npt.NDArray[np.float32]:
         """The plaintext rows: (n, 10) or, with the exact vectors, (n, 10 + dims), little-endian float32.
+
+        The sketch is of `sketched` (n, at most dims) in place of x where that is given.
 
         Raises:
             InvalidArgument: a scale or the sketch is not finite, or shapes disagree.
@@ -112,7 +116,8 @@ class EntryBox:
         rows = np.empty((n, PREFIX_COLUMNS + (self.dims if exact else 0)), "<f4")
         rows[:, 0], rows[:, 1] = stored_scale, noise_scale
         with np.errstate(over="ignore", invalid="ignore"):
-            rows[:, 2:PREFIX_COLUMNS] = x @ self._keys(self.epoch).sketch
+            of = x if sketched is None else sketched
+            rows[:, 2:PREFIX_COLUMNS] = of @ self._keys(self.epoch).sketch[: of.shape[1]]
         if not np.isfinite(rows[:, :PREFIX_COLUMNS]).all():
             raise InvalidArgument("the vector is too large or not finite")
         if exact:

@@ -89,6 +89,7 @@ class EntrySealer:
         noise_scale: Floats,
         x: Floats,
         exact: bool,
+        sketched: Floats | None = None,
     ) -> list[bytes]:
         """One entry a record, under the current epoch.
 
@@ -99,13 +100,14 @@ class EntrySealer:
             noise_scale: (n,) factor of the noise: the record's norm, 1 for cosine.
             x: (n, dims) float32, what recovery must give back (unit norm for cosine).
             exact: whether the entry holds x itself and not only its sketch.
+            sketched: (n, at most dims) float32 that the sketch is of, where x cannot be had from the stored vector.
 
         Raises:
             InvalidArgument: numbers of rows or dims disagree, or a value is not finite.
         """
         if len(point_ids) != len(x) or len(nonces) != len(x):
             raise InvalidArgument("every vector needs one point id and one nonce")
-        rows = self._box.table(stored_scale, noise_scale, x, exact=exact)
+        rows = self._box.table(stored_scale, noise_scale, x, sketched, exact=exact)
         packed = np.ascontiguousarray(nonces, np.uint8).tobytes()
         cut = [packed[start : start + NONCE_BYTES] for start in range(0, len(packed), NONCE_BYTES)]
         return self._box.seal(point_ids, cut, slices(record_bytes(rows), 4 * rows.shape[1]), exact=exact)

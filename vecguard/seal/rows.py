@@ -69,7 +69,14 @@ class RowsSealer:
         return np.ascontiguousarray(encrypt_blocks(key, blocks).reshape(k, 16)[:, :NONCE_BYTES])
 
     def seal(
-        self, point_id: bytes, record_nonce: bytes, stored_scale: Floats, noise_scale: Floats, x: Floats, exact: bool
+        self,
+        point_id: bytes,
+        record_nonce: bytes,
+        stored_scale: Floats,
+        noise_scale: Floats,
+        x: Floats,
+        exact: bool,
+        sketched: Floats | None = None,
     ) -> bytes:
         """The entry of one record, under the current epoch; arguments as `EntrySealer.seal_many`, rows for records.
 
@@ -78,7 +85,7 @@ class RowsSealer:
         """
         if len(x) == 0:
             raise InvalidArgument("a multivector has at least one row")
-        rows = self._box.table(stored_scale, noise_scale, x, exact=exact)
+        rows = self._box.table(stored_scale, noise_scale, x, sketched, exact=exact)
         return self._box.seal([point_id], [record_nonce], [record_bytes(rows)], exact=exact)[0]
 
     def open(self, point_id: bytes, entry: bytes) -> OpenedRows:

@@ -51,8 +51,21 @@ class VectorMap(Protocol):
 class Noise(Protocol):
     """A step that adds keyed noise, different for every record nonce."""
 
-    dims: int
-    ratio: float
+    @property
+    def dims(self) -> int:
+        """Dimensions of the noise."""
+
+    @property
+    def ratio(self) -> float:
+        """Root of the mean squared length of the noise of a unit record."""
+
+    @property
+    def spread(self) -> float:
+        """Variance of the squared length over that of Gaussian noise (see `vecguard.rerank`)."""
+
+    @property
+    def unit_only(self) -> bool:
+        """Whether it is made for unit vectors, and others are refused; else it grows with the record's norm."""
 
     def sample(self, nonces: Nonces) -> Floats:
         """The noise of unit-norm records, (n, 12) to (n, dims); the same nonce always gives the same noise."""
@@ -61,6 +74,33 @@ class Noise(Protocol):
         """What it does and what it claims against whom, in plain sentences."""
 
 
-Step: TypeAlias = VectorMap | Noise
+@runtime_checkable
+class DirectionalNoise(Protocol):
+    """A step that turns unit vectors by a keyed angle, different for every record nonce. It cannot be undone."""
+
+    @property
+    def dims(self) -> int:
+        """Dimensions of the vectors."""
+
+    @property
+    def ratio(self) -> float:
+        """Root of the mean squared length of what `turn` adds."""
+
+    @property
+    def spread(self) -> float:
+        """Variance of that squared length over that of Gaussian noise (see `vecguard.rerank`)."""
+
+    @property
+    def unit_only(self) -> bool:
+        """True: there is no other strength."""
+
+    def turn(self, x: Floats, nonces: Nonces) -> Floats:
+        """Unit vectors (n, dims) and (n, 12) to (n, dims), whose mean is x; the same nonce always turns alike."""
+
+    def describe(self) -> list[str]:
+        """What it does and what it claims against whom, in plain sentences."""
+
+
+Step: TypeAlias = VectorMap | Noise | DirectionalNoise
 TransformBuilder: TypeAlias = Callable[[Any, int, Subkey], Step]
 """`(spec, dims, subkey) -> Step`; `dims` is what the steps before leave. Raises InvalidArgument, ConfigError."""

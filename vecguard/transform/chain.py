@@ -8,16 +8,18 @@ import numpy as np
 import numpy.typing as npt
 
 from vecguard.errors import ConfigError, FailedPrecondition, InvalidArgument
+from vecguard.metric import norms
 from vecguard.registry import TRANSFORMS
-from vecguard.transform.base import Floats, Noise, Nonces, Step, Subkey, TransformSpec, VectorMap
+from vecguard.transform.base import DirectionalNoise, Floats, Noise, Nonces, Step, Subkey, TransformSpec, VectorMap
 from vecguard.transform.gaussian import score_deviation
 from vecguard.transform.keystream import NONCE_BYTES
+from vecguard.transform.strength import UNIT_TOLERANCE
 
 
 class Chain:
     """y = T x + scale · n: mappings in order, then noise at the end, where a thief would have to begin."""
 
-    def __init__(self, mappings: Sequence[VectorMap], noise: Noise | None, dims: int) -> None:
+    def __init__(self, mappings: Sequence[VectorMap], noise: Noise | DirectionalNoise | None, dims: int) -> None:
         self._mappings = tuple(mappings)
         self._noise = noise
         self.dims_in = dims
@@ -29,21 +31,48 @@ class Chain:
         return self._noise.ratio if self._noise else 0.0
 
     @property
+    def noise_spread(self) -> float:
+        """How much the length of the noise varies (see `vecguard.rerank`); 1 without noise."""
+        return self._noise.spread if self._noise else 1.0
+
+    @property
+    def unit_only(self) -> bool:
+        """Whether it is for unit vectors only; their noise is then scaled by 1 and not by their norm."""
+        return self._noise is not None and self._noise.unit_only
+
+    @property
     def invertible(self) -> bool:
         """Whether `inverse` gives the vector back."""
-        return all(step.invertible for step in self._mappings)
+        return self._subtractable and all(step.invertible for step in self._mappings)
 
     @property
     def isometric(self) -> bool:
         """Whether `denoise` and `query` give vectors that score against each other as the clear ones do."""
-        return all(step.isometric for step in self._mappings)
+        return self._subtractable and all(step.isometric for step in self._mappings)
+
+    @property
+    def _subtractable(self) -> bool:
+        return not isinstance(self._noise, DirectionalNoise)
+
+    def check_lengths(self, x: Floats) -> None:
+        """Refuse vectors (n, dims_in) that the noise is not made for.
+
+        Raises:
+            InvalidArgument: it is `unit_only`, and a norm is off 1 by more than `UNIT_TOLERANCE`.
+        """
+        # NaN is within no tolerance.
+        if self.unit_only and not (np.abs(norms(x) - 1.0) <= UNIT_TOLERANCE).all():
+            raise InvalidArgument(
+                "Wrong input: the noise that the policy gives this vector is made for unit vectors, and this one is "
+                "none: normalize it, or give it noise of kind gaussian"
+            )
 
     def forward(self, x: Floats, scale: npt.NDArray[np.float32], nonces: Nonces) -> Floats:
         """Protect stored vectors.
 
         Args:
             x: (n, dims_in) float32; unit norm for cosine, as given otherwise.
-            scale: (n,) float32 factor of the noise: the record's norm, 1 for cosine.
+            scale: (n,) float32 factor of the noise: the record's norm, 1 for cosine and where `unit_only`.
             nonces: (n, 12) uint8.
 
         Returns:
@@ -56,6 +85,8 @@ class Chain:
         mapped = x if self._mappings else x.copy()
         for step in self._mappings:
             mapped = step.apply(mapped)
+        if isinstance(self._noise, DirectionalNoise):
+            return self._noise.turn(mapped, nonces)
         if self.noise_ratio:
             mapped += self._scaled_noise(scale, nonces)
         return mapped
@@ -84,8 +115,11 @@ class Chain:
             (n, dims_out) float32, a new array: the clear vectors, mapped.
 
         Raises:
+            FailedPrecondition: the noise is no sum.
             InvalidArgument: shapes disagree.
         """
+        if not self._subtractable:
+            raise FailedPrecondition("the noise of this vector cannot be taken off")
         _check_rows(y, self.dims_out, scale, nonces)
         return y - self._scaled_noise(scale, nonces) if self.noise_ratio else np.array(y, np.float32)
 
@@ -114,7 +148,7 @@ class Chain:
         return sentences or ["Vectors are stored as they are."]
 
     def _scaled_noise(self, scale: npt.NDArray[np.float32], nonces: Nonces) -> Floats:
-        assert self._noise is not None  # noqa: S101  (only called when the ratio is not 0)
+        assert isinstance(self._noise, Noise)  # noqa: S101  (only called when the ratio is not 0)
         noise = self._noise.sample(nonces)
         noise *= np.asarray(scale, np.float32)[:, None]
         return noise
@@ -148,12 +182,12 @@ def compile_chain(specs: Sequence[TransformSpec], dims: int, subkey: Subkey) -> 
     if len(set(kinds)) != len(kinds):
         raise ConfigError("each kind of transform may be used once per vector")
     mappings: list[VectorMap] = []
-    noise: Noise | None = None
+    noise: Noise | DirectionalNoise | None = None
     for spec in specs:
         if noise is not None:
             raise ConfigError(f"noise must be the last transform; {spec.kind} comes after it")
         step = TRANSFORMS.load(spec.kind)(spec, mappings[-1].dims_out if mappings else dims, subkey)
-        if isinstance(step, Noise):
+        if isinstance(step, Noise | DirectionalNoise):
             noise = step
         else:
             mappings.append(step)

@@ -24,8 +24,13 @@ class Frame:
 
 
 def exact_frame(chain: Chain, sketch: Floats) -> Frame:
-    """The client's own coordinates, for a sketch matrix `(dims_in, 8)` float32."""
-    return Frame(chain.inverse, sketch)
+    """The client's own coordinates, for a sketch matrix `(dims_in, 8)` float32; see `stored_frame`, too."""
+    return Frame(chain.inverse, sketch) if chain.invertible else stored_frame(chain, sketch)
+
+
+def stored_frame(chain: Chain, sketch: Floats) -> Frame:
+    """The stored coordinates themselves, where a chain cannot be undone: sketches are of stored vectors then."""
+    return Frame(lambda y, scale, nonces: y, sketch[: chain.dims_out])
 
 
 def scoring_frame(chain: Chain, sketch: Floats) -> Frame:

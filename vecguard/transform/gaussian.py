@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,9 @@ class GaussianSpec(Protocol):
 
 class GaussianNoise:
     """Independent N(0, ratio^2 / dims) in every coordinate, so that sqrt(E‖n‖²) = ratio for a unit record."""
+
+    unit_only: Final = False
+    spread: Final = 1.0
 
     def __init__(self, key: Key, dims: int, ratio: float) -> None:
         """`ratio` is finite and >= 0; 0 adds nothing.

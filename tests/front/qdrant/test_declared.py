@@ -5,7 +5,8 @@ from qdrant_client import grpc as q
 
 from vecguard.errors import FailedPrecondition, InvalidArgument
 from vecguard.front.qdrant import declared
-from vecguard.policy.model import CollectionPolicy, GaussianSpec, RotationSpec, VectorRule
+from vecguard.policy.model import CollectionPolicy, VectorRule
+from vecguard.policy.transforms import GaussianSpec, RotationSpec
 
 EXACT = VectorRule(match="exact*", transforms=(RotationSpec(),), recover="sealed")
 POLICY = CollectionPolicy(match="*", vectors=(EXACT, VectorRule(match="[!_]*"), VectorRule(match=""))).placed(0)

@@ -94,15 +94,24 @@ class Settling:
 
     @classmethod
     def of(
-        cls, metric: Metric, query: FloatArray, ratio: float, certainty: float, *, stored_scale: float, dims: int
+        cls,
+        metric: Metric,
+        query: FloatArray,
+        ratio: float,
+        certainty: float,
+        *,
+        stored_scale: float,
+        dims: int,
+        spread: float = 1.0,
     ) -> Settling:
-        """For a client's query `(d,)` float32, noise of `ratio` over `dims` dimensions at rest."""
+        """For a client's query `(d,)` float32, noise of `ratio` and `spread` over `dims` dimensions at rest."""
         certificate = Certificate.of(
             query,
             _DISTANCES[metric],
             ratio,
             certainty,
             dims=dims,
+            spread=spread,
             stored_scale=stored_scale if metric == "L2" else 1.0,
         )
         return cls(metric, certificate, stored_scale)

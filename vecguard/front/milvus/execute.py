@@ -163,7 +163,13 @@ class _Run:
             if self._search.parameters.iteration is not None:
                 certainty = max(certainty, _ITERATION_CERTAINTY)
             settling = Settling.of(
-                metric, query, guard.noise_ratio, certainty, stored_scale=scale, dims=guard.stored_dims
+                metric,
+                query,
+                guard.noise_ratio,
+                certainty,
+                stored_scale=scale,
+                dims=guard.stored_dims,
+                spread=guard.noise_spread,
             )
         return Candidates(metric, self._search.parameters.band, settling)
 

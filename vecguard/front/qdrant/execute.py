@@ -151,6 +151,7 @@ class Executor:
             rule.certainty,
             stored_scale=guard.fixed_scale,
             dims=guard.stored_dims,
+            spread=guard.noise_spread,
         )
         fetched, target, most = 0, max(rule.first_page, wanted), max(rule.max_candidates, wanted)
         while (target := min(target, most)) > fetched:

@@ -10,7 +10,8 @@ from vecguard.front.milvus.placeholder import DenseQueries, SparseQueries, read_
 from vecguard.front.milvus.proto import c, m
 from vecguard.front.milvus.search_parameters import read_search_parameters
 from vecguard.front.milvus.search_plan import is_direct, plan_search, protected_group
-from vecguard.policy.model import GaussianSpec, RotationSpec, VectorRule
+from vecguard.policy.model import VectorRule
+from vecguard.policy.transforms import GaussianSpec, RotationSpec
 
 SCHEMA = schema_of(field_of("open", "Int64"), field_of("word", "VarChar", {"max_length": 9}), dynamic=True)
 SEVERAL = schema_of(VECTOR, field_of("s", "SparseFloatVector"), field_of("h", "Float16Vector", {"dim": 4}))

@@ -1,0 +1,63 @@
+"""Every defence through Qdrant's front: what clients see is theirs, answers are exact, and the database has neither."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import grpc
+import numpy as np
+import pytest
+from qdrant_client import QdrantClient, models
+from qdrant_client import grpc as q
+from serving import Proxy, serving_proxy
+from transform_cases import COUNT, DIMS, POLICY, RULES, clustered
+
+pytestmark = pytest.mark.slow
+
+# One after the other, rule by rule.
+METRICS = (models.Distance.COSINE, models.Distance.DOT, models.Distance.EUCLID)
+
+
+@pytest.fixture(scope="module")
+def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    with serving_proxy(tmp_path_factory.mktemp("transforms"), POLICY) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(proxy: Proxy) -> Iterator[QdrantClient]:
+    client = proxy.client()
+    yield client
+    client.close()
+
+
+def at_rest(proxy: Proxy, name: str) -> np.ndarray:
+    """What a thief of the database reads: `(n, d')` float32."""
+    with grpc.insecure_channel(proxy.engine_target) as channel:
+        ask = q.ScrollPoints(collection_name=name, limit=COUNT, with_vectors=q.WithVectorsSelector(enable=True))
+        points = q.PointsStub(channel).Scroll(ask).result
+    return np.array([point.vectors.vector.dense.data or point.vectors.vector.data for point in points], np.float32)
+
+
+@pytest.mark.parametrize(("name", "distance"), zip(RULES, itertools.cycle(METRICS)))
+def test_a_defence_end_to_end(proxy: Proxy, client: QdrantClient, name: str, distance: models.Distance) -> None:
+    collection, x = f"{name}-{distance.value}", clustered()
+    client.create_collection(collection, vectors_config=models.VectorParams(size=DIMS, distance=distance))
+    points = [models.PointStruct(id=i, vector=row.tolist()) for i, row in enumerate(x)]
+    client.upsert(collection, points, wait=True)
+    assert client.get_collection(collection).config.params.vectors.size == DIMS
+    records = client.retrieve(collection, ids=list(range(9)), with_vectors=True)
+    np.testing.assert_allclose([record.vector for record in records], x[[record.id for record in records]], atol=1e-4)
+    stored = at_rest(proxy, collection)
+    assert len(stored) == COUNT
+    if stored.shape[1] == DIMS:
+        assert np.abs(np.vecdot(x, stored) / np.linalg.norm(stored, axis=1)).max() < 0.6
+    found = 0
+    for query in clustered(12, seed=1):
+        scores = np.linalg.norm(x - query, axis=1) if distance is models.Distance.EUCLID else x @ query
+        order = np.argsort(scores if distance is models.Distance.EUCLID else -scores)[:10]
+        hits = client.query_points(collection, query=query.tolist(), limit=10).points
+        found += len({hit.id for hit in hits} & set(order.tolist()))
+        np.testing.assert_allclose([hit.score for hit in hits], scores[[hit.id for hit in hits]], atol=1e-4)
+    assert found >= 0.95 * 120
