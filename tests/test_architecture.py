@@ -60,8 +60,8 @@ ARROWS: dict[str, set[str]] = {
         *("server", "upstream"),
     },
     "upkeep": {
-        *("catalog", "config", "errors", "generation", "keys", "manifest", "model", "pipeline", "policy", "registry"),
-        *("seal", "shield", "upstream", "wiring"),
+        *("catalog", "config", "errors", "generation", "keys", "manifest", "metric", "model", "pipeline", "policy"),
+        *("registry", "rerank", "seal", "shield", "upstream", "wiring"),
     },
     "engine": {"errors"},
     "worker": {"config", "engine", "errors", "generation", "observing", "trail", "wiring"},

@@ -297,7 +297,7 @@ class Catalog:
             if policy.protected:
                 raise FailedPrecondition(
                     f"collection `{name}` was not made through this proxy, yet {policy.name} protects it: "
-                    "make it anew through the proxy and write its points again, or say `protect: none` for it"
+                    "carry it over with `vecguard migrate`, or say `protect: none` for it"
                 )
         return policies[0]
 
@@ -330,7 +330,7 @@ def _require_fit(name: str, policy: CollectionPolicy, manifest: Manifest, vector
     if changed:
         raise FailedPrecondition(
             f"{policy.name} does not fit collection `{name}`: {'; '.join(changed)}; "
-            "change the policy back, or make the collection anew through the proxy"
+            "change the policy back, or carry the collection over with `vecguard migrate`"
         )
 
 

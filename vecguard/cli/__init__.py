@@ -9,6 +9,7 @@ from vecguard.cli.demo import demo
 from vecguard.cli.engine import engine
 from vecguard.cli.init import init
 from vecguard.cli.keys import keys_app
+from vecguard.cli.migrate import migrate
 from vecguard.cli.policy import policy_app
 from vecguard.cli.serve import serve
 from vecguard.cli.trail import trail_app
@@ -25,6 +26,7 @@ app.command()(demo)
 app.command()(init)
 app.command()(engine)
 app.command()(verify)
+app.command()(migrate)
 app.add_typer(policy_app, name="policy")
 app.add_typer(access_app, name="access")
 app.add_typer(keys_app, name="keys")

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from vecguard.catalog import StoredManifest
+from vecguard.front.transfer import Transfer
 from vecguard.model import Caller
-from vecguard.pipeline import AnyRoute, Failed, Records, by_status, no_records
+from vecguard.pipeline import AnyRoute, Failed, Pipeline, Records, by_status, no_records
 from vecguard.shield import Shield
 from vecguard.upstream import Upstream
 
@@ -34,9 +35,10 @@ class Front:
     """One wire protocol.
 
     `inspect` looks at every stored record of a collection, some at a time, in the order of their ids; `count` says how
-    many there are. `failed` makes the reply that tells of an error where the protocol has them in its replies;
-    `passed_metadata` are the keys of a client's metadata that go on to the database, which may know the client by them;
-    `records` counts the records that a request and its reply carry.
+    many there are; `transfer` carries a collection, by name, through a pipeline. `failed` makes the reply that tells of
+    an error where the protocol has them in its replies; `passed_metadata` are the keys of a client's metadata that go
+    on to the database, which may know the client by them; `records` counts the records that a request and its reply
+    carry.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Front:
     real_name: Callable[[Upstream, str, Caller], Awaitable[str]]
     inspect: Inspect
     count: Count
+    transfer: Callable[[Pipeline, Upstream, str], Transfer]
     failed: Failed = by_status
     passed_metadata: frozenset[str] = frozenset()
     records: Records = no_records

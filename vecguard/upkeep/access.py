@@ -75,7 +75,7 @@ class Database:
 
 
 def as_made(manifest: Manifest, vectors: dict[str, VectorRecord]) -> CollectionPolicy:
-    """The policy entry that a collection was made under, as far as its manifest remembers it."""
+    """The policy entry that a collection was made under, as far as its manifest remembers it; for its name alone."""
     rules = tuple(
         VectorRule(match=literal(name), transforms=record.transforms, recover=record.recover, rerank="off")
         for name, record in vectors.items()

@@ -7,6 +7,7 @@ from vecguard.front.milvus.inspect import count, inspect
 from vecguard.front.milvus.metadata import read_manifest, real_name
 from vecguard.front.milvus.status import failed
 from vecguard.front.milvus.table import ROUTES
+from vecguard.front.milvus.transfer import transfer
 from vecguard.front.milvus.weight import records
 
 # By these the database knows who calls, in which database, and since when.
@@ -21,4 +22,4 @@ _PASSED: frozenset[str] = frozenset(
     }
 )
 
-FRONT = Front("milvus", ROUTES, read_manifest, real_name, inspect, count, failed, _PASSED, records)
+FRONT = Front("milvus", ROUTES, read_manifest, real_name, inspect, count, transfer, failed, _PASSED, records)
