@@ -11,12 +11,18 @@ from functools import lru_cache
 from typing import Final, Protocol, TypeAlias
 
 from vecguard.errors import InvalidArgument
-from vecguard.policy.model import FieldMode, PayloadRule
+from vecguard.policy.model import LABELLED, RESERVED_KEYS, FieldMode, PayloadRule
 from vecguard.policy.paths import parse, render
+from vecguard.ranking.datetime_text import microseconds
+from vecguard.seal.dyadic import Interval
 from vecguard.seal.fields import FieldSealer, bound_to, fresh_nonces
+from vecguard.seal.labels import RangeLabels
 
 Leaf: TypeAlias = bool | int | float | str
 Keys: TypeAlias = tuple[str, ...]
+
+LABELS: Final = RESERVED_KEYS
+"""What the key of a field's labels begins with, which lie beside its value; the field's own key follows."""
 
 # Keys come from clients' payloads, so what is remembered of them is bounded.
 _REMEMBERED: Final = 2048
@@ -62,6 +68,18 @@ class _PlainField:
 _PLAIN: Final = _PlainField()
 
 
+def _time_of(text: str) -> int | None:
+    """Microseconds since the epoch, if a text is a date-time."""
+    try:
+        return microseconds(text)
+    except InvalidArgument:
+        return None
+
+
+Labels: TypeAlias = RangeLabels
+LabelsAt: TypeAlias = "Callable[[Keys], Labels | None]"
+
+
 class Fields:
     """Modes and sealer of one collection's payload. `at(keys)` is the field with these keys."""
 
@@ -70,6 +88,25 @@ class Fields:
         self._sealer = sealer
         self._named = named
         self.at: Callable[[Keys], Field] = lru_cache(maxsize=_REMEMBERED)(self._field)
+        # None where no field has labels, so that a write need not ask for each of its values.
+        self.labels_at: LabelsAt | None = (
+            lru_cache(maxsize=_REMEMBERED)(self._labels) if LABELLED & set(rule.fields.values()) else None
+        )
+
+    def _labels(self, keys: Keys) -> Labels | None:
+        return self.range_labels(keys) if self._rule.mode_of(keys) == "range" else None
+
+    def range_labels(self, keys: Keys) -> RangeLabels:
+        """The labels of a field whose mode is `range`."""
+        return self._sealer.range_labels(pointer(keys), _time_of)
+
+    def equal_labels(self, keys: Keys, value: Leaf) -> list[str]:
+        """Labels of what equals `value` in a range field, under every live key epoch."""
+        return self.range_labels(keys).equal_to(value)
+
+    def labels_within(self, keys: Keys, interval: Interval) -> list[str]:
+        """Labels of what lies within an interval in a range field, under every live key epoch."""
+        return self.range_labels(keys).within(interval)
 
     def _field(self, keys: Keys) -> Field:
         mode = self._rule.mode_of(keys)

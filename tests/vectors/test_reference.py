@@ -439,6 +439,76 @@ def fields_file() -> dict[str, Any]:
     }
 
 
+def order_key(value: Any) -> int:
+    """Key of a number (float) or of an integer taken whole."""
+    if isinstance(value, int):
+        return value + 2**63
+    bits = int.from_bytes(struct.pack(">d", value if value else 0.0), "big")
+    return 2**64 - 1 - bits if bits >> 63 else bits + 2**63
+
+
+def node_label(key: bytes, order: int, depth: int, node: int) -> str:
+    block = bytes([order, depth]) + bytes(6) + node.to_bytes(8, "big")
+    made = Cipher(algorithms.AES(key), modes.ECB()).encryptor().update(block)
+    return base64.urlsafe_b64encode(made[:8]).decode().rstrip("=")
+
+
+def labelled(path: str, value: Any, order: int, key: int | None) -> tuple[str, list[str]]:
+    field = hkdf(DATA_KEY, 32, "field.range", path)
+    mac = hmac.new(hkdf(field, 32, "equal"), leaf(value), hashlib.sha256).digest()
+    nodes = hkdf(field, 32, "nodes")
+    prefixes = [] if key is None else [(depth, key >> 4 * (16 - depth) << 4 * (16 - depth)) for depth in range(1, 17)]
+    equal = base64.urlsafe_b64encode(mac[:8]).decode().rstrip("=")
+    return equal, [node_label(nodes, order, depth, node) for depth, node in prefixes]
+
+
+def covering(low: int, high: int, depth: int = 0, node: int = 0) -> list[tuple[int, int]]:
+    """Nodes from the top down: whole where the interval holds it, split where it holds a part of it."""
+    last = node + 16 ** (16 - depth) - 1
+    if high < node or low > last:
+        return []
+    if depth and low <= node and last <= high:
+        return [(depth, node)]
+    return [found for digit in range(16) for found in covering(low, high, depth + 1, node + digit * 16 ** (15 - depth))]
+
+
+def labels_file() -> dict[str, Any]:
+    time = 1_709_208_000_000_000
+    cases: list[tuple[Any, bool, int | None]] = [
+        *[(value, False, None) for value in (0, -1, 5, 2**53 + 1, -(2**63), 0.0, -0.0, 0.1, -2.5, 1e308, 5e-324)],
+        *[(value, True, None) for value in (0, -1, 2**53 + 1, 2**63 - 1)],
+        *[("2024-02-29T12:00:00Z", False, time), ("red", False, None), (True, False, None), ("", False, None)],
+    ]
+    values = []
+    for number, (value, whole, moment) in enumerate(cases):
+        path = ["/price", "/a/b~1c"][number % 2]
+        order = 2 if moment is not None else 3 if whole else 1
+        ordered = moment if moment is not None else value if whole else float(value) if type(value) is not str else None
+        key = None if ordered is None or type(value) is bool else order_key(ordered)
+        equal, nodes = labelled(path, value, order, key)
+        values.append({
+            "path": path, "type": type(value).__name__, "whole": whole, "time": moment,
+            "value": struct.pack(">d", value).hex() if isinstance(value, float) else value,
+            "key": None if key is None else f"{key:016x}", "equal": equal, "nodes": nodes,
+        })  # fmt: skip
+    intervals = [
+        (1, order_key(0.1), order_key(2.5)), (1, order_key(-1.0), order_key(1.0)), (3, order_key(-5), order_key(1000)),
+        (2, order_key(time), order_key(time + 86_400_000_000 - 1)), (3, 0, 2**64 - 1), (3, 7, 6),
+    ]  # fmt: skip
+    key = hkdf(hkdf(DATA_KEY, 32, "field.range", "/price"), 32, "nodes")
+    covers = [
+        {
+            "path": "/price",
+            "order": order,
+            "low": f"{low:016x}",
+            "high": f"{high:016x}",
+            "labels": sorted(node_label(key, order, *node) for node in covering(low, high)),
+        }
+        for order, low, high in intervals
+    ]
+    return {"data_key": DATA_KEY.hex(), "epoch": 3, "collection": COLLECTION.hex(), "values": values, "covers": covers}
+
+
 def entries_file() -> dict[str, Any]:
     rows = [[math.cos(3 * row + column) for column in range(6)] for row in range(3)]
     dense = [entry(3, "DENSE_ENTRY", *case) for case in [
@@ -527,6 +597,7 @@ FILES = {
     "noises.json": noises_file,
     "indices.json": indices_file,
     "fields.json": fields_file,
+    "labels.json": labels_file,
     "entries.json": entries_file,
     "ids.json": ids_file,
     "row_ids.json": row_ids_file,

@@ -46,6 +46,10 @@ MODE_AT_REST: Final[Mapping[FieldMode, str]] = {
     "searchable": "encrypted so that equal values look equal (AES-SIV): A sees how often each value occurs, "
     "and may guess common values from that, but reads none",
     "sealed": "encrypted anew on every write (AES-256-GCM), length padded: A sees only about how long it is",
+    "range": "sealed as above, and labelled: A sees which values are equal, how often each occurs, and of any two "
+    "how close they are (how many of the sixteen digits of their order they share), but not which is greater; who "
+    "knows how the values are spread may place them by that. C also sees which labels a range asks for, and may learn the "
+    "order from many ranges. Filters are exact but for a chance of 2^-64 for each pair of labels",
 }
 MODE_FILTERS: Final[Mapping[FieldMode, str]] = {
     "plain": "everything Qdrant offers: match, range, full text, geo, datetime, values_count, is_empty, is_null, "
@@ -53,6 +57,8 @@ MODE_FILTERS: Final[Mapping[FieldMode, str]] = {
     "searchable": "match value / any / except, is_empty, is_null, values_count, facet, group_by; "
     "no range, full text, geo, datetime or order_by",
     "sealed": "is_empty, is_null, values_count; nothing that would have to read the value",
+    "range": "range and datetime range, match value / any, is_empty, is_null, values_count; "
+    "no match except, full text, geo, facet, group_by or order_by",
 }
 
 # The delta at which an epsilon is shown where the policy names none; and up to where an epsilon is worth its name.
@@ -107,6 +113,11 @@ ALTERED_SEALED: Final = (
 ALTERED_SEARCHABLE: Final = (
     "alteration is reported; a value is tied to its collection and field, "
     "but copying it to another point is not noticed"
+)
+
+ALTERED_LABELS: Final = (
+    "alteration of a value is reported, as of a sealed one; its labels are not authenticated: with other labels a "
+    "record is missed or found by the wrong filters, and comes back with its true value"
 )
 
 VISIBLE_AT_REST: Final[Mapping[str, str]] = {

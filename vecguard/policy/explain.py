@@ -115,6 +115,8 @@ def _payload(entry: CollectionPolicy) -> Section:
         lines.append(Line("sealed: adversary F", claims.ALTERED_SEALED))
     if "searchable" in modes:
         lines.append(Line("searchable: adversary F", claims.ALTERED_SEARCHABLE))
+    if "range" in modes:
+        lines.append(Line("range: adversary F", claims.ALTERED_LABELS))
     return Section(f"Payload ({entry.name}.payload)", tuple(lines))
 
 

@@ -33,9 +33,14 @@ from vecguard.policy.transforms import GaussianSpec, NoiseSpec, RotationSpec, Tr
 
 _REMEMBERED: Final = 1024
 
-FieldMode = Literal["plain", "sealed", "searchable"]
+DefaultMode = Literal["plain", "sealed", "searchable"]
+FieldMode = Literal["plain", "sealed", "searchable", "range"]
 Recover = Literal["derived", "sealed", "none"]
 
+# Modes whose fields have labels beside their values.
+LABELLED: frozenset[FieldMode] = frozenset({"range"})
+# What the keys of those labels begin with.
+RESERVED_KEYS = "_vgl_"
 # Written beside every record by the proxy; clients neither see it nor have a rule for it.
 RESERVED_FIELD = "_vg"
 
@@ -114,8 +119,9 @@ def _policy_path(path: str) -> str:
         keys = parse(path)
     except InvalidArgument as fault:
         raise PydanticCustomError("payload_path", "{text}", {"text": str(fault)}) from None
-    if keys[0] == RESERVED_FIELD:
-        text = f"`{RESERVED_FIELD}` is written and read by the proxy alone: remove this entry"
+    ours = [key for key in keys if key.startswith(RESERVED_KEYS)] or [key for key in keys[:1] if key == RESERVED_FIELD]
+    if ours:
+        text = f"`{ours[0]}` is written and read by the proxy alone: remove this entry"
         raise PydanticCustomError("payload_path", "{text}", {"text": text})
     return path
 
@@ -126,11 +132,11 @@ PolicyPath = Annotated[str, AfterValidator(_policy_path)]
 class PayloadRule(PolicyEntry):
     """How payload fields are protected; the longest matching path decides, and covers everything below it."""
 
-    default: FieldMode = Field(default="sealed", description="Mode of every field that no entry of `fields` covers.")
+    default: DefaultMode = Field(default="sealed", description="Mode of every field that no entry of `fields` covers.")
     fields: dict[PolicyPath, FieldMode] = Field(
         default_factory=dict,
         description='Modes by payload path, as in Qdrant filters: `metadata.source`, `meta."file.name"`; '
-        "list markers are ignored.",
+        "list markers are ignored. `range` is for numbers and date-times.",
     )
 
     @field_validator("fields")

@@ -14,6 +14,7 @@ from vecguard.errors import Unreadable
 from vecguard.keys.encoding import length_prefixed
 from vecguard.keys.ring import KeyRing
 from vecguard.seal.envelope import HEAD_BYTES, Head, SealKind, from_text, read_head, to_text
+from vecguard.seal.labels import Clock, RangeLabels
 from vecguard.seal.leaf import Leaf, decode_leaf, encode_leaf
 
 UNBOUND: Final = 0x01
@@ -158,6 +159,7 @@ class FieldSealer:
         self._uuid = collection_uuid
         self._sealing = lru_cache(maxsize=_CACHED_FIELDS)(self._make_sealed)
         self._searching = lru_cache(maxsize=_CACHED_FIELDS)(self._make_searchable)
+        self._ranging = lru_cache(maxsize=_CACHED_FIELDS)(self._make_range_labels)
 
     def sealed(self, path: str) -> SealedField:
         """The field at `path` with its ciphers, for many values."""
@@ -166,6 +168,10 @@ class FieldSealer:
     def searchable(self, path: str) -> SearchableField:
         """The searchable field at `path` with its ciphers, for many values."""
         return self._searching(path)
+
+    def range_labels(self, path: str, clock: Clock) -> RangeLabels:
+        """The labels of the range field at `path`, for many values; `clock` reads date-time texts."""
+        return self._ranging(path, clock)
 
     def seal(self, path: str, value: Leaf, point_id: bytes | None) -> str:
         """Encrypt for reading back only; the same value never gives the same text twice.
@@ -219,6 +225,9 @@ class FieldSealer:
 
     def _make_searchable(self, path: str) -> SearchableField:
         return SearchableField(self._ring.epochs, partial(self._siv, path))
+
+    def _make_range_labels(self, path: str, clock: Clock) -> RangeLabels:
+        return RangeLabels(self._ring.epochs, lambda epoch: self._ring.subkey(epoch, "field.range", path), clock)
 
     def _gcm(self, path: str, head: bytes) -> tuple[AESGCM, bytes]:
         epoch = read_head(head, SealKind.SEALED_FIELD, UNBOUND).epoch

@@ -36,6 +36,7 @@ _TAIL: Final = """
 | BOOL, INT8..INT64, FLOAT, DOUBLE, VARCHAR | as it is | VARCHAR, one token a value | VARCHAR |
 | ARRAY of these | as it is | ARRAY of VARCHAR, element by element | ARRAY of VARCHAR, element by element |
 | JSON, and dynamic fields | JSON of the same shape; every leaf has the mode of its path: `meta.kind`, `color` | | |
+| mode `range`: INT8..INT64, FLOAT, DOUBLE; JSON and dynamic fields | VARCHAR as if sealed, with its labels in a hidden column `_vgl_<name>`; in JSON beside the leaf. Comparisons, ranges, `in` work | | |
 | FLOAT_VECTOR, FLOAT16_VECTOR, BFLOAT16_VECTOR | FLOAT_VECTOR, rotated and noised, with its record in a hidden column `_vg_<name>` | | |
 | SPARSE_FLOAT_VECTOR | the same with keyed indices, and its record | | |
 | output of a BM25 function over a plain field | as it is | refused | refused |
@@ -43,8 +44,8 @@ _TAIL: Final = """
 
 Clients are shown what they declared. Lengths, ranges and capacities are checked in the proxy, since the database sees only
 ciphertext: in bytes, as Milvus counts them. A sealed text has to be shorter than about 47,000 bytes, as its stored form must
-fit into 65,535. A protected collection has one field less for each of its vectors (Milvus allows 64), and one less with
-`auto_id`.
+fit into 65,535. A protected collection has one field less for each of its vectors and range columns (Milvus allows 64), and one less with
+`auto_id`. Ranges in JSON are of numbers, as doubles; `not` of one also selects rows without the key, as Milvus 2.3.5 does.
 
 ## What is refused, and why
 
@@ -55,7 +56,8 @@ fit into 65,535. A protected collection has one field less for each of its vecto
 | `enable_match`, `enable_analyzer` on a field that is not plain | code 1100 at creation | there is no text to search |
 | a sealed partition key; a clustering key that is not plain | code 1100 at creation | the stored form keeps no equality, or no order |
 | an expression that a field's mode cannot answer | code 1100 naming field, mode and policy entry | see docs/adr/milvus-expressions.md |
-| an index on a sealed field; NGRAM on a searchable one | code 1100 | it could answer nothing |
+| an index on a sealed field, or a range one; NGRAM on a searchable one | code 1100 | it could answer nothing; labels are scanned |
+| mode `range` on texts, booleans, arrays, or a field added to a collection | code 1100 | labels are of single numbers, and written with their row |
 | dynamic keys with the name of a field, or beginning with `_vg` | code 1100 | some servers put such a key's value into the field |
 | names of fields and properties that begin with `_vg` | code 1100 | ours |
 | a new description; dynamic fields for a collection that was made without | code 1100 | they are declared when the collection is made |

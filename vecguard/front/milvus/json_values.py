@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Container, Iterator
 from typing import Final, NoReturn, TypeAlias
 
 from vecguard.errors import InvalidArgument, Unreadable
-from vecguard.fields import Field, Keys
+from vecguard.fields import LABELS, Fields, Keys
 from vecguard.front.milvus.layout import META, is_hidden
 from vecguard.seal.envelope import TEXT_PREFIX
 
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
-At: TypeAlias = Callable[[Keys], Field]
 
 # Deeper than any sensible value, and well below what would exhaust the stack of this walk.
 _DEEPEST: Final = 200
@@ -55,8 +54,10 @@ def render(value: JsonValue) -> bytes:
         return _ASCII.encode(value).encode()
 
 
-def protect(value: JsonValue, keys: Keys, at: At, bound: bytes, nonces: Iterator[bytes], level: int = 0) -> JsonValue:
-    """The value with every leaf as it is stored.
+def protect(
+    value: JsonValue, keys: Keys, fields: Fields, bound: bytes, nonces: Iterator[bytes], level: int = 0
+) -> JsonValue:
+    """The value with every leaf as it is stored, and the labels of leaves that have any beside them in their object.
 
     Raises:
         InvalidArgument: nested too deeply, or a leaf cannot be encoded.
@@ -64,41 +65,59 @@ def protect(value: JsonValue, keys: Keys, at: At, bound: bytes, nonces: Iterator
     if level > _DEEPEST:
         raise InvalidArgument("a JSON value is nested too deeply: invalid parameter")
     if isinstance(value, dict):
-        return {key: protect(item, (*keys, key), at, bound, nonces, level + 1) for key, item in value.items()}
+        stored = {key: protect(item, (*keys, key), fields, bound, nonces, level + 1) for key, item in value.items()}
+        return stored if fields.labels_at is None else stored | _labels(value, keys, fields)
     if isinstance(value, list):
-        return [protect(item, keys, at, bound, nonces, level + 1) for item in value]
+        return [protect(item, keys, fields, bound, nonces, level + 1) for item in value]
     if value is None:
         return None
     if isinstance(value, float) and not math.isfinite(value):
         raise InvalidArgument("a number in a JSON value is too large: invalid parameter")
-    return at(keys).protect(value, bound, nonces)
+    return fields.at(keys).protect(value, bound, nonces)
 
 
-def reveal(value: JsonValue, keys: Keys, at: At, bound: bytes) -> JsonValue:
+def _labels(value: dict[str, JsonValue], keys: Keys, fields: Fields) -> dict[str, JsonValue]:
+    """What lies in an object beside its leaves."""
+    found: dict[str, JsonValue] = {}
+    for key, item in value.items():
+        if key.startswith(LABELS):
+            raise InvalidArgument(f"cannot set json key to: {key}: keys that begin with {LABELS} hold labels")
+        labels = fields.labels_at((*keys, key)) if fields.labels_at is not None else None
+        if labels is not None and isinstance(item, bool | int | float | str):
+            found[LABELS + key] = list(labels.of(item))
+    return found
+
+
+def reveal(value: JsonValue, keys: Keys, fields: Fields, bound: bytes) -> JsonValue:
     """What `protect` took.
 
     Raises:
         Unreadable: a leaf does not authenticate.
     """
     if isinstance(value, dict):
-        return {key: reveal(item, (*keys, key), at, bound) for key, item in value.items()}
+        labelled = fields.labels_at is not None
+        return {
+            key: reveal(item, (*keys, key), fields, bound)
+            for key, item in value.items()
+            if not (labelled and key.startswith(LABELS))
+        }
     if isinstance(value, list):
-        return [reveal(item, keys, at, bound) for item in value]
+        return [reveal(item, keys, fields, bound) for item in value]
     if value is None:
         return None
-    return at(keys).reveal(value, bound)
+    return fields.at(keys).reveal(value, bound)
 
 
-def protect_json(content: bytes, name: str, at: At, bound: bytes, nonces: Iterator[bytes]) -> bytes:
+def protect_json(content: bytes, name: str, fields: Fields, bound: bytes, nonces: Iterator[bytes]) -> bytes:
     """A JSON column's value as it is stored.
 
     Raises:
         InvalidArgument: no JSON, or see `protect`.
     """
-    return render(protect(parse(content, f"field {name}"), (name,), at, bound, nonces))
+    return render(protect(parse(content, f"field {name}"), (name,), fields, bound, nonces))
 
 
-def reveal_json(content: bytes, name: str, at: At, bound: bytes) -> bytes:
+def reveal_json(content: bytes, name: str, fields: Fields, bound: bytes) -> bytes:
     """A JSON column's value as the client wrote it.
 
     Milvus Lite answers a value that is one text without its quotation marks.
@@ -107,10 +126,12 @@ def reveal_json(content: bytes, name: str, at: At, bound: bytes) -> bytes:
         Unreadable: it does not authenticate.
     """
     value = _stored_text(content) if content.startswith(TEXT_PREFIX.encode()) else _stored(content)
-    return render(reveal(value, (name,), at, bound))
+    return render(reveal(value, (name,), fields, bound))
 
 
-def protect_dynamic(content: bytes, declared: Container[str], at: At, bound: bytes, nonces: Iterator[bytes]) -> bytes:
+def protect_dynamic(
+    content: bytes, declared: Container[str], fields: Fields, bound: bytes, nonces: Iterator[bytes]
+) -> bytes:
     """A row's dynamic fields as they are stored.
 
     Raises:
@@ -125,10 +146,10 @@ def protect_dynamic(content: bytes, declared: Container[str], at: At, bound: byt
             raise InvalidArgument(f"cannot set json key to: {key}: invalid parameter")
         if key in declared:
             raise InvalidArgument(f"dynamic field {key} has the name of a field of the schema: invalid parameter")
-    return render(protect(value, (), at, bound, nonces))
+    return render(protect(value, (), fields, bound, nonces))
 
 
-def reveal_dynamic(content: bytes, at: At, bound: bytes, keys: Container[str] | None = None) -> bytes:
+def reveal_dynamic(content: bytes, fields: Fields, bound: bytes, keys: Container[str] | None = None) -> bytes:
     """A row's dynamic fields as the client wrote them; only `keys` where they are given.
 
     Raises:
@@ -138,7 +159,7 @@ def reveal_dynamic(content: bytes, at: At, bound: bytes, keys: Container[str] | 
     if not isinstance(value, dict):
         raise Unreadable
     wanted = value if keys is None else {key: item for key, item in value.items() if key in keys}
-    return render(reveal(wanted, (), at, bound))
+    return render(reveal(wanted, (), fields, bound))
 
 
 def _stored(content: bytes) -> JsonValue:

@@ -2,7 +2,8 @@
 
 At rest beside the client's columns stand hidden ones (VARCHAR, names that begin with `_vg`): for every protected
 vector `v` a record `_vg_v` (`vecguard/seal/record.py`), so that a vector and its record are written by one operation
-even where a client updates that vector alone; and, where the database makes the primary keys, the row token `_vg`.
+even where a client updates that vector alone; for every column `c` of mode range its labels `_vgl_c` (ARRAY); and,
+where the database makes the primary keys, the row token `_vg`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Final, Literal, TypeAlias
 from weakref import WeakKeyDictionary
 
 from vecguard.errors import InvalidArgument, Unreadable
-from vecguard.fields import Fields
+from vecguard.fields import LABELS, Fields
 from vecguard.front.milvus.proto import DATA_TYPES, s
 from vecguard.policy.model import FieldMode, PayloadRule
 from vecguard.seal.leaf import Leaf, padded_length
@@ -41,6 +42,8 @@ SPARSE_VECTOR: Final = DATA_TYPES["SparseFloatVector"]
 
 DENSE_TYPES: Final = frozenset({FLOAT_VECTOR, FLOAT16_VECTOR, BFLOAT16_VECTOR})
 KEY_TYPES: Final = frozenset({INT64, VARCHAR})
+INTEGER_TYPES: Final = frozenset({INT8, INT16, INT32, INT64})
+RANGE_TYPES: Final = INTEGER_TYPES | {FLOAT, DOUBLE}
 SEALABLE_TYPES: Final = frozenset({BOOL, INT8, INT16, INT32, INT64, FLOAT, DOUBLE, VARCHAR})
 # `Struct` and arrays of vectors come after the vectors proper, which come after all scalar types.
 _FIRST_VECTOR: Final = DATA_TYPES["BinaryVector"]
@@ -49,7 +52,13 @@ Role: TypeAlias = Literal["primary", "scalar", "array", "json", "dense", "sparse
 
 _TEXT_PREFIX_BYTES: Final = len("vg:")
 _LEAF_HEAD_BYTES: Final = 5
-_OVERHEAD_BYTES: Final[dict[FieldMode, int]] = {"plain": 0, "sealed": 7 + 12 + 16, "searchable": 7 + 16}
+_SEALED_BYTES: Final = 7 + 12 + 16
+_OVERHEAD_BYTES: Final[dict[FieldMode, int]] = {
+    "plain": 0,
+    "sealed": _SEALED_BYTES,
+    "searchable": 7 + 16,
+    "range": _SEALED_BYTES,
+}
 _FIXED_LEAF_BYTES: Final = 8
 
 
@@ -79,6 +88,11 @@ class Column:
         """Whether the column's values at rest differ from the client's."""
         return self.role in ("json", "dense", "sparse") or (self.role in ("scalar", "array") and self.mode != "plain")
 
+    @property
+    def labelled(self) -> bool:
+        """Whether a hidden column holds labels of the values; a JSON column has its labels within."""
+        return self.role == "scalar" and self.mode == "range"
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -95,6 +109,11 @@ class Layout:
         """Names of the columns that only the proxy knows of."""
         token = (TOKEN_FIELD,) if self.auto_id else ()
         return tuple(record_field(name) for name in self.vectors) + token
+
+    @property
+    def labelled(self) -> tuple[str, ...]:
+        """Names of the columns that have labels in a hidden one."""
+        return tuple(name for name, column in self.columns.items() if column.labelled)
 
     @property
     def vectors(self) -> tuple[str, ...]:
@@ -126,6 +145,11 @@ class Layout:
 def record_field(vector: str) -> str:
     """The hidden column with the record of a vector."""
     return f"{HIDDEN_PREFIX}_{vector}"
+
+
+def label_field(column: str) -> str:
+    """The hidden column with the labels of another one."""
+    return f"{LABELS}{column}"
 
 
 def is_hidden(name: str) -> bool:

@@ -182,9 +182,8 @@ def _open_values(found: Found, column: Column, data: s.FieldData) -> s.FieldData
         return wire.write_arrays(shape, Values(arrays, values.rows), found.rows, marked=marked)
     if column.role == "json":
         values = _stored(lambda: wire.scalars(data, kinds.JSON, found.rows))
-        at = found.shield.fields.at
         elements: list[Any] = [
-            json_values.reveal_json(content, column.name, at, bound_to(bound_id(found, row)))
+            json_values.reveal_json(content, column.name, found.shield.fields, bound_to(bound_id(found, row)))
             for row, content in zip(values.rows, values.elements, strict=True)
         ]
         count = len(data.scalars.json_data.data)
@@ -210,9 +209,8 @@ def _typed(data_type: int, value: object) -> object:
 
 def _open_dynamic(found: Found, data: s.FieldData, keys: Container[str] | None) -> s.FieldData:
     values = _stored(lambda: wire.scalars(data, kinds.JSON, found.rows))
-    at = found.shield.fields.at
     elements = [
-        json_values.reveal_dynamic(content, at, bound_to(bound_id(found, row)), keys)
+        json_values.reveal_dynamic(content, found.shield.fields, bound_to(bound_id(found, row)), keys)
         for row, content in zip(values.rows, values.elements, strict=True)
     ]
     compact = len(data.scalars.json_data.data) < len(data.valid_data)

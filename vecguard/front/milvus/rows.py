@@ -20,6 +20,7 @@ from vecguard.front.milvus import layout as kinds
 from vecguard.front.milvus.columns import Shape, Values
 from vecguard.front.milvus.ids import int64_ids, text_ids, token_ids
 from vecguard.front.milvus.layout import (
+    INTEGER_TYPES,
     MAX_VARCHAR,
     META,
     TOKEN_FIELD,
@@ -27,6 +28,7 @@ from vecguard.front.milvus.layout import (
     Column,
     Layout,
     is_hidden,
+    label_field,
     record_field,
 )
 from vecguard.front.milvus.proto import TYPE_NAMES, s
@@ -86,7 +88,7 @@ def protect_rows(
     if whole:
         for column in layout.columns.values():
             if column.default is not None and column.protected and column.name not in given:
-                stored.append(_default_column(batch, column))
+                stored.extend(_default_columns(batch, column))
     if layout.auto_id:
         texts = [encode(shield.manifest.short_id, {}, token) for token in batch.tokens]
         stored.append(_text_column(TOKEN_FIELD, texts, range(rows), rows, marked=False))
@@ -152,7 +154,7 @@ def _protected(batch: Batch, name: str, data: s.FieldData) -> list[s.FieldData]:
         raise InvalidArgument(f"field {name} is the output of a function, so it cannot be written: invalid parameter")
     if not column.protected:
         return [data]
-    return [_protect_values(batch, column, _read(column, data, batch.rows))]
+    return _protect_values(batch, column, _read(column, data, batch.rows))
 
 
 def _require_type(column: Column, data: s.FieldData) -> None:
@@ -171,8 +173,11 @@ def _read(column: Column, data: s.FieldData, rows: int) -> Values:
     return wire.scalars(data, column.data_type, rows)
 
 
-def _protect_values(batch: Batch, column: Column, values: Values) -> s.FieldData:
-    """A column of scalars, arrays or JSON values as it is stored, nulls replaced by the default if there is one."""
+def _protect_values(batch: Batch, column: Column, values: Values) -> list[s.FieldData]:
+    """A column of scalars, arrays or JSON values as it is stored, nulls replaced by the default if there is one.
+
+    The column of its labels comes with it, if it has one.
+    """
     if not column.nullable and column.default is None and len(values.rows) < batch.rows:
         raise InvalidArgument(f"the field {column.name} is not nullable and has no default: invalid parameter")
     if column.default is not None and len(values.rows) < batch.rows:
@@ -180,7 +185,16 @@ def _protect_values(batch: Batch, column: Column, values: Values) -> s.FieldData
         values = Values([held.get(row, column.default) for row in range(batch.rows)], range(batch.rows))
     protect = _protector(batch, column)
     stored = [protect(row, element) for row, element in zip(values.rows, values.elements, strict=True)]
-    return _write(batch, column, Values(stored, values.rows))
+    written = _write(batch, column, Values(stored, values.rows))
+    return [written, _label_column(batch, column, values)] if column.labelled else [written]
+
+
+def _label_column(batch: Batch, column: Column, values: Values) -> s.FieldData:
+    whole = column.data_type in INTEGER_TYPES
+    of = batch.fields.range_labels((column.name,)).of
+    labels = Values([of(element, whole=whole) for element in values.elements], values.rows)
+    shape = Shape(label_field(column.name), kinds.ARRAY, VARCHAR, compact=True)
+    return wire.write_arrays(shape, labels, batch.rows, marked=column.nullable)
 
 
 def _write(batch: Batch, column: Column, values: Values) -> s.FieldData:
@@ -197,16 +211,16 @@ def _text_column(name: str, texts: Sequence[str], row_of: Sequence[int], rows: i
     return wire.write_scalars(Shape(name, VARCHAR, compact=True), Values(texts, row_of), rows, marked=marked)
 
 
-def _default_column(batch: Batch, column: Column) -> s.FieldData:
+def _default_columns(batch: Batch, column: Column) -> list[s.FieldData]:
     return _protect_values(batch, column, Values((), ()))
 
 
 def _protector(batch: Batch, column: Column) -> Callable[[int, Any], Any]:
     """What turns a row's value into the stored one."""
-    at, bound, nonces = batch.fields.at, batch.bound, batch.nonces
+    bound, nonces = batch.bound, batch.nonces
     if column.role == "json":
-        return lambda row, value: json_values.protect_json(value, column.name, at, bound[row], nonces)
-    seal = at((column.name,)).protect
+        return lambda row, value: json_values.protect_json(value, column.name, batch.fields, bound[row], nonces)
+    seal = batch.fields.at((column.name,)).protect
 
     def one(row: int, value: Leaf, data_type: int) -> str:
         _require_value(column, data_type, value, row)
@@ -251,9 +265,9 @@ def _require_value(column: Column, data_type: int, value: Leaf, row: int) -> Non
 
 def _protect_dynamic(batch: Batch, data: s.FieldData) -> s.FieldData:
     values = wire.scalars(data, kinds.JSON, batch.rows)
-    at, bound, nonces = batch.fields.at, batch.bound, batch.nonces
+    bound, nonces = batch.bound, batch.nonces
     texts = [
-        json_values.protect_dynamic(content, batch.layout.columns, at, bound[row], nonces)
+        json_values.protect_dynamic(content, batch.layout.columns, batch.fields, bound[row], nonces)
         for row, content in zip(values.rows, values.elements, strict=True)
     ]
     if len(values.rows) < batch.rows:

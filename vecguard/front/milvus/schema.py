@@ -11,10 +11,12 @@ from google.protobuf.message import DecodeError, Message
 from vecguard.errors import InvalidArgument, UnknownField
 from vecguard.front.milvus.known_fields import require_known
 from vecguard.front.milvus.layout import (
+    ARRAY,
     DENSE_TYPES,
     FLOAT_VECTOR,
     KEY_TYPES,
     MAX_VARCHAR,
+    RANGE_TYPES,
     SEALABLE_TYPES,
     SPARSE_VECTOR,
     TOKEN_FIELD,
@@ -25,6 +27,7 @@ from vecguard.front.milvus.layout import (
     column_of,
     function_outputs,
     is_hidden,
+    label_field,
     record_field,
     stored_length,
 )
@@ -32,6 +35,7 @@ from vecguard.front.milvus.proto import TYPE_NAMES, c, s
 from vecguard.manifest import VectorRecord
 from vecguard.policy.model import CollectionPolicy
 from vecguard.policy.paths import render
+from vecguard.seal.dyadic import DEPTHS
 from vecguard.shield import require_protectable
 
 Parsed = TypeVar("Parsed", bound=Message)
@@ -40,6 +44,8 @@ _MAX_NAME: Final = 255
 # What the record of a sealed vector holds beside its four bytes a dimension, and its text form.
 _ENTRY_BYTES: Final = 75
 _RECORD_TEXT: Final = 512
+# Digits of a label (`vecguard/seal/labels.py`).
+_LABEL_LENGTH: Final = 11
 _BM25: Final = "BM25"
 # What a client may say of a column whose values are encrypted: its bounds, which the proxy checks, and how it is kept.
 _BOUNDS: Final = frozenset({"max_length", "max_capacity"})
@@ -247,6 +253,8 @@ def _require_sealable(field: s.FieldSchema, column: Column, policy: CollectionPo
     if value_type not in SEALABLE_TYPES:
         kind = TYPE_NAMES.get(value_type, str(value_type))
         raise InvalidArgument(f"{where}, has type {kind}, which cannot be encrypted: give it mode plain")
+    if column.mode == "range" and (column.role != "scalar" or value_type not in RANGE_TYPES):
+        raise InvalidArgument(f"{where}, is no single number: range works on INT8 to INT64, FLOAT, DOUBLE, and in JSON")
     if field.is_partition_key and column.mode != "searchable":
         raise InvalidArgument(f"{where}, cannot be the partition key: it needs mode searchable or plain")
     if field.is_clustering_key:
@@ -302,7 +310,21 @@ def _hidden_fields(layout: Layout) -> Sequence[s.FieldSchema]:
         fields.append(_text_field(record_field(name), nullable=layout.columns[name].nullable))
     if layout.auto_id:
         fields.append(_text_field(TOKEN_FIELD, nullable=False))
-    return fields
+    return [*fields, *(_labels_field(layout.columns[name]) for name in layout.labelled)]
+
+
+def _labels_field(column: Column) -> s.FieldSchema:
+    name = label_field(column.name)
+    if len(name) > _MAX_NAME:
+        raise InvalidArgument(f"field {column.name}: the name of a range field has at most {_MAX_NAME - 5} characters")
+    bounds = {"max_length": _LABEL_LENGTH, "max_capacity": DEPTHS + 1}
+    return s.FieldSchema(
+        name=name,
+        data_type=ARRAY,
+        element_type=VARCHAR,
+        type_params=[c.KeyValuePair(key=key, value=str(value)) for key, value in bounds.items()],
+        nullable=column.nullable,
+    )
 
 
 def _text_field(name: str, *, nullable: bool) -> s.FieldSchema:
@@ -321,6 +343,11 @@ def added_field(field: s.FieldSchema, layout: Layout, policy: CollectionPolicy) 
     column = column_of(field, policy.payload, function_outputs(layout.schema))
     if column.role in ("dense", "sparse", "open_vector"):
         raise InvalidArgument(f"not support to add vector field, field name = {field.name}: invalid parameter")
+    if column.labelled:
+        raise InvalidArgument(
+            f"field {field.name}, whose mode is range ({policy.rule_for(render((field.name,)))}), cannot be added: "
+            "rows that are there already would have no labels; declare it when the collection is made"
+        )
     if column.default is not None and column.protected:
         raise InvalidArgument(
             f"field {field.name}: a default for rows that are there already cannot be encrypted for each of them; add "

@@ -8,7 +8,16 @@ from typing import Final
 from vecguard.errors import FailedPrecondition, InvalidArgument, NotFound, UpstreamFailure
 from vecguard.front.milvus import metadata as meta
 from vecguard.front.milvus.declared import show
-from vecguard.front.milvus.layout import META, Layout, column_of, is_hidden, layout_of, record_field, stored_length
+from vecguard.front.milvus.layout import (
+    META,
+    Layout,
+    column_of,
+    is_hidden,
+    label_field,
+    layout_of,
+    record_field,
+    stored_length,
+)
 from vecguard.front.milvus.metadata import described_as, pairs, require_clients
 from vecguard.front.milvus.numbered import place_of_number
 from vecguard.front.milvus.place import Place, database_of, place_of
@@ -233,7 +242,7 @@ def _require_droppable(dropped: m.AlterCollectionSchemaRequest.DropRequest, layo
     if not name:
         raise InvalidArgument("a protected collection's field is dropped by its name: invalid parameter")
     column = layout.column(name)
-    if column.role not in ("scalar", "array", "json"):
+    if column.role not in ("scalar", "array", "json") or column.labelled:
         raise InvalidArgument(f"field {name} of a protected collection cannot be dropped: invalid parameter")
 
 
@@ -308,6 +317,7 @@ async def load(request: m.LoadCollectionRequest | m.LoadPartitionsRequest, sessi
     if entry.shield is not None and getattr(request, "load_fields", None):
         layout = layout_of(entry.shield)
         hidden = [record_field(name) for name in layout.vectors if name in request.load_fields]
+        hidden += [label_field(name) for name in layout.labelled if name in request.load_fields]
         request.load_fields.extend([*hidden, *layout.needs_record(META)])
     return await ask(session, method, request, c.Status)
 

@@ -13,7 +13,9 @@ from qdrant_client import grpc as q
 
 from vecguard.errors import InvalidArgument
 from vecguard.fields import Fields, Keys, Leaf, client_keys
+from vecguard.front.qdrant.labels import asked, label_path
 from vecguard.front.qdrant.scope import stored_path
+from vecguard.policy.model import FieldMode
 from vecguard.stages import timed
 
 # Conditions of a FieldCondition that read content, with the name that an error gives them.
@@ -24,6 +26,10 @@ _CONTENT: Final = {
     "geo_radius": "a geo filter",
     "geo_polygon": "a geo filter",
 }
+_RANGES: Final = ("range", "datetime_range")
+# Modes that can answer; a range field's own conditions became matches of labels before.
+_PLAIN: Final[tuple[FieldMode, ...]] = ("plain",)
+_ORDERED: Final[tuple[FieldMode, ...]] = ("plain", "range")
 _TEXT: Final = {
     "text": "a full-text match",
     "text_any": "a full-text match",
@@ -52,7 +58,7 @@ def _equality_values(match: q.Match, kind: str) -> tuple[list[Leaf], bool]:
 def _rewrite_match(match: q.Match, key: str, prefix: Keys, fields: Fields) -> None:
     kind = match.WhichOneof("match_value")
     if kind in _TEXT:
-        fields.require(key, prefix, ("plain",), _TEXT[kind])
+        fields.require(key, prefix, _PLAIN, _TEXT[kind])
         return
     if kind is None or kind not in _EQUALITY:
         raise InvalidArgument(f"Wrong input: match condition on `{key}` holds nothing that is known here")
@@ -70,9 +76,14 @@ def _rewrite_match(match: q.Match, key: str, prefix: Keys, fields: Fields) -> No
 
 
 def _rewrite_field(condition: q.FieldCondition, prefix: Keys, fields: Fields, place: Callable[[str], str]) -> None:
+    labels = asked(condition, prefix, fields)
+    if labels is not None:
+        match = q.Match(keywords=q.RepeatedStrings(strings=labels))
+        condition.CopyFrom(q.FieldCondition(key=place(label_path(condition.key)), match=match))
+        return
     for name, what in _CONTENT.items():
         if condition.HasField(name):  # type: ignore[arg-type]
-            fields.require(condition.key, prefix, ("plain",), what)
+            fields.require(condition.key, prefix, _ORDERED if name in _RANGES else _PLAIN, what)
     if condition.HasField("match"):
         _rewrite_match(condition.match, condition.key, prefix, fields)
     client_keys(condition.key)

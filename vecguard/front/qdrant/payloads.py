@@ -7,13 +7,13 @@ what is put there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Final, TypeAlias
 
 from qdrant_client import grpc as q
 
 from vecguard.errors import InvalidArgument, Unreadable
-from vecguard.fields import Field, Fields, Keys, Leaf
+from vecguard.fields import LABELS, Fields, Keys, Labels, LabelsAt, Leaf
 from vecguard.front.qdrant import value_wire
 from vecguard.front.qdrant.scope import PAYLOAD
 from vecguard.front.qdrant.value_wire import leaf, map_entry, text_entry
@@ -70,10 +70,10 @@ def _taken(payload: Values) -> dict[str, q.Value]:
 class _Protection:
     """Protecting the leaves of one point."""
 
-    __slots__ = ("at", "bound", "nonces")
+    __slots__ = ("at", "bound", "labels_at", "nonces")
 
-    def __init__(self, at: Callable[[Keys], Field], point_id: bytes | None, nonces: Iterator[bytes]) -> None:
-        self.at = at
+    def __init__(self, fields: Fields, point_id: bytes | None, nonces: Iterator[bytes]) -> None:
+        self.at, self.labels_at = fields.at, fields.labels_at
         self.bound = bound_to(point_id)
         self.nonces = nonces
 
@@ -89,7 +89,26 @@ class _Protection:
                 entries.append(text_entry(key, stored) if type(stored) is str else map_entry(key, leaf(stored)))
             else:
                 entries.append(map_entry(key, self.value(value, (*keys, key), level)))
+            if self.labels_at is not None:
+                entries += self.labels(key, value, (*keys, key), level, self.labels_at)
         return b"".join(entries)
+
+    def labels(self, key: str, client: q.Value, keys: Keys, level: int, labels_at: LabelsAt) -> list[bytes]:
+        """The map entry with the labels of a field, if it has any: `labels.py` has their shape."""
+        if key.startswith(LABELS):
+            raise InvalidArgument(f"payload key `{key}` is reserved: keys that begin with `{LABELS}` hold labels")
+        labels = labels_at(keys)
+        return [] if labels is None else [map_entry(LABELS + key, self._shaped(client, labels, level))]
+
+    def _shaped(self, client: q.Value, labels: Labels, level: int) -> bytes:
+        level += _LIST_LEVELS
+        if level > _DEEPEST:
+            raise InvalidArgument("Wrong input: payload is nested too deeply")
+        kind = client.WhichOneof("kind")
+        if kind in _LEAVES:
+            return value_wire.array([leaf(label) for label in labels.of(getattr(client, kind))])
+        items = client.list_value.values if kind == "list_value" else ()
+        return value_wire.array([self._shaped(item, labels, level) for item in items])
 
     def value(self, client: q.Value, keys: Keys, level: int) -> bytes:
         """Wire bytes of a `Value`: the protected form of `client`."""
@@ -114,10 +133,10 @@ def protect_map(payload: Values, keys: Keys, fields: Fields, point_id: bytes | N
     Raises:
         InvalidArgument: nested too deeply, or a leaf cannot be encoded.
     """
-    protection = _Protection(fields.at, point_id, fresh_nonces())
-    for key in payload:
-        value = payload[key]
-        value.ParseFromString(protection.value(value, (*keys, key), level + _MAP_LEVELS))
+    kept = _Protection(fields, point_id, fresh_nonces()).fields(payload, keys, level)
+    payload.clear()
+    for key, value in q.Struct.FromString(kept).fields.items():
+        payload[key].CopyFrom(value)
 
 
 def levels_of(path: str) -> int:
@@ -128,15 +147,17 @@ def levels_of(path: str) -> int:
 class _Revealing:
     """Opening the leaves of one point."""
 
-    __slots__ = ("at", "bound")
+    __slots__ = ("at", "bound", "labelled")
 
-    def __init__(self, at: Callable[[Keys], Field], point_id: bytes) -> None:
-        self.at = at
+    def __init__(self, fields: Fields, point_id: bytes) -> None:
+        self.at, self.labelled = fields.at, fields.labels_at is not None
         self.bound = bound_to(point_id)
 
     def fill(self, client: Values, stored: Mapping[str, q.Value], keys: Keys) -> None:
         """Put the opened form of each value of `stored` into `client`; `keys` name the place of both."""
         for key in stored:
+            if self.labelled and key.startswith(LABELS):
+                continue
             self._value(client[key], stored[key], (*keys, key))
 
     def _value(self, client: q.Value, stored: q.Value, keys: Keys) -> None:
@@ -161,7 +182,7 @@ def reveal_map(payload: Values, keys: Keys, fields: Fields, point_id: bytes) -> 
     Raises:
         Unreadable: a leaf does not authenticate.
     """
-    _Revealing(fields.at, point_id).fill(payload, _taken(payload), keys)
+    _Revealing(fields, point_id).fill(payload, _taken(payload), keys)
 
 
 def wrap(payload: Values, fields: Fields, point_id: bytes | None, nonces: Iterator[bytes] | None = None) -> None:
@@ -172,7 +193,7 @@ def wrap(payload: Values, fields: Fields, point_id: bytes | None, nonces: Iterat
     Raises:
         InvalidArgument: nested too deeply, or a leaf cannot be encoded.
     """
-    kept = _Protection(fields.at, point_id, nonces or fresh_nonces()).fields(payload, (), 0)
+    kept = _Protection(fields, point_id, nonces or fresh_nonces()).fields(payload, (), 0)
     payload.clear()
     payload[PAYLOAD].ParseFromString(value_wire.struct(kept))
 
@@ -189,7 +210,7 @@ def unwrap(payload: Values, fields: Fields, point_id: bytes) -> None:
         return
     if not kept.HasField("struct_value"):
         raise Unreadable
-    _Revealing(fields.at, point_id).fill(payload, kept.struct_value.fields, ())
+    _Revealing(fields, point_id).fill(payload, kept.struct_value.fields, ())
 
 
 def python_value(value: q.Value) -> object:

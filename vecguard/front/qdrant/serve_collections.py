@@ -13,16 +13,22 @@ from vecguard.errors import InvalidArgument, NotFound, UpstreamFailure
 from vecguard.fields import Fields, client_keys
 from vecguard.front.qdrant import metadata as meta
 from vecguard.front.qdrant.declared import dense_record, records, sparse_record
+from vecguard.front.qdrant.labels import client_field, label_path
 from vecguard.front.qdrant.scope import client_path, stored_path
 from vecguard.manifest import Manifest
 from vecguard.pipeline import Session
+from vecguard.policy.model import FieldMode
 from vecguard.policy.paths import render
 from vecguard.seal.fields import FieldSealer
 from vecguard.shield import Shield
 
 _UPDATE: Final = "/qdrant.Collections/Update"
 _KINDS: Final = {number: name.removeprefix("FieldType").lower() for name, number in q.FieldType.items()}
-_INDEXABLE: Final = ("keyword", "integer", "bool", "uuid")
+_EQUALITY: Final = ("keyword", "integer", "bool", "uuid")
+_INDEXABLE: Final[dict[FieldMode, tuple[str, ...]]] = {
+    "searchable": _EQUALITY,
+    "range": (*_EQUALITY, "float", "datetime"),
+}
 
 
 async def create(ask: q.CreateCollection, session: Session) -> q.CollectionOperationResponse:
@@ -78,6 +84,8 @@ def _show(shown: q.CollectionInfo, shield: Shield) -> None:
         own = client_path(path)
         if own is None:
             continue
+        if shield.fields.labels_at is not None:
+            own = client_field(own)
         kept = q.PayloadSchemaInfo()
         kept.CopyFrom(info)
         _move_nested(kept.params, lambda stored: client_path(stored) or stored)
@@ -103,18 +111,19 @@ def _show_declared(info: q.PayloadSchemaInfo, declared: q.CreateFieldIndexCollec
 
 
 async def create_index(ask: q.CreateFieldIndexCollection, session: Session) -> q.PointsOperationResponse:
-    """`Points/CreateFieldIndex`: on a searchable field the index at rest is of keywords, whatever was declared."""
+    """`Points/CreateFieldIndex`: at rest it is one of keywords, whatever was declared, unless the field is plain."""
     rpc = "/qdrant.Points/CreateFieldIndex"
     entry = await session.open(ask.collection_name, "write")
     shield = entry.shield
     if shield is None:
         return await session.call(rpc, ask, q.PointsOperationResponse)
-    mode = shield.fields.require(ask.field_name, (), ("plain", "searchable"), "a payload index")
-    ask.field_name = stored_path(ask.field_name)
+    mode = shield.fields.require(ask.field_name, (), ("plain", *_INDEXABLE), "a payload index")
+    if mode != "plain":
+        _check_indexable(ask, mode)
+    ask.field_name = _indexed_path(ask.field_name, shield)
     if mode == "plain":
         _move_nested(ask.field_index_params, stored_path)
         return await session.call(rpc, ask, q.PointsOperationResponse)
-    _check_indexable(ask)
     await _update_metadata(ask.collection_name, meta.index_metadata(ask.field_name, ask), session)
     stored = q.CreateFieldIndexCollection()
     stored.CopyFrom(ask)
@@ -125,17 +134,25 @@ async def create_index(ask: q.CreateFieldIndexCollection, session: Session) -> q
     return await session.call(rpc, stored, q.PointsOperationResponse)
 
 
-def _check_indexable(ask: q.CreateFieldIndexCollection) -> None:
-    """Refuse a kind of index, told by type or by parameters, that works on more than equality."""
+def _indexed_path(path: str, shield: Shield) -> str:
+    """The stored path that conditions on a client's path look at: that of its labels, where it has any."""
+    labels_at = shield.fields.labels_at
+    labelled = labels_at is not None and labels_at(client_keys(path)) is not None
+    return stored_path(label_path(path) if labelled else path)
+
+
+def _check_indexable(ask: q.CreateFieldIndexCollection, mode: FieldMode) -> None:
+    """Refuse a kind of index, told by type or by parameters, that works on more than the mode can answer."""
     typed = _KINDS.get(ask.field_type, str(ask.field_type)) if ask.HasField("field_type") else None
     params = ask.field_index_params.WhichOneof("index_params")
     told = params.removesuffix("_index_params") if params is not None else typed
     if typed is not None and told != typed:
         raise InvalidArgument("field_type and field_index_params do not match")
-    if told is not None and told not in _INDEXABLE:
-        path = render(client_keys(client_path(ask.field_name) or ask.field_name))
+    if told is not None and told not in _INDEXABLE[mode]:
+        path = render(client_keys(ask.field_name))
+        keeps = "equality only" if mode == "searchable" else "equality and ranges only"
         raise InvalidArgument(
-            f"a {told} index cannot work on field `{path}`: its mode is searchable, which keeps equality only; "
+            f"a {told} index cannot work on field `{path}`: its mode is {mode}, which keeps {keeps}; "
             "it needs mode plain"
         )
 
@@ -166,7 +183,7 @@ async def delete_index(ask: q.DeleteFieldIndexCollection, session: Session) -> q
     entry = await session.open(ask.collection_name, "write")
     if entry.shield is not None:
         client_keys(ask.field_name)
-        ask.field_name = stored_path(ask.field_name)
+        ask.field_name = _indexed_path(ask.field_name, entry.shield)
         await _update_metadata(ask.collection_name, meta.without_index(ask.field_name), session)
     return await session.call("/qdrant.Points/DeleteFieldIndex", ask, q.PointsOperationResponse)
 

@@ -98,7 +98,7 @@ _ROUTES: Final[tuple[AnyRoute, ...]] = (
         q.PointsOperationResponse,
         "write",
         serve_collections.create_index,
-        "path rewritten; searchable fields get a keyword index, sealed ones are refused",
+        "path rewritten; searchable and range fields get a keyword index, sealed ones are refused",
     ),
     _protected(
         f"{_P}DeleteFieldIndex",

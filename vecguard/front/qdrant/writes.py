@@ -17,6 +17,7 @@ from vecguard.errors import InvalidArgument, LimitExceeded
 from vecguard.fields import client_keys
 from vecguard.front.qdrant import filters, records
 from vecguard.front.qdrant import vectors as wire
+from vecguard.front.qdrant.labels import deleted_with, require_whole
 from vecguard.front.qdrant.payloads import levels_of, point_id_bytes, protect_map, wrap
 from vecguard.front.qdrant.scope import PAYLOAD, UPDATED, stored_path
 from vecguard.seal.fields import fresh_nonces
@@ -156,6 +157,8 @@ def _set_payload(operation: SetPayloadLike, shield: Shield, *, whole: bool) -> l
     Where the points are selected by a filter their ids are not known, and the sealed values are marked as unbound.
     Overwriting ignores `key`, as Qdrant does.
     """
+    if shield.fields.labels_at is not None and operation.HasField("key") and not whole:
+        require_whole(operation.key, shield.fields.labels_at)
     keys, place, level = _payload_place(operation, whole=whole)
     by_ids = operation.points_selector.WhichOneof("points_selector_one_of") == "points"
     targets: Sequence[q.PointId | None] = list(operation.points_selector.points.ids) if by_ids else [None]
@@ -237,6 +240,9 @@ def _set_entries(
 
 def _delete_payload(operation: Operation.DeletePayload, shield: Shield) -> list[Operation]:
     _rewrite_selector(operation.points_selector, shield)
+    labels_at = shield.fields.labels_at
+    if labels_at is not None:
+        operation.keys.extend([beside for key in operation.keys for beside in deleted_with(key, labels_at)])
     for i, key in enumerate(operation.keys):
         client_keys(key)
         operation.keys[i] = stored_path(key)

@@ -14,6 +14,7 @@ from typing import Final
 
 from vecguard.errors import InvalidArgument
 from vecguard.fields import Fields
+from vecguard.front.milvus.expression import ranges
 from vecguard.front.milvus.expression.columns import Columns, place_of
 from vecguard.front.milvus.expression.functions import CONTAINS, check_call, element_type
 from vecguard.front.milvus.expression.parse import cannot_parse, parse
@@ -90,7 +91,9 @@ def _condition(node: Node, scope: Scope) -> Node:
         case Or(operands):
             return Or(tuple(_condition(part, scope) for part in operands))
         case Not(operand):
-            return Not(_condition(operand, scope))
+            return _denied(operand, scope)
+        case Compare() | Between() | Member() if (labelled := ranges.asked(node, scope)) is not None:
+            return labelled
         case Compare(op, Ref() as ref, other) | Compare(op, other, Ref() as ref) if op in ("==", "!="):
             return _equality(node, op, ref, other, scope)
         case Member(Ref() as ref, values, negated):
@@ -103,6 +106,23 @@ def _condition(node: Node, scope: Scope) -> Node:
             return _plain(node, _what(node), scope)
         case _:
             raise InvalidArgument("predicate is not a boolean expression")
+
+
+def _denied(node: Node, scope: Scope) -> Node:
+    """Not `node`; where it names a range column, with "not" moved down to the comparisons (see `ranges`)."""
+    if not ranges.of_column(node, scope):
+        return Not(_condition(node, scope))
+    match node:
+        case And(operands):
+            return Or(tuple(_denied(part, scope) for part in operands))
+        case Or(operands):
+            return And(tuple(_denied(part, scope) for part in operands))
+        case Not(operand):
+            return _condition(operand, scope)
+        case Compare() | Between() | Member() if (labelled := ranges.asked(node, scope, negated=True)) is not None:
+            return labelled
+        case _:
+            return Not(_condition(node, scope))
 
 
 def _equality(node: Node, op: Comparison, ref: Ref, other: Node, scope: Scope) -> Node:

@@ -55,6 +55,20 @@ class Scope:
         """Whether every value that may lie at the place is stored as it came."""
         return all(self._mode(place, keys) == "plain" for keys in place.readings)
 
+    def is_range(self, place: Place) -> bool:
+        """Whether what lies at the place has labels that answer ranges.
+
+        Raises:
+            Unanswerable: what may lie there has them in one reading of its path, and in another not.
+        """
+        modes = {self._mode(place, keys) for keys in place.readings}
+        if "range" not in modes:
+            return False
+        if len(place.readings) > 1:
+            shown = written_path(place.readings[0])
+            raise Unanswerable(f"a position in a list cannot be asked for within field `{shown}`: its mode is range")
+        return True
+
     def demand_plain(self, place: Place, what: str) -> None:
         """Go on only where the place is plain.
 
@@ -93,13 +107,21 @@ class Scope:
             InvalidArgument: values of that type are not compared with such a constant, or there are too many.
         """
         asked = [leaf for value in values for leaf in leaves(value, data_type)]
-        self.asked += len(asked) * len(place.readings)
-        if self.asked > _MOST_ASKED:
-            raise InvalidArgument(f"more than {_MOST_ASKED} values of protected fields are asked for")
+        self.count(len(asked) * len(place.readings))
         found = dict.fromkeys(
             token for leaf in asked for keys in place.readings for token in self.fields.tokens(keys, leaf)
         )
         return tuple(Literal(token) for token in found)
+
+    def count(self, asked: int) -> None:
+        """Take note of values, or labels, that the expression asks for.
+
+        Raises:
+            InvalidArgument: there are too many.
+        """
+        self.asked += asked
+        if self.asked > _MOST_ASKED:
+            raise InvalidArgument(f"more than {_MOST_ASKED} values of protected fields are asked for")
 
     def placeholder(self, node: Placeholder) -> Node:
         """A placeholder next to plain fields only: its value travels on, or is written out."""
