@@ -48,8 +48,8 @@ MODE_AT_REST: Final[Mapping[FieldMode, str]] = {
     "sealed": "encrypted anew on every write (AES-256-GCM), length padded: A sees only about how long it is",
     "range": "sealed as above, and labelled: A sees which values are equal, how often each occurs, and of any two "
     "how close they are (how many of the sixteen digits of their order they share), but not which is greater; who "
-    "knows how the values are spread may place them by that. C also sees which labels a range asks for, and may learn the "
-    "order from many ranges. Filters are exact but for a chance of 2^-64 for each pair of labels",
+    "knows how the values are spread may place them by that. C also sees which labels a range asks for, and may learn "
+    "the order from many ranges. Filters are exact but for a chance of 2^-64 for each pair of labels",
 }
 MODE_FILTERS: Final[Mapping[FieldMode, str]] = {
     "plain": "everything Qdrant offers: match, range, full text, geo, datetime, values_count, is_empty, is_null, "

@@ -62,27 +62,28 @@ def asked(node: Compare | Between | Member, scope: Scope, *, negated: bool = Fal
     """
     match node:
         case Compare(op, Ref() as ref, bound):
-            bounds = [(op, bound)]
+            asks = [(op, bound)]
         case Compare(op, bound, Ref() as ref):
-            bounds = [(_FLIPPED.get(op, op), bound)]
+            asks = [(_FLIPPED.get(op, op), bound)]
         case Between(low, first, Ref() as ref, second, high) if first in _FLIPPED and second in _FLIPPED:
-            bounds = [(_FLIPPED[first], low), (second, high)]
+            asks = [(_FLIPPED[first], low), (second, high)]
         case Member(Ref() as ref, values, _):
-            bounds = [("==", values)]
+            asks = [("==", values)]
         case _:
             return None
     place = scope.place(ref)
     if not scope.is_range(place):
         return None
-    wanted = [(op, _constant(bound, place, scope)) for op, bound in bounds]
-    if wanted[0][0] in ("==", "!="):
-        op, value = wanted[0]
+    wanted = [(side, _constant(node, place, scope)) for side, node in asks]
+    op, value = wanted[0]
+    if op in ("==", "!="):
         listed = isinstance(node, Member)
         if listed != isinstance(value, list):
             raise InvalidArgument("the right-hand side of 'in' must be a list, and of a comparison none")
-        values = value if isinstance(value, list) else [value]
-        return _equal(place, values, scope, negated=negated ^ (op == "!=") ^ (listed and node.negated))
-    intervals = [_side(op, _number(value, place), place) for op, value in wanted]
+        items = value if isinstance(value, list) else [value]
+        other_way = node.negated if isinstance(node, Member) else op == "!="
+        return _equal(place, items, scope, negated=negated != other_way)
+    intervals = [_side(side, _number(bound, place), place) for side, bound in wanted]
     interval = intervals[0] if len(intervals) == 1 else met(*intervals)
     return _within(place, [interval], scope, negated=negated)
 
