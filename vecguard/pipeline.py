@@ -29,7 +29,7 @@ from vecguard.model import UNKNOWN_PEER, Action, Peer, Principal
 from vecguard.policy.decide import allowances
 from vecguard.policy.model import Policy
 from vecguard.request_id import request_id
-from vecguard.session import Session
+from vecguard.session import Restrict, Session
 from vecguard.stages import Clock, begin, stage
 from vecguard.upstream import Upstream
 
@@ -40,6 +40,7 @@ __all__ = (
     "Identify",
     "Pipeline",
     "Records",
+    "Restrict",
     "Route",
     "Session",
     "Trail",
@@ -140,6 +141,7 @@ class Pipeline:
         *,
         failed: Failed = by_status,
         passed_metadata: frozenset[str] = frozenset(),
+        restrict: Restrict | None = None,
         records: Records = no_records,
         rates: Rates | None = None,
     ) -> None:
@@ -147,9 +149,11 @@ class Pipeline:
 
         `failed` makes the reply by which the protocol tells of an error, or None where a gRPC status does.
         `passed_metadata` are the keys of a client's metadata that go on to the database; a credential does so only
-        where the policy knows none. `records` counts the records of a call for its principal's rate.
+        where the policy knows none. `restrict` sends messages under conditions on records; `records` counts the records
+        of a call for its principal's rate.
         """
         self._records = records
+        self._restrict = restrict
         self._rates = Rates() if rates is None else rates
         self._failed = failed
         self._passed_metadata = passed_metadata
@@ -266,6 +270,7 @@ class Pipeline:
             size=size,
             metadata=passed,
             operation=rpc.removeprefix("/"),
+            restrict=self._restrict,
         )
 
     def _route(self, rpc: str) -> AnyRoute:

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Final
+from typing import Final, Protocol
 
 from google.protobuf.message import Message
 
 from vecguard.catalog import Catalog, Entry
-from vecguard.errors import LimitExceeded
-from vecguard.model import Action, Caller, Grant, Principal
+from vecguard.errors import Denied, LimitExceeded
+from vecguard.model import Action, Caller, Condition, Grant, Principal
 from vecguard.policy.decide import decide, may, may_see_database, require_any
 from vecguard.policy.model import Policy
 from vecguard.upstream import Answer, Exchange, Stream, Upstream
 
 _MIB: Final = 1024 * 1024
+
+
+class Restrict(Protocol):
+    """A front's way of sending a message so that it sees and touches only records that satisfy `session.mandatory`."""
+
+    async def __call__(self, session: Session, rpc: str, message: Message, answer: type[Answer]) -> Answer:
+        """The database's answer.
+
+        Raises:
+            Denied: the call cannot be held to the conditions, or a write breaks them.
+        """
 
 
 class Session:
@@ -32,10 +43,12 @@ class Session:
         size: int,
         metadata: tuple[tuple[str, str], ...] = (),
         operation: str = "",
+        restrict: Restrict | None = None,
     ) -> None:
         """`deadline` in monotonic seconds; `size` of the client's message in bytes; `metadata`: see `Caller`.
 
-        `operation` is the RPC's full name, `package.Service/Method`.
+        `operation` is the RPC's full name, `package.Service/Method`; `restrict` is the front's way of sending messages
+        under conditions.
         """
         self.principal = principal
         self.catalog = catalog
@@ -48,7 +61,13 @@ class Session:
         self._upstream = upstream
         self._deadline = deadline
         self._size = size
-        self._operation = operation
+        self.operation = operation
+        self.mandatory: dict[str, tuple[Condition, ...]] = {}
+        """Conditions that every record must satisfy which this call sees or touches, by collection as it is called."""
+        self.entries: dict[str, Entry] = {}
+        self.vetted: set[str] = set()
+        """Collections whose rows in this call's write were found to satisfy the conditions."""
+        self._restrict = restrict
         self.metadata = metadata
 
     @property
@@ -73,7 +92,7 @@ class Session:
         Raises:
             Denied: it may not.
         """
-        require_any(self._rules, self.principal, action, self._operation)
+        require_any(self._rules, self.principal, action, self.operation)
 
     def grant(self, action: Action, collection: str | None) -> Grant:
         """The policy's yes to `action` on a collection, by name (one that may not exist yet), or on none.
@@ -83,7 +102,17 @@ class Session:
         """
         if collection is not None:
             self.collections.add(collection)
-        return decide(self._rules, self.principal, action, collection, self._operation)
+        granted = decide(self._rules, self.principal, action, collection, self.operation)
+        if collection is not None:
+            self._demand(collection, granted.rows)
+        return granted
+
+    def _demand(self, collection: str, rows: tuple[Condition, ...]) -> None:
+        """Hold this call to conditions on a collection, beside those that hold already."""
+        held = self.mandatory.get(collection, ())
+        more = tuple(condition for condition in rows if condition not in held)
+        if more:
+            self.mandatory[collection] = held + more
 
     async def grant_named(self, action: Action, name: str) -> None:
         """`grant` for a call that goes on as it is: for the name, and for the collection that it is an alias of.
@@ -100,11 +129,11 @@ class Session:
 
     def may_see(self, *names: str) -> bool:
         """Whether lists may show collections (or aliases) of all these names to the principal."""
-        return all(may(self._rules, self.principal, "read", name, self._operation) for name in names)
+        return all(may(self._rules, self.principal, "read", name, self.operation) for name in names)
 
     def may_see_database(self, name: str) -> bool:
         """Whether lists may show a database of this name to the principal."""
-        return may_see_database(self._rules, self.principal, name, self._operation)
+        return may_see_database(self._rules, self.principal, name, self.operation)
 
     async def open(self, name: str, action: Action) -> Entry:
         """The collection or alias `name`, if the policy lets the principal do `action` on it.
@@ -118,24 +147,58 @@ class Session:
         entry = await self.catalog.get(name, self.caller)
         if entry.name != name:  # an alias: what it stands for must be granted, too
             granted = self.grant(action, entry.name)
+            self._demand(name, granted.rows)
         limits = granted.limits
         if self._size > limits.max_message_mib * _MIB:
             raise LimitExceeded(f"a message of {self._size} bytes: the policy allows {limits.max_message_mib} MiB")
         if entry.shield is not None and limits != entry.shield.limits:
             entry = replace(entry, shield=entry.shield.within(limits))
+        self.entries[name] = entry
         self.opened.append(entry)
         if action != "read":
             self.written.append(entry)
         return entry
 
     async def call(self, rpc: str, message: Message, answer: type[Answer]) -> Answer:
-        """Send a message, already protected, to the database."""
+        """Send a message, already protected, to the database; where there are mandatory conditions, under these.
+
+        Raises:
+            Denied: the call sees or touches more than the records that satisfy them.
+            UpstreamFailure: the database says no, or cannot be reached.
+        """
+        if not self.mandatory:
+            return await self.send(rpc, message, answer)
+        if self._restrict is None:
+            raise self.beyond_rows()
+        return await self._restrict(self, rpc, message, answer)
+
+    async def send(self, rpc: str, message: Message, answer: type[Answer]) -> Answer:
+        """Send a message as it is: for a front's `restrict` alone, which has put the conditions into it."""
         return await self._upstream.call(rpc, message, answer, self.caller)
 
+    def beyond_rows(self) -> Denied:
+        """The refusal of a call that concerns a whole collection, of which the principal has some rows only."""
+        return Denied(
+            f"{self.operation.rpartition('/')[2]} concerns rows that `{self.principal.name}` may not touch: "
+            "it needs a grant with `rows: all`"
+        )
+
     def stream(self, rpc: str, ask: bytes) -> Stream:
-        """Ask for an answer in many messages, which clients may see as they are."""
+        """Ask for an answer in many messages, which clients may see as they are.
+
+        Raises:
+            Denied: there are mandatory conditions, which no stream can be held to.
+        """
+        if self.mandatory:
+            raise self.beyond_rows()
         return self._upstream.stream(rpc, ask, self.caller)
 
     def exchange(self, rpc: str) -> Exchange:
-        """Begin a call in many messages, of which none may carry what a client means to be protected."""
+        """Begin a call in many messages, of which none may carry what a client means to be protected.
+
+        Raises:
+            Denied: there are mandatory conditions, which no stream can be held to.
+        """
+        if self.mandatory:
+            raise self.beyond_rows()
         return self._upstream.exchange(rpc, self.caller)

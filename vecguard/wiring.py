@@ -155,6 +155,7 @@ class Worker:
             failed=front.failed,
             passed_metadata=front.passed_metadata - upstream.carries,
             records=front.records,
+            restrict=front.restrict,
             rates=self._rates,
         )
 

@@ -169,11 +169,7 @@ class Role(PolicyEntry):
     @model_validator(mode="after")
     def _served(self) -> Self:
         """What is refused until it is enforced on every call."""
-        later = (
-            ("row_filter", bool(self.row_filter)),
-            ("return_vectors", self.return_vectors != "exact"),
-            ("scores", self.scores != "exact"),
-        )
+        later = (("return_vectors", self.return_vectors != "exact"), ("scores", self.scores != "exact"))
         raise_if_any([Fault((key,), "is not enforced yet: leave it out") for key, given in later if given])
         return self
 

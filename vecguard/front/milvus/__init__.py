@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vecguard.front.base import Front
 from vecguard.front.milvus.inspect import count, inspect
+from vecguard.front.milvus.mandatory import restricted
 from vecguard.front.milvus.metadata import read_manifest, real_name
 from vecguard.front.milvus.status import failed
 from vecguard.front.milvus.table import ROUTES
@@ -22,4 +23,16 @@ _PASSED: frozenset[str] = frozenset(
     }
 )
 
-FRONT = Front("milvus", ROUTES, read_manifest, real_name, inspect, count, transfer, failed, _PASSED, records)
+FRONT = Front(
+    "milvus",
+    ROUTES,
+    read_manifest,
+    real_name,
+    inspect,
+    count,
+    transfer,
+    failed,
+    _PASSED,
+    records=records,
+    restrict=restricted,
+)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from vecguard.catalog import Entry, StaleEntry
 from vecguard.errors import InvalidArgument, LimitExceeded
-from vecguard.front.milvus import filters
+from vecguard.front.milvus import filters, mandatory
 from vecguard.front.milvus.columns import row_count, scalars
 from vecguard.front.milvus.expression import pk_in
 from vecguard.front.milvus.ids import new_tokens
@@ -39,6 +39,7 @@ async def insert(request: m.InsertRequest, session: Session) -> m.MutationResult
     shield, layout = entry.shield, layout_of(entry.shield)
     _require_fitting(request, shield)
     request.db_name = place.database
+    await mandatory.vet(request, place, entry, session)
     tokens = new_tokens(request.num_rows) if layout.auto_id else ()
     stored = protect_rows(shield, layout, request.fields_data, request.num_rows, whole=True, tokens=tokens)
     _replace(request, stored)
@@ -57,6 +58,7 @@ async def upsert(request: m.UpsertRequest, session: Session) -> m.MutationResult
     _require_fitting(request, shield)
     _require_replacing(request, layout)
     request.db_name = place.database
+    await mandatory.vet(request, place, entry, session)
     partial = getattr(request, "partial_update", False)
     tokens = await _known_tokens(request, place, layout, shield, session) if layout.auto_id else ()
     stored = protect_rows(shield, layout, request.fields_data, request.num_rows, whole=not partial, tokens=tokens)

@@ -5,8 +5,19 @@ from __future__ import annotations
 from vecguard.front.base import Front
 from vecguard.front.qdrant import weight  # by its module, since the name `records` is another one's here
 from vecguard.front.qdrant.inspect import count, inspect
+from vecguard.front.qdrant.mandatory import restricted
 from vecguard.front.qdrant.metadata import read_manifest, real_name
 from vecguard.front.qdrant.table import ROUTES
 from vecguard.front.qdrant.transfer import transfer
 
-FRONT = Front("qdrant", ROUTES, read_manifest, real_name, inspect, count, transfer, records=weight.records)
+FRONT = Front(
+    "qdrant",
+    ROUTES,
+    read_manifest,
+    real_name,
+    inspect,
+    count,
+    transfer,
+    records=weight.records,
+    restrict=restricted,
+)

@@ -105,9 +105,10 @@ def _copy_set_payload(ask: q.SetPayloadPoints, target: Operation.SetPayload | Op
 async def single(ask: OneWrite, session: Session, rpc: str) -> q.PointsOperationResponse:
     """Every other write RPC of `qdrant.Points`, sent as a batch of its stored operations."""
     entry = await session.open(ask.collection_name, "write")
-    if entry.shield is None:
+    if entry.shield is None and not session.mandatory:
         return await session.call(rpc, ask, q.PointsOperationResponse)
-    stored = protect_operation(_as_operation(ask, rpc), entry.shield)
+    operation = _as_operation(ask, rpc)
+    stored = [operation] if entry.shield is None else protect_operation(operation, entry.shield)
     batch = q.UpdateBatchPoints(collection_name=ask.collection_name, operations=stored)
     if ask.HasField("wait"):
         batch.wait = ask.wait
