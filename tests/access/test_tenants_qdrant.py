@@ -467,7 +467,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield here
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=[KINDS[0], *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS[1:])])
 def here(request: pytest.FixtureRequest, house: World) -> World:
     found = World(house.proxy, house.channel, request.param)
     if found.tenants() != {**dict.fromkeys(OWN, "alpha"), **dict.fromkeys(FOREIGN, "beta")}:
