@@ -467,6 +467,13 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield here
 
 
+@pytest.fixture
+def notes(house: World) -> World:
+    """The searchable collection, as it was at first."""
+    house.reset()
+    return house
+
+
 @pytest.fixture(params=[KINDS[0], *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS[1:])])
 def here(request: pytest.FixtureRequest, house: World) -> World:
     found = World(house.proxy, house.channel, request.param)
@@ -489,47 +496,47 @@ def test_what_a_tenant_must_not_do(here: World, rpc: str) -> None:
     CASES[rpc].deny(here, rpc)
 
 
-def test_a_caller_without_the_attribute_gets_nothing(house: World) -> None:
-    assert house.status("vgk_nobody", f"{P}Count", q.CountPoints(collection_name="notes")) is DENIED
+def test_a_caller_without_the_attribute_gets_nothing(notes: World) -> None:
+    assert notes.status("vgk_nobody", f"{P}Count", q.CountPoints(collection_name="notes")) is DENIED
 
 
-def test_a_field_that_no_filter_can_use_closes_the_collection(house: World) -> None:
+def test_a_field_that_no_filter_can_use_closes_the_collection(notes: World) -> None:
     made = q.CreateCollection(collection_name="notes-sealed")
     made.vectors_config.params.size, made.vectors_config.params.distance = 4, q.Distance.Cosine
-    house.call(ROOT, f"{C}Create", made)
+    notes.call(ROOT, f"{C}Create", made)
     ask = q.CountPoints(collection_name="notes-sealed")
-    assert house.status(ALPHA, f"{P}Count", ask) is grpc.StatusCode.FAILED_PRECONDITION
+    assert notes.status(ALPHA, f"{P}Count", ask) is grpc.StatusCode.FAILED_PRECONDITION
 
 
-def test_an_operation_on_all_rows_is_granted_in_words(house: World) -> None:
+def test_an_operation_on_all_rows_is_granted_in_words(notes: World) -> None:
     ask = q.CreateFieldIndexCollection(
         collection_name="notes", field_name="tenant_id", field_type=q.FieldType.FieldTypeKeyword
     )
-    assert house.status(WIDE, f"{P}CreateFieldIndex", ask) is OK
-    assert house.status(ALPHA, f"{P}CreateFieldIndex", ask) is DENIED
-    assert house.call(WIDE, f"{P}Count", q.CountPoints(collection_name="notes")).result.count == 4
+    assert notes.status(WIDE, f"{P}CreateFieldIndex", ask) is OK
+    assert notes.status(ALPHA, f"{P}CreateFieldIndex", ask) is DENIED
+    assert notes.call(WIDE, f"{P}Count", q.CountPoints(collection_name="notes")).result.count == 4
 
 
-def test_lookups_in_another_collection_are_filtered_there(house: World) -> None:
+def test_lookups_in_another_collection_are_filtered_there(notes: World) -> None:
     """`with_lookup` and `lookup_from`: a foreign point is as if it were not there."""
     ask = like("notes", 11)
     ask.lookup_from.collection_name = "notes-plain"
-    assert house.status(ALPHA, f"{P}Query", ask) is MISSING
+    assert notes.status(ALPHA, f"{P}Query", ask) is MISSING
     ask = like("notes", 1)
     ask.lookup_from.collection_name = "notes-plain"
-    assert ids_in(house.call(ALPHA, f"{P}Query", ask)) <= set(OWN)
+    assert ids_in(notes.call(ALPHA, f"{P}Query", ask)) <= set(OWN)
 
 
-def test_the_other_tenant_has_its_own(house: World) -> None:
-    found = ids_in(house.call(BETA, f"{P}Scroll", q.ScrollPoints(collection_name="notes", limit=50)))
+def test_the_other_tenant_has_its_own(notes: World) -> None:
+    found = ids_in(notes.call(BETA, f"{P}Scroll", q.ScrollPoints(collection_name="notes", limit=50)))
     assert found == set(FOREIGN)
 
 
-def test_rest_goes_the_same_way(house: World) -> None:
+def test_rest_goes_the_same_way(notes: World) -> None:
     import httpx
 
     def post(path: str, body: dict[str, Any]) -> Any:
-        url = f"{house.proxy.url}/collections/notes/points{path}"
+        url = f"{notes.proxy.url}/collections/notes/points{path}"
         return httpx.post(url, json=body, headers={"api-key": ALPHA}, timeout=30)
 
     found = post("/query", {"query": vector(11), "limit": 20}).json()["result"]["points"]
@@ -537,6 +544,6 @@ def test_rest_goes_the_same_way(house: World) -> None:
     assert {one["id"] for one in post("", {"ids": [1, 11]}).json()["result"]} == {1}
     assert post("/count", {}).json()["result"]["count"] == 4
     assert post("/query", {"query": 11}).status_code == 404
-    others = house.foreign()
+    others = notes.foreign()
     assert post("/delete?wait=true", {"points": [11]}).status_code == 200
-    assert house.foreign() == others
+    assert notes.foreign() == others
