@@ -96,6 +96,7 @@ def _at_rest(condition: Condition, layout: Layout, shield: Shield) -> str:
     values = {f"value_{i}": _template(value) for i, value in enumerate(condition.values)}
     text = " or ".join(f"{ref} == {{{name}}}" for name in values)
     try:
+        shield.fields.require(condition.field, (), ("plain", "searchable"), "it")
         return filters.rewrite(text, values, layout, shield).text
     except InvalidArgument as fault:
         raise FailedPrecondition(f"the caller's row filter: {fault}") from None

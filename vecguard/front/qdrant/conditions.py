@@ -92,6 +92,7 @@ def _compiled(condition: Condition, entry: Entry) -> tuple[q.Condition, Demand]:
     wanted = q.Filter(should=[q.Condition(field=_field(condition.field, value)) for value in condition.values])
     if entry.shield is not None:
         try:
+            entry.shield.fields.require(condition.field, (), ("plain", "searchable"), "it")
             filters.rewrite(wanted, entry.shield.fields)
         except InvalidArgument as fault:
             raise FailedPrecondition(f"the caller's row filter: {fault}") from None
