@@ -131,7 +131,8 @@ def _without_use(source: Source, policy: Policy) -> Iterator[Problem]:
                 touched = any(fnmatchcase(entry.match, glob) or fnmatchcase(glob, entry.match) for glob in globs)
                 if touched and entry.protected and entry.payload.mode(field) not in ("plain", "searchable"):
                     text = (
-                        f"filters by a field that {entry.name} keeps neither plain nor searchable, so every call of the role is refused there: "
+                        f"filters by a field that is neither plain nor searchable in {entry.name}, "
+                        "so every call of the role is refused there: "
                         "make it searchable or plain in `payload.fields`"
                     )
                     yield source.problem(("access", "roles", index, "row_filter", field), text, severity="warning")
