@@ -36,7 +36,8 @@ ARROWS: dict[str, set[str]] = {
     "ranking": {"errors", "metric", "rerank"},
     "fields": {"errors", "policy", "ranking", "seal"},
     "manifest": {"errors", "keys", "metric", "policy", "seal"},
-    "shield": {"errors", "fields", "keys", "manifest", "metric", "policy", "rerank", "seal", "transform"},
+    "dense_shield": {"errors", "manifest", "metric", "policy", "rerank", "seal", "transform"},
+    "shield": {"dense_shield", "errors", "fields", "keys", "manifest", "policy", "seal", "transform"},
     "catalog": {"errors", "generation", "keys", "manifest", "model", "policy", "seal", "shield"},
     "upstream": {"errors", "model", "stages"},
     "access": {"errors", "model", "policy"},
@@ -76,7 +77,7 @@ ARROWS: dict[str, set[str]] = {
 # Layers that know no wire protocol and no server.
 PURE = {
     *("errors", "model", "registry", "generation", "metric", "keys", "transform", "seal", "policy", "fields"),
-    *("manifest", "rerank", "ranking", "shield", "catalog"),
+    *("manifest", "rerank", "ranking", "dense_shield", "shield", "catalog"),
 }
 WIRE = {"grpc", "google", "qdrant_client", "qdrant_edge"}
 # The client library of each key provider, which its own file alone may import.

@@ -39,7 +39,7 @@ def embeddings(n, dims, seed=0, norm=3.0):
 
 def rotation_of(guard):
     """R, one column for each unit vector."""
-    return guard.query(np.eye(guard.record.dims, dtype=np.float32)).T
+    return guard.query(np.eye(guard.record.dims, dtype=np.float32), 1).T
 
 
 def kept(x, distance):
@@ -79,7 +79,7 @@ def test_every_mechanism_comes_back_and_is_checked(noise, distance, half):
     assert np.abs(stored @ x.T).max() < 0.9 * np.abs(x @ x.T).max()
     np.testing.assert_allclose(opened(guard, ids, at_rest, entries), x, atol=2e-2 if half else 2e-5)
     scored = guard.open_for_scoring(ids, at_rest, [[entry] for entry in entries])
-    queries = guard.query(x) if guard.scores_rotated else x
+    queries = guard.query(x, 1) if guard.scores_rotated else x
     np.testing.assert_allclose(scored @ queries.T, x @ x.T, atol=3e-2 if half else 1e-4)
     for forged in (at_rest[::-1].copy(), at_rest * np.float32(1.1)):
         with pytest.raises(Unreadable):
@@ -185,7 +185,7 @@ def test_what_the_client_sent_is_left_as_it_was():
 
 def test_queries_are_rotated_and_not_noised():
     guard, query = dense_of(record_of(dims=32, ratio=4.0)), embeddings(2, 32)
-    protected = guard.query(query)
+    protected = guard.query(query, 1)
     np.testing.assert_allclose(protected, query @ rotation_of(guard).T, atol=1e-5)
     np.testing.assert_allclose(protected @ protected.T, query @ query.T, rtol=1e-5, atol=1e-5)
     assert np.abs(protected - query).max() > 0.1
@@ -197,7 +197,7 @@ def test_without_noise_scores_at_rest_are_exact(distance):
     x, query = embeddings(20, 64), embeddings(1, 64, seed=9)
     stored, _ = guard.protect(ids_of(20), x)
     assert (guard.noise_ratio, guard.fixed_scale, guard.rerank) == (0.0, 1.0, None)
-    np.testing.assert_allclose(guard.query(query) @ stored.T, query @ kept(x, distance).T, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(guard.query(query, 1) @ stored.T, query @ kept(x, distance).T, rtol=1e-4, atol=1e-5)
 
 
 # -- the way back ------------------------------------------------------------------------------------------------------
@@ -326,7 +326,7 @@ def test_another_dimension_is_refused_in_the_words_of_qdrant():
     for call in (
         lambda: guard.protect([num_id(1)], np.ones((1, 15), np.float32)),
         lambda: guard.protect_rows(num_id(1), np.ones((2, 17), np.float32)),
-        lambda: guard.query(np.ones((1, 15), np.float32)),
+        lambda: guard.query(np.ones((1, 15), np.float32), 1),
     ):
         with pytest.raises(InvalidArgument, match=r"Vector dimension error: expected dim: 16, got 1[57]"):
             call()
@@ -510,10 +510,10 @@ def test_sparse_vectors_come_back_ascending_with_their_own_weights(pairs):
 def test_sparse_indices_are_permuted_alike_for_points_and_queries():
     guard, indices = sparse_of(), np.array([3, 1, 2**32 - 1], np.uint32)
     stored, _, _ = guard.protect(num_id(1), indices, np.ones(3, np.float32))
-    assert set(guard.query(indices).tolist()) == set(stored.tolist())
+    assert set(guard.query(indices, 1).tolist()) == set(stored.tolist())
     assert not set(stored.tolist()) & set(indices.tolist())
-    assert set(sparse_of("other").query(indices).tolist()) != set(stored.tolist())
-    assert set(sparse_of(ring=ring_of(9)).query(indices).tolist()) != set(stored.tolist())
+    assert set(sparse_of("other").query(indices, 1).tolist()) != set(stored.tolist())
+    assert set(sparse_of(ring=ring_of(9)).query(indices, 1).tolist()) != set(stored.tolist())
 
 
 def test_altered_sparse_vectors_are_unreadable():
@@ -550,7 +550,7 @@ def test_vectors_of_two_names_have_keys_of_their_own():
     shield, x = shield_of(record_of("a"), record_of("b")), embeddings(1, 16)
     (a, _), (b, _) = (shield.dense(name).protect([num_id(1)], x) for name in "ab")
     assert np.abs(a - b).max() > 0.05
-    assert np.abs(shield.dense("a").query(x) - shield.dense("b").query(x)).max() > 0.05
+    assert np.abs(shield.dense("a").query(x, 1) - shield.dense("b").query(x, 1)).max() > 0.05
 
 
 def test_re_ranking_can_be_told_to_read_exactly_so_many():
@@ -562,7 +562,7 @@ def test_re_ranking_can_be_told_to_read_exactly_so_many():
     assert (shield.dense("a").rerank.first_page, shield.dense("a").rerank.max_candidates) == (50, 1000)
     assert reading.vector("b") is shield.vector("b")
     x = embeddings(1, 16)
-    np.testing.assert_array_equal(reading.dense("a").query(x), shield.dense("a").query(x))
+    np.testing.assert_array_equal(reading.dense("a").query(x, 1), shield.dense("a").query(x, 1))
     for name in ("b", "s", "none"):
         assert shield.reading(name, 7) is shield
     assert shield.dense("b").reading(7) is shield.dense("b")
@@ -582,3 +582,91 @@ def test_the_policy_must_have_a_rule_for_each_vector():
 
 def test_limits_are_those_of_the_policy():
     assert shield_of(record_of()).limits.max_batch == 10_000
+
+
+# -- parts: several live key epochs ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("recover", ["derived", "sealed"])
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_records_of_both_epochs_are_opened_and_found_by_their_own_probe(distance, recover):
+    record = record_of(dims=96, distance=distance, recover=recover)
+    x, ids = embeddings(40, 96), ids_of(40)
+    old, both = dense_of(record, ring_of(1)), dense_of(record, ring_of(1, 2))
+    halves = old.protect(ids[:20], x[:20]), both.protect(ids[20:], x[20:])
+    stored, entries = np.concatenate([half[0] for half in halves]), [e for half in halves for e in half[1]]
+    np.testing.assert_allclose(opened(both, ids, stored, entries), kept(x, distance), atol=1e-3)
+    scored = both.open_for_scoring(ids, stored, [[entry] for entry in entries])
+    np.testing.assert_allclose(scored, kept(x, distance), atol=1e-3)
+    assert (both.parts, both.divided, both.scores_rotated, old.divided) == ((2, 1), True, False, False)
+    for part, own in ((1, slice(0, 20)), (2, slice(20, 40))):
+        scores = (both.query(kept(x, distance), part) @ stored.T) / np.linalg.norm(stored, axis=1)
+        diagonal = np.diagonal(scores) / np.linalg.norm(kept(x, distance), axis=1)
+        foreign = np.delete(diagonal, np.r_[own])
+        # The noise of ratio 1 leaves a cosine of .7; a rotation of one's own, of 1 / sqrt(96).
+        assert diagonal[own].mean() > 0.6
+        assert np.abs(foreign).mean() < 0.2
+
+
+def test_without_noise_parts_are_still_scored_exactly():
+    """Scores at rest of two epochs cannot be compared, so they are never what a search answers with."""
+    record = record_of(ratio=0.0)
+    assert dense_of(record, ring_of(1)).rerank is None
+    assert dense_of(record, ring_of(1, 2)).rerank is not None
+
+
+@pytest.mark.parametrize("kind", ["dense", "multi"])
+def test_an_entry_opens_under_the_epoch_that_it_names_and_no_other(kind):
+    record, x = record_of(kind=kind), embeddings(1, 16)
+    old, both, newer = (dense_of(record, ring) for ring in (ring_of(1), ring_of(1, 2), ring_of(9, 2)))
+    point = num_id(7)
+
+    def protected(guard):
+        if kind == "dense":
+            stored, (entry,) = guard.protect([point], x)
+            return stored, entry
+        return guard.protect_rows(point, x)
+
+    def read(guard, stored, entry):
+        if kind == "dense":
+            return guard.open([point], stored, [[entry]]).x
+        return guard.open_rows(point, stored, [entry]).x
+
+    (stored, entry), (new_stored, new_entry) = protected(old), protected(both)
+    for vector, of_record in ((stored, entry), (new_stored, new_entry)):
+        np.testing.assert_allclose(read(both, vector, of_record), normalize(x), atol=1e-3)
+    swapped = entry[:3] + (2).to_bytes(4, "big") + entry[7:]  # the marker of the other epoch on an authentic entry
+    dead = new_entry[:3] + (3).to_bytes(4, "big") + new_entry[7:]  # an epoch that is not live
+    for vector, of_record in ((stored, swapped), (stored, dead), (stored, new_entry), (new_stored, entry)):
+        with pytest.raises(Unreadable):
+            read(both, vector, of_record)
+    for guard in (old, newer):  # a manifest that was rolled back, and one whose other epoch is another's
+        with pytest.raises(Unreadable):
+            read(guard, *((new_stored, new_entry) if guard is old else (stored, entry)))
+
+
+def test_a_rotation_leaves_nothing_to_link_old_and_new_by():
+    """Old and new form of the same vectors: no equal bytes, and cosines as of vectors that have nothing in common."""
+    record, x, ids = record_of(dims=384), embeddings(300, 384), ids_of(300)
+    (old, was), (new, now) = (dense_of(record, ring).protect(ids, x) for ring in (ring_of(1), ring_of(1, 2)))
+    cosines = np.sum(old * new, axis=1) / np.linalg.norm(old, axis=1) / np.linalg.norm(new, axis=1)
+    assert abs(cosines.mean()) < 4 / np.sqrt(384 * 300)
+    assert abs(cosines.std() * np.sqrt(384) - 1) < 0.2
+    assert not set(was) & set(now)
+    assert not {entry[7:19] for entry in was} & {entry[7:19] for entry in now}  # record nonces, which noise comes of
+    # Nor does the best match among all of the other's tell which is which (1 in 300 by chance).
+    matched = np.argmax(old @ new.T, axis=1) == np.arange(300)
+    assert matched.sum() < 8
+
+
+def test_sparse_vectors_of_both_epochs():
+    old, both = sparse_of(ring=ring_of(1)), sparse_of(ring=ring_of(1, 2))
+    indices, values = np.uint32([3, 9, 4_294_967_295]), np.float32([1, 2, 3])
+    for guard, part in ((old, 1), (both, 2)):
+        stored, weights, entry = guard.protect(num_id(1), indices, values)
+        assert set(both.query(indices, part).tolist()) == set(stored.tolist())
+        assert not set(both.query(indices, 3 - part).tolist()) & set(stored.tolist())
+        found, back = both.open(num_id(1), stored, weights, [entry])
+        assert (found.tolist(), back.tolist()) == (indices.tolist(), values.tolist())
+        with pytest.raises(Unreadable):
+            both.open(num_id(1), stored, weights, [entry[:3] + (3 - part).to_bytes(4, "big") + entry[7:]])

@@ -81,6 +81,29 @@ class Manifest(_Record):
         )
         return manifest, KeyRing({1: data_key}, 1)
 
+    def with_next_epoch(self, ring: KeyRing, provider: KeyProvider) -> tuple[Self, KeyRing]:
+        """The manifest with one more live epoch, under a fresh data key; the current epoch stays what it is.
+
+        Records under the new epoch can be read from then on, and none are written yet.
+
+        Raises:
+            Unavailable: the key provider is out of reach.
+        """
+        epoch, data_key = max(self.epochs) + 1, Key.random()
+        wrapped = base64url.encode(provider.wrap(data_key, _context(self.uuid, epoch)))
+        more = self.model_copy(update={"epochs": {**self.epochs, epoch: wrapped}})
+        return more, ring.with_epochs(self.current, {epoch: data_key})
+
+    def with_newest_current(self, ring: KeyRing) -> tuple[Self, KeyRing]:
+        """The manifest under which new data is written in the newest live epoch."""
+        newest = max(self.epochs)
+        return self.model_copy(update={"current": newest}), ring.with_epochs(newest)
+
+    def with_current_only(self, ring: KeyRing) -> tuple[Self, KeyRing]:
+        """The manifest without the wrapped keys of all but the current epoch: what they sealed is lost for good."""
+        kept = {self.current: self.epochs[self.current]}
+        return self.model_copy(update={"epochs": kept}), ring.with_epochs(self.current, only=self.current)
+
     @property
     def short_id(self) -> str:
         """What every record of the collection carries: the first 8 bytes of the uuid, as hex."""

@@ -42,6 +42,15 @@ class KeyRing:
         """The live epochs, the current one first, then newest to oldest."""
         return tuple(sorted(self._keys, key=lambda epoch: (epoch != self._current, -epoch)))
 
+    def with_epochs(self, current: int, more: Mapping[int, Key] | None = None, *, only: int | None = None) -> KeyRing:
+        """Another ring over copies of the keys: with `more` of them, or with that of the epoch `only` alone.
+
+        Raises:
+            ConfigError: see the class.
+        """
+        keys = {epoch: Key(key.expose()) for epoch, key in {**self._keys, **(more or {})}.items()}
+        return KeyRing({epoch: key for epoch, key in keys.items() if only in (None, epoch)}, current)
+
     def subkey(self, epoch: int, purpose: str, *context: str) -> Key:
         """HKDF subkey of the epoch's data key; see `Key.derive_bytes`. Cached, so don't close it.
 

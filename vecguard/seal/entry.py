@@ -54,6 +54,20 @@ class OpenedEntries:
     exact: Floats | None
     """(n, dims), None when no entry holds its vector."""
 
+    def take(self, rows: npt.NDArray[np.intp]) -> OpenedEntries:
+        """Only those at these indices."""
+        exact = None if self.exact is None else self.exact[rows]
+        return OpenedEntries(
+            ok=self.ok[rows],
+            epochs=self.epochs[rows],
+            nonces=self.nonces[rows],
+            stored_scale=self.stored_scale[rows],
+            noise_scale=self.noise_scale[rows],
+            sketches=self.sketches[rows],
+            has_exact=self.has_exact[rows],
+            exact=exact,
+        )
+
 
 class EntrySealer:
     """Makes and opens the entries of one dense vector name of one collection."""
@@ -155,9 +169,15 @@ class EntrySealer:
             exact=exact,
         )
 
-    def sketch_matrix(self) -> Floats:
-        """What a vector is multiplied with for its sketch in the current epoch: (dims, 8) float32, secret."""
-        return self._box.sketch_matrix(self._box.epoch)
+    def sketch_matrix(self, epoch: int | None = None) -> Floats:
+        """What a vector is multiplied with for its sketch in an epoch, the current one by default: (dims, 8) float32.
+
+        It is secret.
+
+        Raises:
+            Unreadable: the epoch is not live.
+        """
+        return self._box.sketch_matrix(self._box.epoch if epoch is None else epoch)
 
     def verify_sketch(
         self,

@@ -54,6 +54,17 @@ def read_head(data: bytes, kind: SealKind, known_flags: int) -> Head:
     return Head(kind, epoch, flags)
 
 
+def epoch_of(data: bytes) -> int:
+    """The key epoch that the head of `data` names, of whatever kind; nothing is authenticated by this.
+
+    Raises:
+        Unreadable: too short, or another version.
+    """
+    if len(data) < HEAD_BYTES or data[0] != FORMAT_VERSION:
+        raise Unreadable
+    return int(_HEAD.unpack_from(data)[3])
+
+
 def to_text(data: bytes) -> str:
     """`vg:` and base64url without padding (RFC 4648 §5)."""
     return TEXT_PREFIX + base64url.encode(data)

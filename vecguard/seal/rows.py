@@ -106,9 +106,9 @@ class RowsSealer:
             exact=rows[:, PREFIX_COLUMNS:] if box.exact else None,
         )
 
-    def sketch_matrix(self) -> Floats:
-        """What a row is multiplied with for its sketch in the current epoch: (dims, 8) float32, secret."""
-        return self._box.sketch_matrix(self._box.epoch)
+    def sketch_matrix(self, epoch: int | None = None) -> Floats:
+        """What a row is multiplied with for its sketch; see `EntrySealer.sketch_matrix`. Raises Unreadable."""
+        return self._box.sketch_matrix(self._box.epoch if epoch is None else epoch)
 
     def verify_sketch(
         self, x: Floats, opened: OpenedRows, tolerance: float, *, floor: float = 0.0, matrix: Floats | None = None

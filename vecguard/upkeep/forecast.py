@@ -92,7 +92,7 @@ def _search(guard: DenseShield, x: NDArray[np.float32], stored: NDArray[np.float
     """The part of the true best ten that a search for record `at` finds, and how many candidates it reads."""
     distance, query = guard.distance, x[at]
     exact = reported(similarities(query, x, distance), distance)
-    protected = reported(similarities(guard.query(x[at : at + 1])[0], stored, distance), distance)
+    protected = reported(similarities(guard.query(x[at : at + 1], guard.parts[0])[0], stored, distance), distance)
     order = _ranked(protected, distance)
     read = _K if guard.rerank is None else _certified(guard, query, x, exact, protected, order)
     candidates = order[:read]

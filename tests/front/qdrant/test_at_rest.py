@@ -50,7 +50,7 @@ def test_vector_filter_and_selectors_are_replaced_and_nothing_else(shield):
     before.CopyFrom(ask)
     assert at_rest.rewrite(ask, shield)
     sent = wire.read_dense(ask.query.nearest.dense)
-    np.testing.assert_allclose(sent, shield.dense("").query(X[np.newaxis])[0], rtol=1e-6)
+    np.testing.assert_allclose(sent, shield.dense("").query(X[np.newaxis], 1)[0], rtol=1e-6)
     assert np.abs(sent - X).max() > 0.1
     assert ask.filter.must[0].field.key == "_p.word"
     assert "Ada" not in str(ask.filter)

@@ -85,7 +85,7 @@ def test_only_derived_candidates_stay_rotated():
         found = open_candidates(shield, stored(shield, FOUND, "v"), "v")
         guard = shield.dense("v")
         assert guard.scores_rotated is rotated
-        np.testing.assert_allclose(found.vectors, guard.query(FOUND) if rotated else FOUND, atol=1e-4)
+        np.testing.assert_allclose(found.vectors, guard.query(FOUND, 1) if rotated else FOUND, atol=1e-4)
         exact = reveal.open_vectors(shield, stored(shield, FOUND, "v"), "v")
         np.testing.assert_allclose(np.stack([v.data for v in exact.vectors]), FOUND, atol=1e-4)
 

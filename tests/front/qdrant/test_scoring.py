@@ -63,12 +63,12 @@ def compiled(query, shield, points=()):
 
 
 def rotated(shield, row):
-    return shield.dense("v").query(row[np.newaxis])[0]
+    return shield.dense("v").query(row[np.newaxis], 1)[0]
 
 
 def sent(scoring):
     """The dense vectors of the protected query."""
-    return [np.array(message.dense.data, np.float32) for message in vector_inputs(scoring.upstream)]
+    return [np.array(message.dense.data, np.float32) for message in vector_inputs(scoring.upstream[1])]
 
 
 PAIRS = q.ContextInput(pairs=[q.ContextInputPair(positive=dense(X[1]), negative=dense(X[2]))])
@@ -102,7 +102,7 @@ def test_nearest_with_mmr_is_scored_as_nearest(distance):
     scoring = compiled(q.Query(nearest_with_mmr=mmr), SHIELDS[distance])
     np.testing.assert_array_equal(scoring.target.data, X[0])
     np.testing.assert_allclose(sent(scoring), [rotated(SHIELDS[distance], X[0])])
-    assert scoring.upstream.nearest_with_mmr.mmr == mmr.mmr
+    assert scoring.upstream[1].nearest_with_mmr.mmr == mmr.mmr
     np.testing.assert_allclose(scoring.score(opened(SHIELDS[distance])), scores(X[0], FOUND, distance), rtol=1e-5)
 
 
@@ -113,7 +113,7 @@ def test_recommend_by_average_is_nearest_to_the_average(distance, strategy):
     average = X[0] + X[1] - X[2]
     np.testing.assert_allclose(scoring.target.data, average, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(sent(scoring), [rotated(SHIELDS[distance], average)], atol=1e-5)
-    assert scoring.upstream.WhichOneof("variant") == "nearest"
+    assert scoring.upstream[1].WhichOneof("variant") == "nearest"
     np.testing.assert_allclose(
         scoring.score(opened(SHIELDS[distance])), scores(average, FOUND, distance), rtol=1e-4, atol=1e-6
     )
@@ -128,7 +128,7 @@ def test_recommend_by_scores(distance, strategy, formula):
     scoring = compiled(recommended(strategy), shield)
     assert scoring.target is None
     assert scoring.distance == "dot"
-    assert scoring.upstream.recommend.strategy == strategy
+    assert scoring.upstream[1].recommend.strategy == strategy
     np.testing.assert_allclose(sent(scoring), [rotated(SHIELDS[distance], X[i]) for i in range(3)])
     likes, dislikes = similarities(X[:2], FOUND, distance), similarities(X[2:3], FOUND, distance)
     np.testing.assert_allclose(scoring.score(opened(shield)), formula(likes, dislikes), rtol=1e-4, atol=1e-6)
@@ -165,8 +165,8 @@ def test_discover_and_context(distance):
 def test_relevance_feedback(distance):
     scoring = compiled(q.Query(relevance_feedback=FEEDBACK), SHIELDS[distance])
     np.testing.assert_allclose(sent(scoring), [rotated(SHIELDS[distance], X[i]) for i in range(3)])
-    assert [item.score for item in scoring.upstream.relevance_feedback.feedback] == pytest.approx([0.9, 0.1])
-    assert scoring.upstream.relevance_feedback.strategy == FEEDBACK.strategy
+    assert [item.score for item in scoring.upstream[1].relevance_feedback.feedback] == pytest.approx([0.9, 0.1])
+    assert scoring.upstream[1].relevance_feedback.strategy == FEEDBACK.strategy
     expected = feedback.naive_feedback(
         similarities(X[0], FOUND, distance),
         similarities(X[1:3], FOUND, distance),
@@ -218,7 +218,7 @@ def test_examples_by_id_are_their_opened_vectors():
     np.testing.assert_allclose(sent(scoring), [rotated(shield, X[1])])
     pairs = [q.ContextInputPair(positive=by_id(1), negative=dense(X[2]))]
     scoring = compiled(q.Query(context=q.ContextInput(pairs=pairs)), shield, [wire.Dense(row) for row in X])
-    assert all(message.WhichOneof("variant") == "dense" for message in vector_inputs(scoring.upstream))
+    assert all(message.WhichOneof("variant") == "dense" for message in vector_inputs(scoring.upstream[1]))
 
 
 def test_a_missing_example_is_an_error_but_in_recommend():
@@ -240,10 +240,10 @@ def test_ids_of_vectors_that_nobody_recovers_are_sent_as_ids():
     stage = Stage(q.Query(nearest=by_id(1)), (), "v", None, None, None, 10, 0, None)
     examples = Examples(stage, LOST, "c", {("c", "v"): {}})
     scoring = compile_scoring(stage.query, examples)
-    assert (scoring.upstream, scoring.target, scoring.score) == (stage.query, None, None)
+    assert (scoring.upstream[1], scoring.target, scoring.score) == (stage.query, None, None)
     query = q.Query(recommend=q.RecommendInput(positive=[by_id(1), dense(X[0])], strategy=STRATEGY.BestScore))
     scoring = compile_scoring(query, examples)
-    kept, protected = scoring.upstream.recommend.positive
+    kept, protected = scoring.upstream[1].recommend.positive
     assert kept == by_id(1)
     np.testing.assert_allclose(protected.dense.data, rotated(LOST, X[0]))
     assert scoring.score is None
@@ -257,8 +257,8 @@ def test_multivectors():
     candidates = opened(MULTI, documents)
     scoring = compiled(q.Query(nearest=multi(X[:2])), MULTI)
     np.testing.assert_allclose(scoring.score(candidates), max_sim(X[:2], documents, "cosine"), rtol=1e-5)
-    stored = wire.read_input(scoring.upstream.nearest).rows
-    np.testing.assert_allclose(stored, MULTI.dense("v").query(X[:2]))
+    stored = wire.read_input(scoring.upstream[1].nearest).rows
+    np.testing.assert_allclose(stored, MULTI.dense("v").query(X[:2], 1))
     one_row = compiled(q.Query(nearest=dense(X[0])), MULTI)
     np.testing.assert_allclose(one_row.score(candidates), max_sim(X[:1], documents, "cosine"), rtol=1e-5)
     positive = q.RecommendInput(positive=[multi(X[:2])], negative=[dense(X[2])])
@@ -269,8 +269,8 @@ def test_multivectors():
 def test_sparse_vectors_go_with_permuted_indices():
     guard = SPARSE.vector("v")
     scoring = compiled(q.Query(nearest=sparse(i7=0.5, i1=2.0)), SPARSE)
-    upstream = scoring.upstream.nearest.sparse
-    assert list(upstream.indices) == guard.query(np.uint32([7, 1])).tolist()
+    upstream = scoring.upstream[1].nearest.sparse
+    assert list(upstream.indices) == guard.query(np.uint32([7, 1]), 1).tolist()
     assert list(upstream.values) == [0.5, 2.0]
     with pytest.raises(InvalidArgument, match="Conversion between sparse and regular"):
         compiled(q.Query(nearest=dense(X[0])), SPARSE)

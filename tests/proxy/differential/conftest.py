@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from qdrant_client import models
-from serving import Proxy, Server
+from serving import Proxy, Server, serving_proxy
 
-from . import library
+from . import library, rotating
 from .over_rest import RestPair, mixed_side, rest_side
 from .sides import Pair, Side, side
 
@@ -63,6 +63,27 @@ def pairs(engine: Server, proxy: Proxies) -> Iterator[Callable[[str, str], Pair]
         yield lambda protection, distance: Pair(
             on(engine, "", distance), on(proxy(library.POLICY), f"{protection}-", distance)
         )
+
+
+@pytest.fixture(scope="session")
+def rotating_pairs(
+    pairs: Callable[[str, str], Pair], proxy: Proxies, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str, str], Pair]]:
+    """As `pairs`, in the midst of a key rotation: half of the points lie under the new key epoch."""
+    made: dict[tuple[str, str], Pair] = {}
+    with contextlib.ExitStack() as stack:
+        folder = tmp_path_factory.mktemp("rotating")
+        server = stack.enter_context(serving_proxy(folder, library.POLICY))
+
+        def on(protection: str, distance: str) -> Pair:
+            if (protection, distance) not in made:
+                proxied = stack.enter_context(side(server, f"{protection}-"))
+                populate(proxied, distance)
+                rotating.turn(server, proxied, distance)
+                made[protection, distance] = Pair(pairs(protection, distance).direct, proxied)
+            return made[protection, distance]
+
+        yield on
 
 
 @pytest.fixture(scope="session")

@@ -123,12 +123,14 @@ class Candidates:
         self._known: set[PrimaryKey] = set()
         self._keys: list[PrimaryKey] = []
         self._distances: list[FloatArray] = []
-        self._at_rest: list[FloatArray] = []
+        self._at_rest: dict[int, list[FloatArray]] = {}
         self._largest_norm = 0.0
 
     @timed("rerank")
-    def add(self, page: Page, *, exhausted: bool = False, whole: bool = True) -> None:
-        """Take a page; a row seen before (pages of an index may overlap) counts once.
+    def add(self, page: Page, part: int, *, exhausted: bool = False, whole: bool = True) -> None:
+        """Take a page that the probe of `part` brought; a row seen before counts once.
+
+        Pages of an index may overlap, and the probes of several parts (see `DenseShield`) find the same rows.
 
         exhausted: there are no more candidates. whole: the page is of all rows that the search may find, so that its
         last row says how far was read.
@@ -142,7 +144,7 @@ class Candidates:
         self._distances.append(page.distances[fresh])
         self._largest_norm = max(self._largest_norm, page.norm)
         if whole and len(page.keys):
-            self._at_rest.append(page.at_rest)
+            self._at_rest.setdefault(part, []).append(page.at_rest)
 
     @property
     def keys(self) -> Sequence[PrimaryKey]:
@@ -178,19 +180,20 @@ class Candidates:
         return self._band.stricter(kth_best(inside, wanted, self._metric), self._metric)
 
     @timed("rerank")
-    def beyond(self, bound: float | None) -> bool:
-        """Whether no row that was not read can plausibly be better than `bound`; False for None."""
-        if bound is None or not self._at_rest:
+    def beyond(self, bound: float | None, part: int) -> bool:
+        """Whether no row of `part` that was not read can plausibly be better than `bound`; False for None."""
+        if bound is None or part not in self._at_rest:
             return False
-        worst = float(self._at_rest[-1][-1])
+        worst = float(self._at_rest[part][-1][-1])
         if self._settling is None:
             return worst <= bound if bigger_is_better(self._metric) else worst >= bound
         return self._settling.settled(bound, worst, self._largest_norm)
 
     @timed("rerank")
-    def foretold(self, bound: float | None) -> int:
-        """How many rows have to be read until `bound` is settled, as far as can be told."""
-        at_rest = np.concatenate(self._at_rest) if self._at_rest else np.zeros(1, np.float32)
+    def foretold(self, bound: float | None, part: int) -> int:
+        """How many rows the probe of `part` has to read until `bound` is settled, as far as can be told."""
+        read = self._at_rest.get(part)
+        at_rest = np.concatenate(read) if read else np.zeros(1, np.float32)
         if bound is None or self._settling is None:
             return 2 * len(at_rest)
         return self._settling.foretold(bound, at_rest, self._largest_norm)

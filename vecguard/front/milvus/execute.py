@@ -7,7 +7,7 @@ average, which keeps their order, and nothing is opened.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
@@ -105,23 +105,42 @@ class Executor:
         self, search: Search, queries: FloatArray, outputs: Sequence[str], offset: int, limit: int
     ) -> m.SearchResults:
         """The database's answer to protected queries `(n, d')`: candidates `offset` to `offset + limit` of each."""
-        source = self.source
+        group, span = write_dense(queries), (offset, limit)
+        return await self.page_of(
+            search.parameters, search.expression, search.metric, group, len(queries), outputs, span
+        )
+
+    async def page_of(
+        self,
+        parameters: SearchParameters,
+        expression: Rewritten,
+        metric: str,
+        group: bytes,
+        count: int,
+        outputs: Sequence[str],
+        span: tuple[int, int],
+    ) -> m.SearchResults:
+        """The database's answer to the `count` protected queries of a placeholder group.
+
+        `span` is the offset and the number of candidates of each.
+        """
+        source, (offset, limit) = self.source, span
         request = m.SearchRequest(
             db_name=source.db_name,
             collection_name=source.collection_name,
             partition_names=source.partition_names,
-            dsl=search.expression.text,
+            dsl=expression.text,
             dsl_type="BoolExprV1",
-            placeholder_group=write_dense(queries),
-            nq=len(queries),
+            placeholder_group=group,
+            nq=count,
             output_fields=outputs,
-            search_params=search.parameters.candidates(limit, offset, search.metric),
+            search_params=parameters.candidates(limit, offset, metric),
             travel_timestamp=source.travel_timestamp,
             guarantee_timestamp=source.guarantee_timestamp,
             consistency_level=source.consistency_level,
             use_default_consistency=source.use_default_consistency,
             not_return_all_meta=source.not_return_all_meta,
-            expr_template_values=search.expression.templates,
+            expr_template_values=expression.templates,
         )
         return await ask(self.session, _SEARCH, request, m.SearchResults)
 
@@ -134,10 +153,11 @@ class _Run:
         self._executor = executor
         self._search = search
         self._guard = guard
+        # Older parts first: a row that is moved to the current one meanwhile is found in one of them.
         with stage("protect"):
-            self._protected = guard.query(search.queries)
+            self._protected = {part: guard.query(search.queries, part) for part in reversed(guard.parts)}
         # Candidates are compared in the coordinates in which they are opened.
-        self._framed = self._protected if guard.scores_rotated else search.queries
+        self._framed = self._protected[guard.parts[0]] if guard.scores_rotated else search.queries
         self._pages: list[m.SearchResults] = []
         self._candidates = [self._empty(query) for query in search.queries]
         parameters = search.parameters
@@ -174,37 +194,49 @@ class _Run:
         return Candidates(metric, self._search.parameters.band, settling)
 
     async def read(self) -> None:
-        """Fetch pages until every query is settled, or its candidates or the cap are used up."""
-        unsettled, fetched = list(range(len(self._candidates))), 0
-        while unsettled:
-            size = self._next(fetched, [self._candidates[i] for i in unsettled]) - fetched
-            if size <= 0:
-                break
-            pages = list[Page]()
-            together = max(self._rows_at_once // size, 1)
-            for first in range(0, len(unsettled), together):
-                pages += await self._fetch(self._search, unsettled[first : first + together], fetched, size)
-            fetched += size
-            for i, page in zip(unsettled, pages, strict=True):
-                self._candidates[i].add(page, exhausted=len(page.keys) < size)
-            unsettled = [i for i in unsettled if not self._is_settled(self._candidates[i])]
-        self._executor.session.uncertified += len(unsettled)
+        """Fetch pages of every part until every query is settled, or its candidates or the cap are used up."""
+        everything = range(len(self._candidates))
+        unsettled, fetched = {part: list(everything) for part in self._protected}, dict.fromkeys(self._protected, 0)
+        while any(unsettled.values()) and await self._round(unsettled, fetched):
+            for part, queries in unsettled.items():
+                unsettled[part] = [i for i in queries if not self._is_settled(self._candidates[i], part)]
+        self._executor.session.uncertified += len({i for queries in unsettled.values() for i in queries})
         if self._search.parameters.grouping is not None and self._search.parameters.grouping.size > 1:
-            for i in range(len(self._candidates)):
+            for i in everything:
                 await self._fill(i)
 
-    def _next(self, fetched: int, unsettled: Sequence[Candidates]) -> int:
+    async def _round(self, unsettled: Mapping[int, Sequence[int]], fetched: dict[int, int]) -> bool:
+        """Read the next page of each part for the queries that are not settled there; whether any can be read."""
+        reading = False
+        for part, queries in unsettled.items():
+            of_queries = [self._candidates[i] for i in queries]
+            size = self._next(fetched[part], of_queries, part) - fetched[part] if queries else 0
+            if size <= 0:
+                continue
+            pages, reading = list[Page](), True
+            together = max(self._rows_at_once // size, 1)
+            for first in range(0, len(queries), together):
+                some = queries[first : first + together]
+                pages += await self._fetch(self._search, some, part, fetched[part], size)
+            fetched[part] += size
+            for candidates, page in zip(of_queries, pages, strict=True):
+                candidates.add(page, part, exhausted=len(page.keys) < size)
+        return reading
+
+    def _next(self, fetched: int, unsettled: Sequence[Candidates], part: int) -> int:
         """How many candidates to have after the next fetch. Those that are too good for a range do not count."""
         rule = self._guard.rerank
         first, most = (1, MAX_TOPK) if rule is None else (rule.first_page, rule.max_candidates)
         skipped = max(candidates.skipped for candidates in unsettled)
         wanted = self._enough + skipped
-        target = max(candidates.foretold(self._bound(candidates)) for candidates in unsettled) if fetched else first
+        target = max(candidates.foretold(self._bound(candidates), part) for candidates in unsettled)
+        target = target if fetched else first
         return min(max(target, wanted), max(most + skipped, wanted), MAX_TOPK, fetched + self._rows_at_once)
 
-    async def _fetch(self, search: Search, queries: Sequence[int], offset: int, limit: int) -> list[Page]:
+    async def _fetch(self, search: Search, queries: Sequence[int], part: int, offset: int, limit: int) -> list[Page]:
         """Read candidates of the queries with these numbers: a page for each."""
-        answer = await self._executor.page(search, self._protected[list(queries)], self._outputs, offset, limit)
+        protected = self._protected[part][list(queries)]
+        answer = await self._executor.page(search, protected, self._outputs, offset, limit)
         results, number = answer.results, len(self._pages)
         self._pages.append(answer)
         keys, counts = primary_keys(results.ids), list(results.topks)
@@ -218,7 +250,7 @@ class _Run:
             vectors = open_candidates(executor.shield, executor.layout, results, search.field)
         grouping, groups = search.parameters.grouping, list[GroupKey]()
         if grouping is not None and keys:
-            groups = group_keys(executor.layout, results.fields_data, grouping.field, len(keys))
+            groups = group_keys(executor.shield, executor.layout, results.fields_data, grouping.field, len(keys))
         at_rest, pages, start = np.array(results.scores, np.float32), list[Page](), 0
         for i, count in zip(queries, counts, strict=True):
             rows = slice(start, start + count)
@@ -236,8 +268,8 @@ class _Run:
             return estimated_distances(self._search.metric, self._search.queries[i], at_rest, self._guard.fixed_scale)
         return exact_distances(self._search.metric, self._framed[i], vectors)
 
-    def _is_settled(self, candidates: Candidates) -> bool:
-        return candidates.exhausted or candidates.beyond(self._bound(candidates))
+    def _is_settled(self, candidates: Candidates, part: int) -> bool:
+        return candidates.exhausted or candidates.beyond(self._bound(candidates), part)
 
     def _bound(self, candidates: Candidates) -> float | None:
         """The distance that a row that was not read must beat to change the answer; None before there is one."""
@@ -262,7 +294,8 @@ class _Run:
             return [
                 group
                 for group in chosen
-                if len(group.members) < grouping.size or not of.beyond(_distance_of(candidates, group.members[-1]))
+                if len(group.members) < grouping.size
+                or not all(of.beyond(_distance_of(candidates, group.members[-1]), part) for part in self._protected)
             ]
 
         if candidates.exhausted or not (lacking := short(candidates)):
@@ -270,19 +303,27 @@ class _Run:
         narrower = self._narrowed(grouping.field, [group.key for group in lacking])
         inner, fetched = self._empty(self._search.queries[i]), 0
         while lacking:
-            size = self._next(fetched, [inner]) - fetched
+            size = self._next_of_all(fetched, inner) - fetched
             if size <= 0:
                 self._executor.session.uncertified += 1
                 break
-            (page,) = await self._fetch(narrower, [i], fetched, size)
+            exhausted = False
+            for part in self._protected:
+                (page,) = await self._fetch(narrower, [i], part, fetched, size)
+                inner.add(page, part)
+                candidates.add(page, part, whole=False)
+                exhausted = exhausted or len(page.keys) < size
             fetched += size
-            inner.add(page)
-            candidates.add(page, whole=False)
-            lacking = [] if len(page.keys) < size else short(inner)
+            lacking = [] if exhausted else short(inner)
+
+    def _next_of_all(self, fetched: int, candidates: Candidates) -> int:
+        """`_next` of one query, the largest of all parts."""
+        return max(self._next(fetched, [candidates], part) for part in self._protected)
 
     def _narrowed(self, field: str, groups: Sequence[GroupKey]) -> Search:
         expression = self._search.expression
-        text = conjunction(expression.text, in_groups(field, groups))
+        of_groups = in_groups(self._executor.shield, self._executor.layout, field, groups)
+        text = conjunction(expression.text, of_groups)
         return replace(self._search, expression=Rewritten(text, expression.templates))
 
     def found(self) -> Found:

@@ -7,7 +7,7 @@ are a group. Values are compared as they are at rest, where equal ones are equal
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -48,8 +48,8 @@ def require_groupable(shield: Shield, layout: Layout, field: str) -> None:
     shield.fields.require(render((field,)), (), ("plain", "searchable"), "grouping")
 
 
-def group_keys(layout: Layout, columns: Sequence[s.FieldData], field: str, rows: int) -> list[GroupKey]:
-    """The value of each row, as it is at rest.
+def group_keys(shield: Shield, layout: Layout, columns: Sequence[s.FieldData], field: str, rows: int) -> list[GroupKey]:
+    """The value of each row, as it is at rest; while keys are rotated, as it is under the current ones.
 
     Raises:
         Unreadable: the answer lacks the column, or it is malformed.
@@ -62,8 +62,18 @@ def group_keys(layout: Layout, columns: Sequence[s.FieldData], field: str, rows:
         values = scalars(data, VARCHAR if column.protected else column.data_type, rows)
     except InvalidArgument:
         raise Unreadable from None
-    held = dict(zip(values.rows, values.elements, strict=True))
+    elements = values.elements
+    if column.protected and shield.rotating:
+        one = _forms(shield, field)
+        elements = [one(text)[0] for text in elements]
+    held = dict(zip(values.rows, elements, strict=True))
     return [held.get(row) for row in range(rows)]
+
+
+def _forms(shield: Shield, field: str) -> Callable[[GroupKey], Sequence[GroupKey]]:
+    """All forms at rest of a value of a searchable field, told by one of them, the current one first."""
+    fields, keys = shield.fields, (field,)
+    return lambda text: fields.tokens(keys, fields.reveal(keys, str(text), b""))
 
 
 def best_groups(ranked: Sequence[int], keys: Sequence[GroupKey], size: int, count: int) -> list[Group]:
@@ -81,9 +91,12 @@ def best_groups(ranked: Sequence[int], keys: Sequence[GroupKey], size: int, coun
     return [Group(key, bucket) for key, bucket in members.items()]
 
 
-def in_groups(field: str, keys: Sequence[GroupKey]) -> str:
+def in_groups(shield: Shield, layout: Layout, field: str, keys: Sequence[GroupKey]) -> str:
     """The expression for the rows of these groups, at rest."""
     conditions = []
+    if layout.columns[field].protected and shield.rotating:
+        forms = _forms(shield, field)
+        keys = [form for key in keys for form in ((None,) if key is None else forms(key))]
     switches = [key for key in keys if isinstance(key, bool)]
     listed = [key for key in keys if key is not None and not isinstance(key, bool)]
     if listed:

@@ -287,7 +287,7 @@ def _groups(grouping: Grouping | None, leaves: Sequence[_Leaf], executor: Execut
         hits = [hit for of_query in leaf.found.hits for hit in of_query]
         if hits:
             stored = columns_of(leaf.found, hits, lambda name: name == grouping.field)
-            keys = group_keys(executor.layout, stored, grouping.field, len(hits))
+            keys = group_keys(executor.shield, executor.layout, stored, grouping.field, len(hits))
             groups.update((hit.key, key) for hit, key in zip(hits, keys, strict=True))
     return groups
 

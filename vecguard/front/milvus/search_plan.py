@@ -25,8 +25,10 @@ from vecguard.front.milvus.placeholder import (
     write_sparse,
 )
 from vecguard.front.milvus.proto import TYPE_NAMES, c, m, rpc
+from vecguard.front.milvus.rotating import require_settled, rotating
 from vecguard.front.milvus.search_metrics import forget, is_mismatch, metric_of
 from vecguard.front.milvus.search_parameters import RankParameters, SearchParameters
+from vecguard.front.milvus.sparse_parts import SparseParts
 from vecguard.front.milvus.status import ask
 from vecguard.metric import FloatArray
 from vecguard.shield import DenseShield, Shield, SparseShield
@@ -150,21 +152,32 @@ def _require_fitting(queries: Queries, column: Column) -> None:
 
 
 def is_direct(plan: Plan, shield: Shield) -> bool:
-    """Whether the database's own distances are the ones to answer with: nothing was added to what is searched."""
+    """Whether the database's own distances are the ones to answer with: nothing was added to what is searched.
+
+    Raises:
+        FailedPrecondition: they are, but it would group by values that stand there in two forms.
+    """
     guard = shield.vectors.get(plan.column.name)
-    return not isinstance(guard, DenseShield) or guard.noise_ratio == 0
+    if guard is not None and guard.divided:
+        return False  # the parts' distances are to be merged, also where each part's are exact
+    direct = not isinstance(guard, DenseShield) or guard.noise_ratio == 0
+    grouping = plan.parameters.grouping
+    if direct and grouping is not None and shield.fields.mode((grouping.field,)) != "plain":
+        require_settled(shield, f"grouping by `{grouping.field}` in a search that the database answers")
+    return direct
 
 
 def protected_group(plan: Plan, shield: Shield) -> bytes:
     """The placeholder group of a direct search as it is at rest."""
     queries = plan.queries
     if isinstance(queries, DenseQueries):
-        return write_dense(shield.dense(plan.column.name).query(queries.x))
+        dense = shield.dense(plan.column.name)
+        return write_dense(dense.query(queries.x, dense.parts[0]))
     if isinstance(queries, SparseQueries):
         guard = shield.vectors.get(plan.column.name)
         rows = queries.rows
         if isinstance(guard, SparseShield):
-            rows = tuple((guard.query(indices), values) for indices, values in rows)
+            rows = tuple((guard.query(indices, guard.parts[0]), values) for indices, values in rows)
         return write_sparse(rows)
     return b"" if queries is None else queries.group
 
@@ -176,6 +189,9 @@ async def run_plan(plan: Plan, outputs: Sequence[str], executor: Executor) -> Fo
         InvalidArgument: the metric is none of dense vectors, or a row to search by does not exist.
         UpstreamFailure: the database says no, or cannot be reached.
     """
+    guard = executor.shield.vectors.get(plan.column.name)
+    if isinstance(guard, SparseShield):
+        return await _sparse_parts(plan, executor).run(guard, outputs)
     search = await _understood(plan, executor)
     try:
         return await executor.run(search, outputs)
@@ -185,6 +201,12 @@ async def run_plan(plan: Plan, outputs: Sequence[str], executor: Executor) -> Fo
     # The index was made anew elsewhere.
     forget(executor)
     return await executor.run(await _understood(plan, executor), outputs)
+
+
+def _sparse_parts(plan: Plan, executor: Executor) -> SparseParts:
+    if not isinstance(plan.queries, SparseQueries):
+        raise rotating(f"a search by rows over sparse vector `{plan.column.name}`")
+    return SparseParts(executor, plan.column.name, plan.queries, plan.parameters, plan.expression)
 
 
 async def _understood(plan: Plan, executor: Executor) -> Search:

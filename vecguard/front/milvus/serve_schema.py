@@ -22,6 +22,7 @@ from vecguard.front.milvus.metadata import described_as, pairs, require_clients
 from vecguard.front.milvus.numbered import place_of_number
 from vecguard.front.milvus.place import Place, database_of, place_of
 from vecguard.front.milvus.proto import c, m, rpc, s
+from vecguard.front.milvus.rotating import require_settled
 from vecguard.front.milvus.schema import Declaration, added_field, declare, parse_field, parse_schema
 from vecguard.front.milvus.status import ask, checked
 from vecguard.manifest import Manifest, differences, pack_core
@@ -173,6 +174,7 @@ async def rename(request: m.RenameCollectionRequest, session: Session) -> c.Stat
             raise FailedPrecondition(f"collection `{old.key}` is not protected, but `{new.key}` would have to be")
         return await _forgetting(session, rpc("RenameCollection"), request)
     shield = entry.shield
+    require_settled(shield, "renaming")
     _require_fit(shield, policy, new)
     core = pack_core(shield.manifest.model_copy(update={"collection": new.key}), shield.ring)
     real = Place(old.database, entry.name.rpartition("/")[2])
@@ -248,6 +250,7 @@ def _require_droppable(dropped: m.AlterCollectionSchemaRequest.DropRequest, layo
 
 async def _declare_also(field: s.FieldSchema, place: Place, shield: Shield, session: Session) -> None:
     """Declare a field before it is made: the other way round, a crash would leave one that nobody can name."""
+    require_settled(shield, "a new field")
     session.written.clear()  # the manifest changes on purpose here
     schema = s.CollectionSchema()
     schema.CopyFrom(layout_of(shield).schema)
@@ -276,6 +279,7 @@ async def alter_field(request: m.AlterCollectionFieldRequest, session: Session) 
     if entry.shield is None:
         return await _forgetting(session, method, request)
     shield, layout = entry.shield, layout_of(entry.shield)
+    require_settled(shield, "a change of a field")
     column = layout.column(request.field_name)
     session.written.clear()  # the manifest changes on purpose here
     bounds = {pair.key: pair.value for pair in request.properties if pair.key in ("max_length", "max_capacity")}

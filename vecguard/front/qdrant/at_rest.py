@@ -46,7 +46,7 @@ def rewrite(ask: q.QueryPoints, shield: Shield) -> bool:
     check_limit(ask.offset + limit_of(ask), shield)
     x = wire.read_dense(ask.query.nearest.dense)
     guard.check_dims(x)
-    wire.write_nearest(ask.query, guard.query(x[np.newaxis])[0])
+    wire.write_nearest(ask.query, guard.query(x[np.newaxis], guard.parts[0])[0])
     ask.with_payload.CopyFrom(stored_selector(ask.with_payload, record=False))
     ask.with_vectors.enable = False
     return True
@@ -65,6 +65,8 @@ def _guard(ask: q.QueryPoints, shield: Shield) -> DenseShield | None:
         return None
     guard = shield.vectors.get(ask.using)
     if not isinstance(guard, DenseShield) or guard.record.kind != "dense" or guard.rerank is not None:
+        return None
+    if guard.divided:
         return None
     if ask.HasField("params") and ask.params.HasField("idf"):
         return None

@@ -98,39 +98,38 @@ async def _fetch(
 
 
 class Example:
-    """One vector that a query compares with. Its stored form is made once, when it is first needed."""
+    """One vector that a query compares with. Its stored forms are made once, when they are first needed."""
 
     def __init__(self, exact: wire.AnyVector, guard: VectorShield) -> None:
         self.exact = exact
         self._guard = guard
-        self._known: wire.AnyVector | None = None
+        self._known: dict[int, wire.AnyVector] = {}
 
-    @property
-    def _mapped(self) -> wire.AnyVector:
-        if self._known is None:
-            self._known = self._map()
-        return self._known
+    def _mapped(self, part: int) -> wire.AnyVector:
+        known = self._known.get(part)
+        if known is None:
+            known = self._known[part] = self._map(part)
+        return known
 
-    def _map(self) -> wire.AnyVector:
+    def _map(self, part: int) -> wire.AnyVector:
         if isinstance(self.exact, wire.Sparse):
             assert isinstance(self._guard, SparseShield)  # noqa: S101 - `Examples` saw to it
-            return wire.Sparse(self._guard.query(self.exact.indices), self.exact.values)
+            return wire.Sparse(self._guard.query(self.exact.indices, part), self.exact.values)
         assert isinstance(self._guard, DenseShield)  # noqa: S101 - likewise
         if isinstance(self.exact, wire.Multi):
-            return wire.Multi(self._guard.query(self.exact.rows))
-        return wire.Dense(self._guard.query(self.exact.data[np.newaxis])[0])
+            return wire.Multi(self._guard.query(self.exact.rows, part))
+        return wire.Dense(self._guard.query(self.exact.data[np.newaxis], part)[0])
 
-    @property
-    def protected(self) -> q.VectorInput:
-        """The input that stands for it at rest."""
-        return wire.to_input(self._mapped)
+    def protected(self, part: int) -> q.VectorInput:
+        """The input that stands for it at rest, in records of `part`."""
+        return wire.to_input(self._mapped(part))
 
     @property
     def framed(self) -> FloatArray:
         """It in the coordinates of opened `Candidates`: `(d,)`, or for a multivector `(rows, d)` float32."""
         # Sparse scores are exact upstream: there are no candidates to open.
         assert isinstance(self._guard, DenseShield)  # noqa: S101
-        vector = self._mapped if self._guard.scores_rotated else self.exact
+        vector = self._mapped(self._guard.parts[0]) if self._guard.scores_rotated else self.exact
         return vector.rows if isinstance(vector, wire.Multi) else vector.data  # type: ignore[union-attr]
 
 

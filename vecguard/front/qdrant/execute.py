@@ -8,6 +8,7 @@ exact scores: fusion here, any other query by restricting it to what the prefetc
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
@@ -18,9 +19,11 @@ from qdrant_client import grpc as q
 from vecguard.errors import InvalidArgument, Refused
 from vecguard.front.qdrant import filters
 from vecguard.front.qdrant import vectors as wire
-from vecguard.front.qdrant.candidates import Candidates, open_candidates
+from vecguard.front.qdrant.candidates import open_candidates
 from vecguard.front.qdrant.examples import Examples, Opened
 from vecguard.front.qdrant.formulas import evaluate_formula
+from vecguard.front.qdrant.reading import Batch, Goal, of_part
+from vecguard.front.qdrant.rotating import require_no_idf, rotating
 from vecguard.front.qdrant.scope import stored_path, stored_selector, vectors_selector, wants_payload
 from vecguard.front.qdrant.scoring import VECTOR_KINDS, Scoring, compile_scoring
 from vecguard.front.qdrant.serve_reads import rewrite_order
@@ -34,8 +37,8 @@ from vecguard.ranking.fusion import (
     reciprocal_rank_fusion,
 )
 from vecguard.ranking.mmr import maximal_marginal_relevance
-from vecguard.rerank import Certificate, PointId, kth_score, predicted_page, top_k
-from vecguard.shield import DenseShield, Shield
+from vecguard.rerank import Certificate, PointId
+from vecguard.shield import DenseShield, Shield, SparseShield
 from vecguard.stages import timed
 
 Points: TypeAlias = list[q.ScoredPoint]
@@ -106,8 +109,10 @@ class Executor:
         examples = Examples(stage, self.shield, self.collection, self.opened)
         scoring = compile_scoring(stage.query, examples)
         guard = examples.guard
+        if isinstance(guard, SparseShield) and guard.divided:
+            return await self._sparse(stage, scoring, want)
         if not isinstance(guard, DenseShield) or guard.rerank is None or scoring.score is None:
-            return await self._send(stage, scoring.upstream, want)
+            return await self._send(stage, scoring.upstream[guard.parts[0]], want)
         if stage.kind == "nearest_with_mmr":
             return await self._diversified(stage, scoring, guard, want)
         if scoring.target is not None:
@@ -143,7 +148,6 @@ class Executor:
         assert rule is not None  # noqa: S101 - the caller chose this path by it
         assert scoring.target is not None  # noqa: S101 - likewise
         wanted = stage.offset + stage.limit
-        batch = _Batch(scoring, guard.distance)
         certificate = Certificate.of(
             _query_rows(scoring.target),
             guard.distance,
@@ -153,31 +157,51 @@ class Executor:
             dims=guard.stored_dims,
             spread=guard.noise_spread,
         )
-        fetched, target, most = 0, max(rule.first_page, wanted), max(rule.max_candidates, wanted)
-        while (target := min(target, most)) > fetched:
-            page = await self._page(stage, scoring.upstream, want, fetched, target - fetched)
-            batch.add(page, open_candidates(self.shield, page, stage.using))
-            exhausted = len(page) < target - fetched
-            fetched = target
-            if exhausted or batch.settled(certificate, wanted, stage.threshold):
-                break
-            target = batch.next_target(certificate, wanted, stage.threshold)
-        else:
-            self.session.uncertified += 1
-        self.session.candidates += fetched
+        first, most = max(rule.first_page, wanted), max(rule.max_candidates, wanted)
+        batch = Batch(scoring.score, guard.distance)
+        await self._read(stage, want, batch, scoring, Goal(wanted, stage.threshold, first, most, certificate))
         return batch.answer(stage)
 
     async def _rescored(self, stage: Stage, scoring: Scoring, guard: DenseShield, want: Want) -> Points:
-        """Other strategies: candidates from the index at rest, exact scores; completeness is not certified."""
+        """Other strategies: candidates from the index at rest, exact scores; completeness is not certified, but where
+        scores at rest are exact."""
         rule = guard.rerank
         assert rule is not None  # noqa: S101 - the caller chose this path by it
         wanted = stage.offset + stage.limit
         size = max(wanted, min(max(rule.first_page, _UNCERTIFIED_FACTOR * wanted), rule.max_candidates))
-        batch = _Batch(scoring, scoring.distance)
-        page = await self._page(stage, scoring.upstream, want, 0, size)
-        batch.add(page, open_candidates(self.shield, page, stage.using))
-        self.session.candidates += len(page)
+        most = max(rule.max_candidates, wanted)
+        batch = Batch(scoring.score, scoring.distance)
+        goal = Goal(wanted, stage.threshold, size, most, once=guard.noise_ratio > 0)
+        await self._read(stage, want, batch, scoring, goal)
         return batch.answer(stage)
+
+    async def _sparse(self, stage: Stage, scoring: Scoring, want: Want) -> Points:
+        """A query over a sparse vector whose keys are being rotated: each part's scores at rest are exact."""
+        if stage.kind == "nearest_with_mmr":
+            raise rotating(f"diversity (MMR) over sparse vector `{stage.using}`")
+        await require_no_idf(self.session, self.collection, stage.using)
+        wanted = stage.offset + stage.limit
+        batch = Batch(None, scoring.distance)
+        await self._read(stage, want, batch, scoring, Goal(wanted, stage.threshold, wanted, sys.maxsize))
+        return batch.answer(stage)
+
+    async def _read(self, stage: Stage, want: Want, batch: Batch, scoring: Scoring, goal: Goal) -> None:
+        """Read the probes of a query, in rounds, until the goal is reached."""
+        probes, uncertain = goal.probes(scoring.upstream), False
+        while unread := [probe for probe in probes if not probe.done]:
+            for probe in unread:
+                page = await self._page(stage, probe.query, want, probe.fetched, probe.target - probe.fetched)
+                if scoring.score is not None and isinstance(self.shield.vector(stage.using), DenseShield):
+                    batch.add(page, open_candidates(self.shield, page, stage.using))
+                else:
+                    batch.take(of_part(self.shield, page, stage.using, probe.part))
+                probe.protected += [point.score for point in page]
+                probe.exhausted = len(page) < probe.target - probe.fetched
+                probe.fetched = probe.target
+            for probe in unread:
+                uncertain = batch.judge(probe, goal) or uncertain
+        self.session.candidates += sum(len(probe.protected) if goal.once else probe.fetched for probe in probes)
+        self.session.uncertified += uncertain
 
     async def _diversified(self, stage: Stage, scoring: Scoring, guard: DenseShield, want: Want) -> Points:
         """MMR over exactly found candidates (Carbonell & Goldstein 1998, as Qdrant does it)."""
@@ -186,7 +210,8 @@ class Executor:
         diversity = mmr.diversity if mmr.HasField("diversity") else _DEFAULT_DIVERSITY
         candidates = mmr.candidates_limit if mmr.HasField("candidates_limit") else stage.limit
         wanted = stage.offset + stage.limit
-        plain = replace(scoring, upstream=q.Query(nearest=scoring.upstream.nearest_with_mmr.nearest))
+        nearest = {part: q.Query(nearest=of.nearest_with_mmr.nearest) for part, of in scoring.upstream.items()}
+        plain = replace(scoring, upstream=nearest)
         pool = replace(stage, limit=max(candidates, 1), offset=0)
         everything = replace(want, vectors=tuple(dict.fromkeys((*want.vectors, stage.using))))
         found = await self._certified(pool, plain, guard, everything)
@@ -251,67 +276,6 @@ class Executor:
                 point.vectors.CopyFrom(record.vectors)
                 point.payload.MergeFrom(record.payload)
         return [point for point in answer if key_of(point.id) in stored]
-
-
-class _Batch:
-    """Candidates read so far, opened and scored."""
-
-    def __init__(self, scoring: Scoring, distance: Distance) -> None:
-        self._score = scoring.score
-        self._distance = distance
-        self._points: dict[PointId, q.ScoredPoint] = {}
-        self._exact: list[float] = []
-        self._protected: list[float] = []
-        self._largest_norm = 0.0
-
-    @timed("rerank")
-    def add(self, page: Sequence[q.ScoredPoint], opened: Candidates) -> None:
-        """Take a page in the database's order; a point seen before (pages of an index may overlap) counts once."""
-        if not page or self._score is None:
-            return
-        self._protected += [point.score for point in page]
-        keys = [key_of(point.id) for point in page]
-        fresh = [i for i, key in enumerate(keys) if key not in self._points]
-        if not fresh:
-            return
-        if len(fresh) < len(keys):
-            opened = opened.take(fresh)
-        self._exact.extend(self._score(opened).tolist())
-        self._largest_norm = max(self._largest_norm, opened.largest_norm())
-        self._points.update((keys[i], page[i]) for i in fresh)
-
-    @timed("rerank")
-    def settled(self, certificate: Certificate, wanted: int, threshold: float | None) -> bool:
-        """Whether no unread point can plausibly belong to the answer."""
-        kth = self._kth(wanted, threshold)
-        if kth is None or not self._protected:
-            return False
-        return certificate.settled(kth, self._protected[-1], self._largest_norm)
-
-    @timed("rerank")
-    def next_target(self, certificate: Certificate, wanted: int, threshold: float | None) -> int:
-        """How many points to have read after the next page, of which there is no need to be sure."""
-        kth = self._kth(wanted, threshold)
-        if kth is None or not self._protected:
-            return 2 * max(len(self._protected), 1)
-        reach = certificate.reach(kth, self._protected[-1], self._largest_norm)
-        return predicted_page(self._protected, reach)
-
-    def _kth(self, wanted: int, threshold: float | None) -> float | None:
-        return kth_score(np.array(self._exact, np.float32), wanted, self._distance, threshold)
-
-    @timed("rerank")
-    def answer(self, stage: Stage) -> Points:
-        """The stage's page of the best, with exact scores."""
-        exact = np.array(self._exact, np.float32)
-        keys = list(self._points)
-        chosen = top_k(keys, exact, stage.limit, self._distance, offset=stage.offset, score_threshold=stage.threshold)
-        points = []
-        for i in chosen:
-            point = self._points[keys[i]]
-            point.score = float(exact[i])
-            points.append(point)
-        return points
 
 
 def _query_rows(target: wire.AnyVector) -> FloatArray:

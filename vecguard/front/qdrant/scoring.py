@@ -5,7 +5,7 @@ Formulas are those of `vecguard.ranking`; here they are only chosen by the query
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
@@ -33,12 +33,13 @@ VECTOR_KINDS: Final = frozenset(
 class Scoring:
     """A query over one vector name.
 
-    upstream: the protected query. target: the exact query vector of a nearest search, None for other kinds.
+    upstream: the protected query of each part (see `DenseShield`).
+    target: the exact query vector of a nearest search, None for other kinds.
     score: exact reported scores, (n,) float32, of n opened candidates; None where nothing can be opened.
     distance: gives the order of the scores; kinds other than nearest always count bigger as better ("dot").
     """
 
-    upstream: q.Query
+    upstream: Mapping[int, q.Query]
     target: wire.AnyVector | None
     score: Score | None
     distance: Distance
@@ -63,50 +64,52 @@ def compile_scoring(query: q.Query, examples: Examples) -> Scoring:
     kind = query.WhichOneof("variant")
     distance = examples.guard.record.distance
     if kind == "nearest":
-        return _nearest(examples.example(query.nearest), distance)
+        return _nearest(examples.example(query.nearest), examples)
     if kind == "nearest_with_mmr":
-        return _with_mmr(query, examples, distance)
+        return _with_mmr(query, examples)
     if kind == "recommend":
         return _recommend(query, examples, distance)
     score = _other_score(query, examples, distance)  # first: it says what of the query is missing
-    return Scoring(_protected(query, examples), None, score, "dot")
+    return Scoring(_by_part(examples, lambda part: _protected(query, examples, part)), None, score, "dot")
+
+
+def _by_part(examples: Examples, query: Callable[[int], q.Query]) -> dict[int, q.Query]:
+    return {part: query(part) for part in examples.guard.parts}
 
 
 def _by_id(query: q.Query, examples: Examples) -> Scoring:
     """A query with an example that nobody can recover: ids are left for the database to resolve at rest."""
-    protected = q.Query()
-    protected.CopyFrom(query)
-    for message in vector_inputs(protected):
+    whole, part = q.Query(), examples.guard.parts[0]  # what nobody can recover has one part, as keys cannot be rotated
+    whole.CopyFrom(query)
+    for message in vector_inputs(whole):
         if not examples.needs_id(message):
-            message.CopyFrom(examples.example(message).protected)
-    return Scoring(protected, None, None, examples.guard.record.distance)
+            message.CopyFrom(examples.example(message).protected(part))
+    return Scoring({part: whole}, None, None, examples.guard.record.distance)
 
 
-def _protected(query: q.Query, examples: Examples) -> q.Query:
+def _protected(query: q.Query, examples: Examples, part: int) -> q.Query:
     protected = q.Query()
     protected.CopyFrom(query)
     for message in vector_inputs(protected):
-        message.CopyFrom(examples.example(message).protected)
+        message.CopyFrom(examples.example(message).protected(part))
     return protected
 
 
-def _nearest(target: Example, distance: Distance) -> Scoring:
+def _nearest(target: Example, examples: Examples) -> Scoring:
+    distance = examples.guard.record.distance
     return Scoring(
-        q.Query(nearest=target.protected),
+        _by_part(examples, lambda part: q.Query(nearest=target.protected(part))),
         target.exact,
         lambda found: reported(found.similarity(target.framed, distance), distance),
         distance,
     )
 
 
-def _with_mmr(query: q.Query, examples: Examples, distance: Distance) -> Scoring:
+def _with_mmr(query: q.Query, examples: Examples) -> Scoring:
     if not query.nearest_with_mmr.HasField("nearest"):
         raise InvalidArgument("NearestInputWithMmr nearest is missing")
-    plain = _nearest(examples.example(query.nearest_with_mmr.nearest), distance)
-    protected = q.Query()
-    protected.CopyFrom(query)
-    protected.nearest_with_mmr.nearest.CopyFrom(plain.upstream.nearest)
-    return replace(plain, upstream=protected)
+    plain = _nearest(examples.example(query.nearest_with_mmr.nearest), examples)
+    return replace(plain, upstream=_by_part(examples, lambda part: _protected(query, examples, part)))
 
 
 def _recommend(query: q.Query, examples: Examples, distance: Distance) -> Scoring:
@@ -115,14 +118,18 @@ def _recommend(query: q.Query, examples: Examples, distance: Distance) -> Scorin
     strategy = query.recommend.strategy
     if strategy not in (q.RecommendStrategy.BestScore, q.RecommendStrategy.SumScores):
         average = _average([e.exact for e in positive], [e.exact for e in negative])
-        return _nearest(Example(average, examples.guard), distance)
+        return _nearest(Example(average, examples.guard), examples)
     combine = recommend.best_score if strategy == q.RecommendStrategy.BestScore else recommend.sum_scores
-    protected = q.Query()
-    protected.recommend.strategy = strategy
-    protected.recommend.positive.extend(example.protected for example in positive)
-    protected.recommend.negative.extend(example.protected for example in negative)
+
+    def protected(part: int) -> q.Query:
+        query = q.Query()
+        query.recommend.strategy = strategy
+        query.recommend.positive.extend(example.protected(part) for example in positive)
+        query.recommend.negative.extend(example.protected(part) for example in negative)
+        return query
+
     return Scoring(
-        protected,
+        _by_part(examples, protected),
         None,
         lambda found: combine(_each(positive, found, distance), _each(negative, found, distance)),
         "dot",

@@ -14,6 +14,7 @@ from vecguard.fields import Fields, client_keys
 from vecguard.front.qdrant import metadata as meta
 from vecguard.front.qdrant.declared import dense_record, records, sparse_record
 from vecguard.front.qdrant.labels import client_field, label_path
+from vecguard.front.qdrant.rotating import require_settled
 from vecguard.front.qdrant.scope import client_path, stored_path
 from vecguard.manifest import Manifest
 from vecguard.pipeline import Session
@@ -199,6 +200,7 @@ async def create_vector_name(ask: q.CreateVectorNameRequest, session: Session) -
     rpc = "/qdrant.Points/CreateVectorName"
     if entry.shield is None:
         return await session.call(rpc, ask, q.PointsOperationResponse)
+    require_settled(entry.shield, "a new vector name")
     if ask.vector_name not in entry.shield.vectors:
         await _record_vector(ask, entry, entry.shield, session)
     session.written.clear()  # the manifest changes on purpose here
@@ -234,6 +236,8 @@ async def _record_vector(ask: q.CreateVectorNameRequest, entry: Entry, shield: S
 async def delete_vector_name(ask: q.DeleteVectorNameRequest, session: Session) -> q.PointsOperationResponse:
     """`Points/DeleteVectorName`: the record goes last, so that no vector can exist without one."""
     entry = await session.open(ask.collection_name, "write")
+    if entry.shield is not None:
+        require_settled(entry.shield, "the deletion of a vector name")
     answer = await session.call("/qdrant.Points/DeleteVectorName", ask, q.PointsOperationResponse)
     if entry.shield is not None:
         session.written.clear()  # the manifest changes on purpose here

@@ -16,6 +16,7 @@ from vecguard.front.qdrant.examples import open_examples
 from vecguard.front.qdrant.execute import Executor, Points, Want
 from vecguard.front.qdrant.grouping import Grouped, Grouper, Grouping
 from vecguard.front.qdrant.legacy import Old, OldGroups, as_groups, as_query
+from vecguard.front.qdrant.rotating import rotating
 from vecguard.front.qdrant.scope import RECORD, UPDATED, wanted_vectors
 from vecguard.front.qdrant.serve_reads import check_limit, check_results, get
 from vecguard.front.qdrant.stages import DEFAULT_GROUP_SIZE, Stage, build, id_message, key_of, limit_of
@@ -314,7 +315,9 @@ async def _matrix(ask: q.SearchMatrixPoints, session: Session) -> Neighbours | N
     sample = ask.sample if ask.HasField("sample") else _SAMPLE
     limit = ask.limit if ask.HasField("limit") else _NEAREST
     check_limit(sample, shield)
-    if not isinstance(guard, DenseShield) or not guard.recoverable or guard.noise_ratio == 0:
+    if not isinstance(guard, DenseShield) and guard.divided:
+        raise rotating(f"a distance matrix of sparse vector `{using}`")
+    if not isinstance(guard, DenseShield) or not guard.recoverable or not (guard.noise_ratio or guard.divided):
         return None
     if sample < 2:
         raise InvalidArgument(f"Validation error in body: [sample: value {sample} invalid, must be 2 or larger]")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from qdrant_client import grpc as q
@@ -15,6 +16,7 @@ from vecguard.shield import Shield
 
 DEFAULT_LIMIT: Final = 10
 _MORE: Final = 2
+_ALL_AT_FIRST: Final = 1_000
 
 
 def check_limit(asked: int, shield: Shield) -> None:
@@ -112,12 +114,32 @@ async def facet(ask: q.FacetCounts, session: Session) -> q.FacetResponse:
         filters.rewrite(ask.filter, shield.fields)
     if mode == "plain":
         return await session.call("/qdrant.Points/Facet", ask, q.FacetResponse)
-    answer = await _facet_past_ties(ask, session, limit)
-    hits = [clear for hit in answer.hits if (clear := _reveal_hit(hit, keys, shield)) is not None]
+    answer = await (_all_facets(ask, session) if shield.rotating else _facet_past_ties(ask, session, limit))
+    hits = _summed(clear for hit in answer.hits if (clear := _reveal_hit(hit, keys, shield)) is not None)
     hits.sort(key=lambda hit: (-hit.count, _value_order(hit.value)))
     del answer.hits[:]
     answer.hits.extend(hits[:limit])
     return answer
+
+
+async def _all_facets(ask: q.FacetCounts, session: Session) -> q.FacetResponse:
+    """Every hit: while keys are rotated one value may stand there in two forms, of which either may be rare."""
+    ask.limit = _ALL_AT_FIRST
+    while True:
+        answer = await session.call("/qdrant.Points/Facet", ask, q.FacetResponse)
+        if len(answer.hits) < ask.limit:
+            return answer
+        ask.limit *= _MORE
+
+
+def _summed(hits: Iterable[q.FacetHit]) -> list[q.FacetHit]:
+    """One hit for each clear value, with the counts of all its stored forms together."""
+    found: dict[tuple[str, Leaf], q.FacetHit] = {}
+    for hit in hits:
+        known = found.setdefault(_value_order(hit.value), hit)
+        if known is not hit:
+            known.count += hit.count
+    return list(found.values())
 
 
 async def _facet_past_ties(ask: q.FacetCounts, session: Session, limit: int) -> q.FacetResponse:

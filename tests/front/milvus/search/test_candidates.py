@@ -40,7 +40,7 @@ def test_opened_candidates_have_the_exact_distances(auto_id):
     shield, layout, page = stored(auto_id)
     opened, guard = open_candidates(shield, layout, page, "v"), shield.dense("v")
     query = np.arange(8, dtype=np.float32)
-    framed = guard.query(query[None])[0] if guard.scores_rotated else query
+    framed = guard.query(query[None], 1)[0] if guard.scores_rotated else query
     for metric in ("L2", "IP", "COSINE"):
         assert exact_distances(metric, framed, opened) == pytest.approx(exact_distances(metric, query, X), abs=1e-4)
 

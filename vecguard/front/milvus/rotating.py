@@ -1,0 +1,24 @@
+"""What cannot be answered, or done, while the keys of a collection are rotated, and is refused by name until then."""
+
+from __future__ import annotations
+
+from vecguard.errors import FailedPrecondition
+from vecguard.shield import Shield
+
+
+def rotating(what: str) -> FailedPrecondition:
+    """The refusal of `what` during a rotation."""
+    return FailedPrecondition(
+        f"{what} is refused while the keys of the collection are being rotated, since its rows lie there under two "
+        "keys: try again when the rotation has ended"
+    )
+
+
+def require_settled(shield: Shield, what: str) -> None:
+    """Refuse it if the keys of the collection are being rotated.
+
+    Raises:
+        FailedPrecondition: they are.
+    """
+    if shield.rotating:
+        raise rotating(what)
