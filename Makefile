@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SIDE_BY_SIDE := -n 2 --dist loadfile
 SIDE_VENVS := .venv-frameworks .venv-pymilvus2
 
-.PHONY: demo test fast lint clean $(SIDE_VENVS)
+.PHONY: demo test fast lint protos clean $(SIDE_VENVS)
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -32,6 +32,12 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The oldest generator whose modules work with the oldest protobuf that pyproject.toml allows. A test compares.
+protos:
+	$(PYTHON) -m venv .venv-protos
+	.venv-protos/bin/python -m pip install --quiet grpcio-tools==1.74.0
+	.venv-protos/bin/python -m grpc_tools.protoc -I proto --python_out=. --pyi_out=. proto/vecguard/v1/admin.proto
+
 fast: $(VENV)/.installed
 	$(BIN)/pytest -q $(SIDE_BY_SIDE) -m 'not slow'
 
@@ -39,4 +45,4 @@ test: lint $(SIDE_VENVS)
 	$(BIN)/pytest -q $(SIDE_BY_SIDE)
 
 clean:
-	rm -rf $(VENV) $(SIDE_VENVS) vecguard-demo build dist *.egg-info
+	rm -rf $(VENV) $(SIDE_VENVS) .venv-protos vecguard-demo build dist *.egg-info

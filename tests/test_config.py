@@ -245,3 +245,46 @@ def test_a_lease_has_bounds(seconds, taken):
         assert not taken
     else:
         assert taken
+
+
+KEY_HASH = "sha256:" + "0" * 64
+
+
+@pytest.mark.parametrize(
+    ("admin", "says"),
+    [
+        ({}, "who may use"),
+        ({"key": "secret"}, "64 hexadecimal digits"),
+        ({"listen": "0.0.0.0:6330", "key": KEY_HASH}, "over the network in clear"),
+        ({"certificate": "a.pem"}, "go together"),
+        ({"client_ca": "a.pem"}, "needs `certificate`"),
+        ({"listen": "here"}, "not an address"),
+    ],
+)
+def test_a_control_plane_is_closed_to_whom_nobody_named(admin, says):
+    with pytest.raises(ConfigError, match=says) as refusal:
+        load_settings(None, {"admin": admin})
+    assert "secret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "admin",
+    [
+        {"listen": "unix:/run/vecguard/admin.sock"},
+        {"key": KEY_HASH},
+        {"listen": "0.0.0.0:6330", "key": KEY_HASH, "certificate": "a", "private_key": "b"},
+        {"listen": "0.0.0.0:6330", "client_ca": "c", "certificate": "a", "private_key": "b"},
+    ],
+)
+def test_control_planes(admin):
+    assert load_settings(None, {"admin": admin}).admin is not None
+    assert load_settings(None, {}).admin is None
+
+
+def test_metrics_stay_on_this_machine_unless_said_in_words():
+    assert load_settings(None, {}).metrics_listen is None
+    assert load_settings(None, {"metrics": "127.0.0.1:9464"}).metrics_listen == "127.0.0.1:9464"
+    with pytest.raises(ConfigError, match="allow_open_metrics"):
+        load_settings(None, {"metrics": "0.0.0.0:9464"})
+    opened = load_settings(None, {"metrics": "0.0.0.0:9464", "allow_open_metrics": True})
+    assert opened.metrics_listen == "0.0.0.0:9464"

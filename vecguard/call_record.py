@@ -7,6 +7,7 @@ import time
 from typing import Final
 
 from vecguard.errors import (
+    Blocked,
     Denied,
     LimitExceeded,
     Unauthenticated,
@@ -23,6 +24,7 @@ from vecguard.stages import Clock
 _CAUSES: Final[tuple[tuple[tuple[type[Exception], ...], str], ...]] = (
     ((Unreadable,), "integrity"),
     ((UpstreamFailure,), "upstream"),
+    ((Blocked,), "blocked"),
     ((Denied, LimitExceeded, Unauthenticated), "policy"),
     ((Unavailable,), "unavailable"),
     ((VecGuardError,), "request"),

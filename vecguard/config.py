@@ -17,6 +17,7 @@ from vecguard.errors import ConfigError
 DEFAULT_LISTEN: Final = "127.0.0.1:6334"
 DEFAULT_MILVUS_LISTEN: Final = "127.0.0.1:19530"
 DEFAULT_REST: Final = "127.0.0.1:6333"
+DEFAULT_ADMIN: Final = "127.0.0.1:6330"
 OFF: Final = "off"
 DEFAULT_KEY: Final = "file:vecguard.key"
 UPSTREAM_API_KEY: Final = "VECGUARD_UPSTREAM_API_KEY"
@@ -24,6 +25,8 @@ UPSTREAM_API_KEY: Final = "VECGUARD_UPSTREAM_API_KEY"
 FrontName: TypeAlias = Literal["qdrant", "milvus"]
 
 _LAST_PORT: Final = 65_535
+_UNIX: Final = "unix:"
+_KEY_DIGEST: Final = re.compile(r"sha256:[0-9a-fA-F]{64}")
 # A name, an IPv4 address, or an IPv6 address in brackets; no account and no path, which gRPC has no use for.
 _REMOTE: Final = re.compile(
     r"(?P<kind>qdrant|milvus)://(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})(?P<query>\?tls)?"
@@ -120,6 +123,57 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+class AdminSettings(BaseModel):
+    """Where the control plane is served, and to whom."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    listen: str = Field(
+        default=DEFAULT_ADMIN, description="HOST:PORT, or unix:PATH for users who may open that socket."
+    )
+    key: str | None = Field(
+        default=None, description="`sha256:HEX` of the admin key, as `vecguard access new-key` prints it."
+    )
+    certificate: Path | None = Field(default=None, description="Server certificate (PEM, with its chain).")
+    private_key: Path | None = Field(default=None, description="Private key of the certificate (PEM).")
+    client_ca: Path | None = Field(default=None, description="Only clients with a certificate of this CA (PEM).")
+    blocks: Path | None = Field(
+        default=None, description="File of blocked principals, kept over restarts; else they are forgotten at a stop."
+    )
+
+    @field_validator("listen")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if not value.startswith(_UNIX):
+            host_and_port(value)
+        return value
+
+    @field_validator("key")
+    @classmethod
+    def _digest(cls, value: str | None) -> str | None:
+        if value is not None and not _KEY_DIGEST.fullmatch(value):
+            raise ValueError("is not `sha256:` with 64 hexadecimal digits: `vecguard access new-key NAME` prints one")
+        return value
+
+    @model_validator(mode="after")
+    def _closed(self) -> AdminSettings:
+        if (self.certificate is None) != (self.private_key is None):
+            raise ValueError("`certificate` and `private_key` go together")
+        if self.client_ca is not None and self.certificate is None:
+            raise ValueError("`client_ca` needs `certificate` and `private_key`")
+        if self.listen.startswith(_UNIX):
+            return self
+        if self.key is None and self.client_ca is None:
+            raise ValueError(
+                "says not who may use the control plane: give `key` or `client_ca`, or listen on unix:PATH"
+            )
+        if self.certificate is None and not is_loopback(host_and_port(self.listen)[0]):
+            raise ValueError(
+                f"listening on {self.listen} would send the admin key over the network in clear: give `certificate`"
+            )
+        return self
+
+
 class Settings(BaseModel):
     """What `vecguard serve` runs with; also the keys of a `--config` file."""
 
@@ -158,6 +212,7 @@ class Settings(BaseModel):
         default=False,
         description="Send OpenTelemetry traces, as OTEL_* variables say (`pip install 'vecguard[otel]'`).",
     )
+    admin: AdminSettings | None = Field(default=None, description="The control plane; off where it is left out.")
     trail_folder: Path | None = Field(
         default=None, description="Folder to which the trail is also written, so that no change goes unnoticed."
     )

@@ -57,6 +57,10 @@ class Unauthenticated(VecGuardError):
     status = "UNAUTHENTICATED"
 
 
+class Blocked(Denied):
+    """The principal was shut out by an operator."""
+
+
 class Refused(VecGuardError):
     """The RPC or feature cannot be protected or served, so it is not forwarded."""
 

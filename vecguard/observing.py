@@ -14,6 +14,7 @@ from vecguard.journal.chain import CONTEXT
 from vecguard.journal.writer import Journal
 from vecguard.keys.key import Key
 from vecguard.keys.lease import LeasingProvider
+from vecguard.telling import Telling
 from vecguard.trail import Trail
 
 if TYPE_CHECKING:  # loaded only where they are switched on
@@ -40,9 +41,16 @@ class Observers:
     """A worker's sinks of events; itself one (`vecguard.pipeline.Trail`)."""
 
     def __init__(
-        self, settings: Settings, provider: LeasingProvider, worker: int, registry: CollectorRegistry | None = None
+        self,
+        settings: Settings,
+        provider: LeasingProvider,
+        worker: int,
+        registry: CollectorRegistry | None = None,
+        telling: Telling | None = None,
     ) -> None:
         """`registry` takes the metrics of a process that is alone; several processes write to a folder.
+
+        `telling` tells the control plane, where there is one.
 
         Raises:
             ConfigError: an extra is missing, or the trail's folder cannot be written.
@@ -54,10 +62,10 @@ class Observers:
         self.metrics = _metrics(settings, self._real_name, registry)
         self._tracing = _tracing(settings)
         self._sinks: tuple[Callable[..., None], ...] = tuple(
-            sink for sink in (self._trail, self.metrics, self._tracing) if sink is not None
+            sink for sink in (self._trail, self.metrics, self._tracing, telling) if sink is not None
         )
-        if self.metrics is not None:
-            provider.failed = self.metrics.key_provider_failed
+        self._telling = telling
+        provider.failed = self._key_provider_failed
 
     def __call__(self, event: str, **fields: object) -> None:
         """Take an event."""
@@ -79,6 +87,27 @@ class Observers:
             self.metrics.fold()
         if self._tracing is not None:
             self._tracing.close()
+        if self._telling is not None:
+            self._telling.close()
+
+    def policy_in_force(self, digest: str) -> None:
+        """The worker serves under the policy with this digest."""
+        if self._telling is not None:
+            self._telling.policy(digest)
+
+    def policy_reloaded(self, digest: str, accepted: bool) -> None:
+        """The worker read the policy file again, and serves under the policy with this digest now."""
+        self.policy_in_force(digest)
+        if self.metrics is not None:
+            self.metrics.policy_reloaded(accepted)
+        if self._telling is not None and not accepted:
+            self._telling.alert("POLICY_REFUSED")
+
+    def _key_provider_failed(self) -> None:
+        if self.metrics is not None:
+            self.metrics.key_provider_failed()
+        if self._telling is not None:
+            self._telling.alert("KEY_PROVIDER_FAILURE")
 
     def _real_name(self, name: str) -> str | None:
         return next((real for catalog in self._catalogs if (real := catalog.known_name(name)) is not None), None)

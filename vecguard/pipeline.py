@@ -144,14 +144,16 @@ class Pipeline:
         restrict: Restrict | None = None,
         records: Records = no_records,
         rates: Rates | None = None,
+        require_free: Callable[[str], None] = lambda principal: None,
     ) -> None:
         """Take the front's table and ways, and what is asked of the process.
 
         `failed` makes the reply by which the protocol tells of an error, or None where a gRPC status does.
         `passed_metadata` are the keys of a client's metadata that go on to the database; a credential does so only
         where the policy knows none. `restrict` sends messages under conditions on records; `records` counts the records
-        of a call for its principal's rate.
+        of a call for its principal's rate; `require_free` raises where an operator blocked the principal of that name.
         """
+        self._require_free = require_free
         self._records = records
         self._restrict = restrict
         self._rates = Rates() if rates is None else rates
@@ -228,9 +230,10 @@ class Pipeline:
             return await serve(session)
 
     async def _who(self, told: CallRecord, metadata: Mapping[str, str], peer: Peer) -> Principal:
-        """Who calls. Raises Unauthenticated, Unavailable."""
+        """Who calls. Raises Unauthenticated, Unavailable, Blocked."""
         with stage("auth"):
             principal = told.principal = await self._identify(metadata, peer)
+            self._require_free(principal.name)
         return principal
 
     @contextmanager

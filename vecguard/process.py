@@ -19,6 +19,7 @@ import structlog
 from vecguard.config import Embedded, Remote, Settings, host_and_port
 from vecguard.errors import ConfigError
 from vecguard.generation import Generation
+from vecguard.keys.lease import LeasingProvider
 from vecguard.observing import METRICS, worker_ended
 from vecguard.policy.model import Policy
 from vecguard.registry import ENGINES
@@ -27,6 +28,8 @@ from vecguard.wiring import Worker, open_key, open_policy
 
 if TYPE_CHECKING:  # loaded only where metrics are served
     from prometheus_client import CollectorRegistry
+
+    from vecguard.admin.service import Fleet
 
 _BACKOFF_S: Final = 0.5
 _STOP_S: Final = 40.0
@@ -44,17 +47,43 @@ async def run(settings: Settings, greet: Greet) -> None:
     """
     configure()
     rules = open_policy(settings).current
-    _provider, made = open_key(settings)
+    provider, made = open_key(settings)
     async with contextlib.AsyncExitStack() as stack:
         targets: dict[str, str] = {
             upstream.front: await stack.enter_async_context(_database(upstream)) for upstream in settings.upstream
         }
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vecguard-")))
         if settings.workers == 1:
             registry = stack.enter_context(_metrics(settings, None))
-            worker = Worker(settings, targets, Generation(None, 1, 0), registry=registry)
+            await stack.enter_async_context(_controlled(settings, targets, provider, _Alone(), folder))
+            control = None if settings.admin is None else folder
+            worker = Worker(settings, targets, Generation(None, 1, 0), registry=registry, control=control)
             await worker.run(lambda: greet(rules, made))
         else:
-            await _run_workers(settings, targets, lambda: greet(rules, made))
+            await _run_workers(settings, targets, provider, folder, lambda: greet(rules, made))
+
+
+class _Alone:
+    """The one worker that runs in this process."""
+
+    def states(self) -> list[tuple[int, int, int]]:
+        """Number, process id and restarts."""
+        return [(0, os.getpid(), 0)]
+
+    def reload(self) -> None:
+        """Let it read the policy file again."""
+        os.kill(os.getpid(), signal.SIGHUP)
+
+
+def _controlled(
+    settings: Settings, targets: Mapping[str, str], provider: LeasingProvider, fleet: Fleet, folder: Path
+) -> contextlib.AbstractAsyncContextManager[None]:
+    """Serve the control plane while this block runs, where the settings say so."""
+    if settings.admin is None:
+        return contextlib.nullcontext()
+    from vecguard.admin.host import controlled
+
+    return controlled(settings, settings.admin, targets, open_policy(settings), provider, fleet, folder)
 
 
 @contextlib.contextmanager
@@ -83,15 +112,17 @@ async def _database(upstream: Embedded | Remote) -> AsyncIterator[str]:
         await engine.stop()
 
 
-async def _run_workers(settings: Settings, targets: Mapping[str, str], greet: Callable[[], None]) -> None:
+async def _run_workers(
+    settings: Settings, targets: Mapping[str, str], provider: LeasingProvider, folder: Path, greet: Callable[[], None]
+) -> None:
     for listen in settings.addresses:
         _require_free(listen)
-    with tempfile.TemporaryDirectory(prefix="vecguard-") as folder:
-        generation = Path(folder) / "generation"
-        counted = generation.with_name(METRICS)
-        counted.mkdir(mode=0o700)
-        with _metrics(settings, counted):
-            await Workers(settings, targets, generation).run(greet)
+    counted = folder / METRICS
+    counted.mkdir(mode=0o700)
+    workers = Workers(settings, targets, folder / "generation")
+    with _metrics(settings, counted):
+        async with _controlled(settings, targets, provider, workers, folder):
+            await workers.run(greet)
 
 
 def _require_free(listen: str) -> None:
@@ -117,6 +148,7 @@ class Workers:
         # Workers that start do not heed SIGHUP yet, which would end them: the signal waits until they do.
         self._starting: set[int] = set()
         self._waiting: set[int] = set()
+        self._restarts = dict.fromkeys(range(settings.workers), 0)
         self._stopping = asyncio.Event()
 
     async def run(self, ready: Callable[[], None]) -> None:
@@ -130,7 +162,7 @@ class Workers:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
         for worker in range(self._settings.workers):
             await self._launch(worker)
         ready()
@@ -171,11 +203,19 @@ class Workers:
                 return
             _log.error("worker ended; starting another", worker=number, status=status)
             worker_ended(self._generation.with_name(METRICS), self._children[number].pid)
+            self._restarts[number] += 1
+            self._starting.add(number)
             await asyncio.sleep(_BACKOFF_S)
             with contextlib.suppress(ConfigError):
                 await self._launch(number)
 
-    def _reload(self) -> None:
+    def states(self) -> list[tuple[int, int, int]]:
+        """Number, process id (0 while it starts) and restarts of each worker."""
+        running = {number: child.pid for number, child in self._children.items() if number not in self._starting}
+        return [(number, running.get(number, 0), restarts) for number, restarts in self._restarts.items()]
+
+    def reload(self) -> None:
+        """Let each worker read the policy file again; one that starts does so once it has."""
         self._waiting |= self._starting
         for number, child in self._children.items():
             if number not in self._starting:

@@ -18,6 +18,7 @@ import structlog
 
 from vecguard.access.identify import Identifier
 from vecguard.access.rates import Rates
+from vecguard.blocks import Blocks
 from vecguard.catalog import Catalog
 from vecguard.config import Embedded, QdrantUpstream, Remote, Settings, host_and_port, upstream_api_key
 from vecguard.errors import ConfigError
@@ -30,6 +31,7 @@ from vecguard.pipeline import Pipeline
 from vecguard.policy.load import PolicyHolder
 from vecguard.registry import FRONTS, KEY_PROVIDERS, LISTENERS
 from vecguard.server import Server
+from vecguard.telling import BLOCKS, SOCKET, Telling
 from vecguard.upstream import Upstream
 
 if TYPE_CHECKING:  # fronts are loaded by the registry, and only those that are served
@@ -99,6 +101,13 @@ def _as_header(address: Embedded | Remote, credential: str) -> tuple[str, str]:
     return "authorization", base64.b64encode(credential.encode()).decode("ascii")
 
 
+def _blocks(settings: Settings, control: Path | None) -> Blocks | None:
+    """The list of blocked principals, which the control plane writes."""
+    if settings.admin is None or control is None:
+        return None
+    return Blocks(settings.admin.blocks or control / BLOCKS)
+
+
 class Worker:
     """One worker process: policy, keys, and for each protocol its upstream, front and listener."""
 
@@ -109,10 +118,12 @@ class Worker:
         generation: Generation,
         number: int = 0,
         registry: CollectorRegistry | None = None,
+        control: Path | None = None,
     ) -> None:
         """`targets` says where each front's database answers (an engine's socket, or the remote's address).
 
         `number` is this worker's among those of the host; `registry` takes the metrics of one that is alone.
+        `control` is the folder that it shares with the control plane, where there is one.
 
         Raises:
             ConfigError: policy, key or address cannot be used.
@@ -120,7 +131,9 @@ class Worker:
         self.policy = open_policy(settings)
         self._provider, _ = open_key(settings)
         self._generation = generation
-        self._observers = Observers(settings, self._provider, number, registry)
+        telling = None if control is None else Telling(control / SOCKET, number)
+        self._observers = Observers(settings, self._provider, number, registry, telling)
+        self._blocks = _blocks(settings, control)
         self._identify = Identifier(lambda: self.policy.current)
         self._rates = Rates()
         self._upstreams: dict[str, Upstream] = {}
@@ -157,7 +170,12 @@ class Worker:
             records=front.records,
             restrict=front.restrict,
             rates=self._rates,
+            require_free=self._require_free,
         )
+
+    def _require_free(self, principal: str) -> None:
+        if self._blocks is not None:
+            self._blocks.require_free(principal)
 
     @staticmethod
     def _rest(pipeline: Pipeline, listen: str, settings: Settings) -> RestServer:
@@ -173,8 +191,7 @@ class Worker:
     def reload(self) -> None:
         """Take the policy file's new contents; a bad file is reported and the old policy stays."""
         errors = self.policy.reload()
-        if self._observers.metrics is not None:
-            self._observers.metrics.policy_reloaded(not errors)
+        self._observers.policy_reloaded(self.policy.digest, not errors)
         if errors:
             _log.error("policy not reloaded", errors=[str(error) for error in errors])
         else:
@@ -202,6 +219,7 @@ class Worker:
         gc.collect()
         gc.freeze()
         ready()
+        self._observers.policy_in_force(self.policy.digest)
         watching = asyncio.create_task(self._watch_upstreams())
         await stop.wait()
         watching.cancel()

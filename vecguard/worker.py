@@ -21,7 +21,8 @@ async def _serve(settings: Settings, targets: Mapping[str, str], generation: Pat
     configure()
     if settings.metrics_listen is not None:
         share_metrics(generation.with_name(METRICS))
-    worker = Worker(settings, targets, Generation(generation, settings.workers, number), number)
+    control = None if settings.admin is None else generation.parent
+    worker = Worker(settings, targets, Generation(generation, settings.workers, number), number, control=control)
     await worker.run(lambda: print("ready", flush=True))
 
 

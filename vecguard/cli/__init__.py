@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from vecguard.cli.access import access_app
+from vecguard.cli.admin import admin_app, status
 from vecguard.cli.demo import demo
 from vecguard.cli.engine import engine
 from vecguard.cli.init import init
@@ -29,6 +30,8 @@ app.command()(verify)
 app.command()(migrate)
 app.add_typer(policy_app, name="policy")
 app.add_typer(access_app, name="access")
+app.command()(status)
+app.add_typer(admin_app, name="admin")
 app.add_typer(keys_app, name="keys")
 app.add_typer(trail_app, name="trail")
 

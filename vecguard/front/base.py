@@ -27,12 +27,13 @@ class Inspected:
 
 
 Inspect = Callable[[Upstream, str, Shield], AsyncIterator[list[Inspected]]]
+Names = Callable[[Upstream, Caller], Awaitable[list[str]]]
 Count = Callable[[Upstream, str], Awaitable[int]]
 
 
 @dataclass(frozen=True, slots=True)
 class Front:
-    """One wire protocol.
+    """One wire protocol. `names` are those of all collections of its database.
 
     `inspect` looks at every stored record of a collection, some at a time, in the order of their ids; `count` says how
     many there are; `transfer` carries a collection, by name, through a pipeline. `failed` makes the reply that tells of
@@ -48,6 +49,7 @@ class Front:
     inspect: Inspect
     count: Count
     transfer: Callable[[Pipeline, Upstream, str], Transfer]
+    names: Names
     failed: Failed = by_status
     passed_metadata: frozenset[str] = frozenset()
     records: Records = no_records

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -83,6 +84,11 @@ class PolicyHolder:
     def current(self) -> Policy:
         """The policy in force."""
         return self._current
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits that two policies share only if they say the same."""
+        return hashlib.sha256(self._current.model_dump_json().encode()).hexdigest()[:16]
 
     def reload(self) -> tuple[Problem, ...]:
         """Read the file again and put it in force; a file with errors changes nothing, and its errors are returned."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from vecguard.front.base import Front
 from vecguard.front.qdrant import weight  # by its module, since the name `records` is another one's here
 from vecguard.front.qdrant.inspect import count, inspect
+from vecguard.front.qdrant.listing import names
 from vecguard.front.qdrant.mandatory import restricted
 from vecguard.front.qdrant.metadata import read_manifest, real_name
 from vecguard.front.qdrant.table import ROUTES
@@ -18,6 +19,7 @@ FRONT = Front(
     inspect,
     count,
     transfer,
+    names,
     records=weight.records,
     restrict=restricted,
 )

@@ -1,0 +1,77 @@
+"""The latest alerts, and those who watch for more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from vecguard.v1 import admin_pb2 as v1
+
+KEPT: Final = 1_000
+_MOST_WATCHERS: Final = 32
+
+
+def alert_of(message: Mapping[str, Any]) -> v1.Alert:
+    """The alert that a worker told of.
+
+    Raises:
+        ValueError, TypeError, KeyError: it is none.
+    """
+    alert = v1.Alert(
+        kind=str(message["alert"]),
+        worker=int(message.get("worker", 0)),
+        principal=str(message.get("principal") or ""),
+        rpc=str(message.get("rpc", "")),
+        collections=[str(name) for name in message.get("collections", ())],
+        request_id=str(message.get("request_id", "")),
+        suppressed=int(message.get("suppressed", 0)),
+    )
+    alert.time.CopyFrom(Timestamp(nanos=0))
+    alert.time.FromNanoseconds(int(float(message["time"]) * 1e9))
+    return alert
+
+
+class Alerts:
+    """Keeps the latest, and hands new ones to watchers. One that is too slow misses the oldest it has not read."""
+
+    def __init__(self) -> None:
+        self._latest: deque[v1.Alert] = deque(maxlen=KEPT)
+        self._watchers: set[_Watcher] = set()
+
+    def add(self, alert: v1.Alert) -> None:
+        """Something happened."""
+        self._latest.append(alert)
+        for watcher in self._watchers:
+            watcher.take(alert)
+
+    async def watch(self, latest: int) -> AsyncIterator[v1.Alert]:
+        """The latest so many, and then what happens. Raises OverflowError where too many watch."""
+        if len(self._watchers) >= _MOST_WATCHERS:
+            raise OverflowError
+        watcher = _Watcher(list(self._latest)[-latest:] if latest else [])
+        self._watchers.add(watcher)
+        try:
+            while True:
+                yield await watcher.next()
+        finally:
+            self._watchers.discard(watcher)
+
+
+class _Watcher:
+    def __init__(self, alerts: list[v1.Alert]) -> None:
+        self._waiting: deque[v1.Alert] = deque(alerts, maxlen=KEPT)
+        self._news = asyncio.Event()
+
+    def take(self, alert: v1.Alert) -> None:
+        self._waiting.append(alert)
+        self._news.set()
+
+    async def next(self) -> v1.Alert:
+        while not self._waiting:
+            self._news.clear()
+            await self._news.wait()
+        return self._waiting.popleft()

@@ -1,0 +1,89 @@
+"""What workers tell the process that serves the control plane: datagrams on a Unix socket, one JSON object each.
+
+A worker never waits: what the socket does not take at once is left out, and counted in the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+SOCKET: Final = "control.sock"
+BLOCKS: Final = "blocks.json"
+_MOST_BYTES: Final = 8_192
+_A_SECOND: Final = 20
+_KINDS: Final[Mapping[str, str]] = {"integrity": "INTEGRITY_FAILURE", "blocked": "BLOCKED_CALL"}
+_KEPT: Final = ("principal", "rpc", "collections", "request_id")
+
+
+class Telling:
+    """A worker's end: a sink of the trail's events, of which it tells those that an operator should know of."""
+
+    def __init__(self, socket_file: Path, worker: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._file = str(socket_file)
+        self._worker = worker
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._clock = clock
+        self._second, self._told, self._suppressed = 0, 0, 0
+
+    def __call__(self, event: str, **fields: object) -> None:
+        """Take an event of the trail."""
+        kind = _KINDS.get(str(fields.get("cause", ""))) if event == "call" else None
+        if kind is not None:
+            self.alert(kind, **{name: fields[name] for name in _KEPT if name in fields})
+
+    def alert(self, kind: str, **fields: object) -> None:
+        """Tell of something, unless too much was told within this second."""
+        second = int(self._clock())
+        if second != self._second:
+            self._second, self._told = second, 0
+        if self._told >= _A_SECOND or not self._send(alert=kind, suppressed=self._suppressed, **fields):
+            self._suppressed += 1
+            return
+        self._told += 1
+        self._suppressed = 0
+
+    def policy(self, digest: str) -> None:
+        """Tell under which policy this worker serves."""
+        self._send(policy=digest)
+
+    def _send(self, **fields: object) -> bool:
+        message = {"worker": self._worker, "pid": os.getpid(), "time": time.time(), **fields}
+        data = json.dumps(message).encode()
+        if len(data) > _MOST_BYTES:
+            data = json.dumps({**message, "collections": []}).encode()
+        try:
+            self._socket.sendto(data, self._file)
+        except OSError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Give the socket back."""
+        self._socket.close()
+
+
+class _Receiver(asyncio.DatagramProtocol):
+    def __init__(self, take: Callable[[Mapping[str, Any]], None]) -> None:
+        self._take = take
+
+    def datagram_received(self, data: bytes, _: Any) -> None:
+        with contextlib.suppress(ValueError):
+            message = json.loads(data)
+            if isinstance(message, dict):
+                self._take(message)
+
+
+async def receive(socket_file: Path, take: Callable[[Mapping[str, Any]], None]) -> asyncio.DatagramTransport:
+    """Take what workers tell, until the transport is closed. The folder must be this user's alone."""
+    receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    receiver.bind(str(socket_file))
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: _Receiver(take), sock=receiver)
+    return transport
