@@ -26,7 +26,7 @@ from benchmarks.overhead import FULL, QUICK, Plan, bench, measure_overhead
 from benchmarks.processes import ONE_BLAS_THREAD, ROOT
 from benchmarks.recall import measure_quality, servers
 from benchmarks.report import aims_table, draw, print_run, quality_table, write_json
-from benchmarks.results_page import results_page
+from benchmarks.results_page import AT_REST_HEADS, at_rest_row, results_page
 from benchmarks.routes import BARE, ROUTES
 from benchmarks.summary import aims, protection_aim, summarise
 from benchmarks.vectors import Sample, synthetic
@@ -120,6 +120,22 @@ def protect(out: Out = OUT) -> None:
     console.print(aims_table([protection_aim(reached)]))
     out.mkdir(parents=True, exist_ok=True)
     (out / "protect.json").write_text(json.dumps({"machine": describe_machine(), "speeds": speeds}, indent=1) + "\n")
+
+
+@app.command("at_rest")
+def at_rest(out: Out = OUT) -> None:
+    """What sealing costs a record of Qdrant's API, in time and bytes, without any network."""
+    environment = {**os.environ, **ONE_BLAS_THREAD}
+    line = [sys.executable, "-m", "benchmarks.at_rest"]
+    costs = json.loads(subprocess.run(line, check=True, capture_output=True, env=environment, cwd=ROOT).stdout)
+    table = Table(title="One core, one record: rotation, noise 1.0, payload of six fields, batches of 100")
+    for heading in AT_REST_HEADS:
+        table.add_column(heading, justify="right")
+    for cost in costs:
+        table.add_row(*at_rest_row(cost))
+    console.print(table)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "at_rest.json").write_text(json.dumps({"machine": describe_machine(), "costs": costs}, indent=1) + "\n")
 
 
 @app.command()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from benchmarks.at_rest import measure_cost
 from benchmarks.machine import describe_machine
 from benchmarks.overhead import QUICK, Measure, Run
 from benchmarks.report import write_json
@@ -65,3 +67,13 @@ def test_protection_and_recall_are_added_where_they_were_measured(tmp_path: Path
 def test_without_a_run_there_is_no_page(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="run the benchmarks first"):
         results_page(tmp_path)
+
+
+def test_the_cost_of_a_record_at_rest(tmp_path: Path) -> None:
+    cost = measure_cost(24, "sealed", seconds=0.01)
+    assert cost.stored_bytes > cost.record_bytes + cost.payload_bytes > cost.clear_payload_bytes
+    assert min(cost.seal_us, cost.open_us) > 0
+    (tmp_path / "at_rest.json").write_text(json.dumps({"machine": describe_machine(), "costs": [asdict(cost)]}))
+    page = results_page(tmp_path)
+    assert "## What sealing costs a record" in page
+    assert f"| 24 | sealed | {cost.seal_us:.0f} | {cost.open_us:.0f} | {cost.clear_bytes:,.0f} |" in page

@@ -119,7 +119,7 @@ def test_clear_to_protected_in_place_and_back(pair: Pair, tmp_path: Path) -> Non
         stored = straight.query(name, filter='pk >= ""', output_fields=["text", "year"], limit=5)
         assert all(row["text"].startswith("vg:") and isinstance(row["year"], int) for row in stored)
         hits = guarded.search(name, data=[before[min(before)]["v"]], anns_field="v", limit=1)
-        assert hits[0][0]["pk"] == min(before)
+        assert hits[0].ids[0] == min(before)
         clear = f"clear_{name}"
         order = Order(name, clear, tmp_path / "out", f"store {name} in clear")
         assert migrated(order, settings).phase == "done"
