@@ -78,7 +78,10 @@ ARROWS: dict[str, set[str]] = {
         *("wiring",),
     },
     "demo": {"errors"},
-    "cli": {"config", "demo", "engine", "errors", "journal", "keys", "policy", "process", "registry", "upkeep", "v1"},
+    "cli": {
+        *("config", "demo", "engine", "errors", "journal", "keys", "policy", "process", "registry", "transform"),
+        *("upkeep", "v1"),
+    },
     "__main__": {"cli"},
     "__init__": set(),
 }

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from vecguard.metric import normalize
+from vecguard.transform import pca
 
 DIMS = 64
 COUNT = 300
+FIXED = "recover: sealed, rerank: {candidates: 150}"
 
 # Name of the rule -> its YAML.
 RULES = {
@@ -16,11 +20,23 @@ RULES = {
     "ball": "{transforms: [{kind: rotation}, {kind: scale-and-perturb}]}",
     "purkayastha": "{transforms: [{kind: rotation}, {kind: purkayastha, epsilon: 64}], recover: sealed}",
     "mises": "{transforms: [{kind: rotation}, {kind: von-mises-fisher, epsilon: 90}], recover: sealed}",
+    "pca": "{transforms: [{kind: pca, dims: 24, file: pca.vga, sha256: SHA}, {kind: rotation}], FIXED}",
+    "noisypca": "{transforms: [{kind: pca, dims: 32, file: pca.vga, sha256: SHA}, {kind: rotation}, {kind: gaussian,"
+    " ratio: 0.3}], FIXED}",
+    "subspace": "{transforms: [{kind: rotation}, {kind: truncate, dims: 40}], FIXED}",
+    "random": "{transforms: [{kind: johnson-lindenstrauss, dims: 48}], FIXED}",
+    "sparse": "{transforms: [{kind: johnson-lindenstrauss, dims: 48, form: sparse}, {kind: int8}], FIXED}",
+    "binary": "{transforms: [{kind: rotation}, {kind: binary}], FIXED}",
 }
 
-POLICY = "version: 1\naccess: {anonymous: [read, write, admin]}\ncollections:\n" + "".join(
-    f"  - {{match: '{name}*', vectors: [{rule}]}}\n" for name, rule in RULES.items()
-)
+
+def policy(folder: Path) -> str:
+    """The policy of all rules; the artefact that it names is written to `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    digest = pca.save(folder / "pca.vga", *pca.fit(clustered(900, seed=2), 32))
+    rules = {name: rule.replace("FIXED", FIXED).replace("SHA", digest) for name, rule in RULES.items()}
+    entries = [f"  - {{match: '{name}*', vectors: [{rule}]}}\n" for name, rule in rules.items()]
+    return "version: 1\naccess: {anonymous: [read, write, admin]}\ncollections:\n" + "".join(entries)
 
 
 def clustered(count: int = COUNT, dims: int = DIMS, seed: int = 0) -> np.ndarray:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from vecguard.errors import InvalidArgument, Unreadable
 from vecguard.manifest import VectorRecord
 from vecguard.metric import Distance, normalize, norms
-from vecguard.policy.model import RerankRule
+from vecguard.policy.model import FixedRerankRule, RerankRule
 from vecguard.rerank import euclid_scale
 from vecguard.seal.entry import EntrySealer, OpenedEntries
 from vecguard.seal.rows import RowsSealer
@@ -71,14 +71,17 @@ class DenseShield:
         chains: Mapping[int, Chain],
         sealer: EntrySealer,
         rows: RowsSealer,
-        rerank: RerankRule | None,
+        rerank: RerankRule | FixedRerankRule | None,
     ) -> None:
         """`chains` by part, the one that is written to first."""
         self.record = record
         self.parts = tuple(chains)
         """The parts, each by its key epoch, the one that is written to first."""
         chain = chains[self.parts[0]]
-        self.rerank = rerank if record.recover != "none" and chain.noise_ratio > 0 else None
+        self.certified = chain.keeps_scores and not isinstance(rerank, FixedRerankRule)
+        """Whether a certificate can say that no better record is left unread."""
+        rerank = rerank.pages if isinstance(rerank, FixedRerankRule) else rerank
+        self.rerank = rerank if record.recover != "none" and not chain.exact else None
         if self.divided and record.recover != "none":
             self.rerank = rerank or RerankRule()  # scores at rest of several parts cannot be compared
         self.noise_spread = chain.noise_spread  # as in `vecguard.rerank`
@@ -114,6 +117,11 @@ class DenseShield:
     def noise_ratio(self) -> float:
         """E‖n‖/‖x‖ of the noise that is added; 0 when scores at rest are exact."""
         return self._chain.noise_ratio
+
+    @property
+    def exact_at_rest(self) -> bool:
+        """Whether scores at rest, within a part, are exact."""
+        return self._chain.exact
 
     @property
     def fixed_scale(self) -> float:

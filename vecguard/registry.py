@@ -70,6 +70,11 @@ TRANSFORMS: Registry[TransformBuilder] = Registry(
         "scale-and-perturb": "vecguard.transform.scale_and_perturb:build",
         "purkayastha": "vecguard.transform.purkayastha:build",
         "von-mises-fisher": "vecguard.transform.von_mises_fisher:build",
+        "pca": "vecguard.transform.pca:build",
+        "johnson-lindenstrauss": "vecguard.transform.johnson_lindenstrauss:build",
+        "truncate": "vecguard.transform.truncation:build",
+        "int8": "vecguard.transform.rounding:build_int8",
+        "binary": "vecguard.transform.rounding:build_binary",
     },
 )
 

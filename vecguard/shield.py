@@ -18,12 +18,12 @@ from vecguard.fields import Fields
 from vecguard.keys.ring import KeyRing
 from vecguard.manifest import Manifest, VectorRecord
 from vecguard.policy.model import CollectionPolicy, Limits
+from vecguard.policy.transforms import TransformSpec
 from vecguard.seal.entry import EntrySealer
 from vecguard.seal.fields import FieldSealer
 from vecguard.seal.rows import RowsSealer
 from vecguard.seal.sparse import SparseSealer
-from vecguard.transform.chain import Chain, compile_chain
-from vecguard.transform.rotation import block_size
+from vecguard.transform.chain import Chain, compile_chain, stored_dims
 from vecguard.transform.sparse import IndexPermutation
 
 __all__ = ["DenseShield", "Opened", "Shield", "SparseShield", "VectorShield", "require_protectable"]
@@ -159,14 +159,14 @@ class Shield:
         return shield
 
 
-def require_protectable(record: VectorRecord) -> None:
-    """Refuse what a client may declare but nobody could compile, before it is made. Costs nothing.
+def require_protectable(record: VectorRecord) -> int:
+    """Refuse what a client may declare but nobody could compile, before it is made; its dimensions at rest.
 
     Raises:
         InvalidArgument: a number of dimensions that the record's transforms cannot work on.
+        ConfigError: a file that they name cannot be read, or is another one.
     """
-    if any(spec.kind == "rotation" for spec in record.transforms):
-        block_size(record.dims)
+    return stored_dims(record.transforms, record.dims)
 
 
 def _compile(record: VectorRecord, ring: KeyRing, identity: bytes, policy: CollectionPolicy) -> VectorShield:
@@ -175,14 +175,14 @@ def _compile(record: VectorRecord, ring: KeyRing, identity: bytes, policy: Colle
             epoch: IndexPermutation(ring.subkey(epoch, "sparse indices", record.name)) for epoch in ring.epochs
         }
         return SparseShield(record, permutations, SparseSealer(ring, identity, record.name))
-    chains = {epoch: _chain(record, ring, epoch) for epoch in ring.epochs}
-    rule = policy.vector(record.name).rerank
+    rule = policy.vector(record.name)
+    # The same steps; but the policy knows where their files lie now.
+    steps = rule.transforms if rule.transforms == record.transforms else record.transforms
+    chains = {epoch: _chain(record, steps, ring, epoch) for epoch in ring.epochs}
     sealer = EntrySealer(ring, identity, record.name, record.dims)
     rows = RowsSealer(ring, identity, record.name, record.dims)
-    return DenseShield(record, chains, sealer, rows, None if rule == "off" else rule)
+    return DenseShield(record, chains, sealer, rows, None if rule.rerank == "off" else rule.rerank)
 
 
-def _chain(record: VectorRecord, ring: KeyRing, epoch: int) -> Chain:
-    return compile_chain(
-        record.transforms, record.dims, lambda purpose: ring.subkey(epoch, f"transform {purpose}", record.name)
-    )
+def _chain(record: VectorRecord, steps: Sequence[TransformSpec], ring: KeyRing, epoch: int) -> Chain:
+    return compile_chain(steps, record.dims, lambda purpose: ring.subkey(epoch, f"transform {purpose}", record.name))

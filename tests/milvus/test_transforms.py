@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from transform_cases import COUNT, DIMS, POLICY, RULES, clustered
+from transform_cases import COUNT, DIMS, RULES, clustered, policy
 
 from milvus.proxies import MilvusProxy, serving_milvus
 from milvus.servers import MilvusServer
@@ -20,11 +20,12 @@ METRICS = ("COSINE", "IP", "L2")
 
 @pytest.fixture(scope="module")
 def proxy(lite: MilvusServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusProxy]:
-    with serving_milvus(tmp_path_factory.mktemp("transforms"), lite, POLICY) as running:
+    folder = tmp_path_factory.mktemp("transforms")
+    with serving_milvus(folder, lite, policy(folder)) as running:
         yield running
 
 
-@pytest.mark.parametrize(("name", "metric"), zip(RULES, itertools.cycle(METRICS)))
+@pytest.mark.parametrize(("name", "metric"), list(zip(RULES, itertools.cycle(METRICS), strict=False)))
 def test_a_defence_end_to_end(proxy: MilvusProxy, name: str, metric: str) -> None:
     collection, x = f"{name}_{metric}", clustered()
     with proxy.client() as client:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from vecguard.policy.chain import TransformTraits, chain_faults
-from vecguard.policy.transforms import GaussianSpec, RotationSpec
+from vecguard.policy.transforms import GaussianSpec, Int8Spec, LaplaceSpec, RotationSpec, TruncateSpec
 
 
 @dataclass(frozen=True)
@@ -16,9 +16,12 @@ class Projection:
     hides_axes: bool = True
     adds_noise: bool = False
     invertible: bool = False
+    projects: bool = True
+    rounds: bool = False
+    unit_only: bool = False
 
 
-ROTATION, NOISE, LOSSY = RotationSpec(), GaussianSpec(), Projection()
+ROTATION, NOISE, LOSSY, UNIT, ROUND = RotationSpec(), GaussianSpec(), Projection(), LaplaceSpec(epsilon=9), Int8Spec()
 
 
 @pytest.mark.parametrize(
@@ -30,10 +33,13 @@ ROTATION, NOISE, LOSSY = RotationSpec(), GaussianSpec(), Projection()
         ([ROTATION, NOISE], "none", True),
         ([LOSSY, NOISE], "sealed", False),
         ([LOSSY], "none", True),
+        ([TruncateSpec(dims=4), ROTATION, NOISE, ROUND], "sealed", False),
+        ([ROTATION, TruncateSpec(dims=4)], "sealed", False),
+        ([ROTATION, UNIT, ROUND], "sealed", False),
     ],
 )
 def test_sound_chains_have_no_fault(chain: list[TransformTraits], recover: str, rerank_off: bool) -> None:
-    assert chain_faults(chain, recover, rerank_off) == []
+    assert chain_faults(chain, recover, rerank_off, certified=not any(t.projects or t.rounds for t in chain)) == []
 
 
 @pytest.mark.parametrize(
@@ -46,16 +52,21 @@ def test_sound_chains_have_no_fault(chain: list[TransformTraits], recover: str, 
         ([ROTATION, ROTATION], "derived", False, ("transforms", 1), "two rotations"),
         ([LOSSY], "derived", False, ("recover",), "cannot"),
         ([ROTATION], "none", False, ("rerank",), "rerank: off"),
+        ([LOSSY, Projection("other", hides_axes=False)], "none", True, ("transforms", 1), "more than one projection"),
+        ([LOSSY, UNIT], "none", True, ("transforms", 1), "made for unit vectors"),
+        ([ROTATION, ROUND, NOISE], "none", True, ("transforms", 1), "has to come last"),
+        ([ROTATION, ROUND], "sealed", False, ("rerank",), "candidates: 200"),
+        ([LOSSY], "sealed", False, ("rerank",), "does not cover"),
     ],
 )
 def test_each_unsound_chain_is_named_in_its_place(
     chain: list[TransformTraits], recover: str, rerank_off: bool, at: tuple[str | int, ...], words: str
 ) -> None:
-    (fault,) = chain_faults(chain, recover, rerank_off)
+    (fault,) = chain_faults(chain, recover, rerank_off, certified=recover == "sealed")
     assert fault.at == at
     assert words in fault.text
 
 
 def test_all_faults_are_found_at_once() -> None:
-    faults = chain_faults([NOISE, LOSSY, NOISE], "derived", False)
+    faults = chain_faults([NOISE, LOSSY, NOISE], "derived", False, certified=False)
     assert [fault.at for fault in faults] == [("transforms", 2), ("transforms", 0), ("recover",)]

@@ -11,7 +11,7 @@ import pytest
 from qdrant_client import QdrantClient, models
 from qdrant_client import grpc as q
 from serving import Proxy, serving_proxy
-from transform_cases import COUNT, DIMS, POLICY, RULES, clustered
+from transform_cases import COUNT, DIMS, RULES, clustered, policy
 
 pytestmark = pytest.mark.slow
 
@@ -21,7 +21,8 @@ METRICS = (models.Distance.COSINE, models.Distance.DOT, models.Distance.EUCLID)
 
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    with serving_proxy(tmp_path_factory.mktemp("transforms"), POLICY) as running:
+    folder = tmp_path_factory.mktemp("transforms")
+    with serving_proxy(folder, policy(folder)) as running:
         yield running
 
 
@@ -40,7 +41,7 @@ def at_rest(proxy: Proxy, name: str) -> np.ndarray:
     return np.array([point.vectors.vector.dense.data or point.vectors.vector.data for point in points], np.float32)
 
 
-@pytest.mark.parametrize(("name", "distance"), zip(RULES, itertools.cycle(METRICS)))
+@pytest.mark.parametrize(("name", "distance"), list(zip(RULES, itertools.cycle(METRICS), strict=False)))
 def test_a_defence_end_to_end(proxy: Proxy, client: QdrantClient, name: str, distance: models.Distance) -> None:
     collection, x = f"{name}-{distance.value}", clustered()
     client.create_collection(collection, vectors_config=models.VectorParams(size=DIMS, distance=distance))

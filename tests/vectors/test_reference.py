@@ -409,6 +409,52 @@ def noises_file() -> dict[str, Any]:
     return {"key": DATA_KEY.hex(), "x": x.tolist(), "cases": cases}
 
 
+def random_matrix(key: bytes, rows: int, columns: int, form: str) -> np.ndarray:
+    nonces = [struct.pack(">III", 0, 0, row) for row in range(rows)]
+    if form == "gaussian":
+        return np.array([normals(key, nonce, columns) for nonce in nonces])
+    values = {0: math.sqrt(3), 1: -math.sqrt(3)}
+    return np.array([[values.get(6 * word >> 32, 0.0) for word in words(key, nonce, columns)] for nonce in nonces])
+
+
+def rounded(y: list[float], kind: str) -> list[float]:
+    if kind == "binary":
+        size = sum(map(abs, y)) / len(y)
+        return [size if value >= 0 else -size for value in y]
+    step = max(map(abs, y)) / 127
+    return [round(value / step) * step for value in y]
+
+
+def artefact(kind: str, arrays: dict[str, Any]) -> bytes:
+    shapes = [[name, list(np.shape(array))] for name, array in arrays.items()]
+    header = json.dumps({"kind": kind, "arrays": shapes}, separators=(",", ":")).encode()
+    flat = [value for array in arrays.values() for value in np.ravel(array).tolist()]
+    return b"VGA1" + struct.pack("<I", len(header)) + header + struct.pack(f"<{len(flat)}f", *flat)
+
+
+def projections_file() -> dict[str, Any]:
+    x = [math.sin(index + 1) for index in range(12)]
+    forms = ("gaussian", "sparse")
+    random = {form: (random_matrix(DATA_KEY, 5, 12, form) @ x / math.sqrt(5)).tolist() for form in forms}
+    length, kept = (math.sqrt(sum(value**2 for value in part)) for part in (x, x[:5]))
+    mean, axes = [0.125 * i for i in range(3)], [[0.0, 0.6, 0.8], [1.0, 0.0, 0.0]]
+    content = artefact("pca", {"mean": mean, "axes": axes})
+    point = np.array([0.5, -1.0, 2.0])
+    return {
+        "key": DATA_KEY.hex(),
+        "x": x,
+        "johnson-lindenstrauss": random,
+        "truncate": [value * length / kept for value in x[:5]],
+        "rounded": {kind: rounded(x, kind) for kind in ("int8", "binary")},
+        "pca": {
+            "artefact": content.hex(),
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "x": point.tolist(),
+            "y": (np.array(axes) @ (point - np.array(mean))).tolist(),
+        },
+    }
+
+
 def indices_file() -> dict[str, Any]:
     indices = [0, 1, 2, 65_535, 65_536, 123_456_789, 2**31, 2**32 - 1]
     return {"key": DATA_KEY.hex(), "indices": indices, "permuted": [permuted_index(DATA_KEY, i) for i in indices]}
@@ -595,6 +641,7 @@ FILES = {
     "keystream.json": keystream_file,
     "rotation.json": rotation_file,
     "noises.json": noises_file,
+    "projections.json": projections_file,
     "indices.json": indices_file,
     "fields.json": fields_file,
     "labels.json": labels_file,

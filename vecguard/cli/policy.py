@@ -6,17 +6,21 @@ import json
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from vecguard.errors import ConfigError, VecGuardError
 from vecguard.policy.defaults import DEFAULT_POLICY
 from vecguard.policy.explain import Section, explain
 from vecguard.policy.load import Checked, check, schema
 from vecguard.policy.model import Policy
 from vecguard.policy.source import Problem
+from vecguard.transform import pca
+from vecguard.transform.base import Floats
 
 policy_app = typer.Typer(help="Check and explain policy files.", no_args_is_help=True)
 
@@ -54,6 +58,36 @@ def explain_command(
 def schema_command() -> None:
     """Print the JSON Schema of policy files."""
     typer.echo(json.dumps(schema(), indent=2, ensure_ascii=False))
+
+
+@policy_app.command("fit-pca")
+def fit_pca_command(
+    sample: Annotated[Path, typer.Argument(metavar="SAMPLE", help="Embeddings, a (n, d) float .npy file.")],
+    components: Annotated[int, typer.Option(min=1, help="Principal components to keep in the file.")] = 128,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The artefact to write.")] = Path("pca.vga"),
+) -> None:
+    """Fit principal components to a sample of embeddings; prints the policy's entry for them.
+
+    Take a few thousand embeddings of texts like those to be stored. The file says how they spread, not what they are;
+    whoever has it still lacks the key of the rotation after it.
+    """
+    try:
+        mean, axes = pca.fit(_sample(sample), components)
+        digest = pca.save(out, mean, axes)
+    except VecGuardError as fault:
+        Console(stderr=True, soft_wrap=True).print(Text.assemble(("error", "red"), f": {fault}"), highlight=False)
+        raise typer.Exit(1) from None
+    typer.echo(f"- {{kind: pca, dims: {components}, file: {out.name}, sha256: {digest}}}")
+
+
+def _sample(file: Path) -> Floats:
+    try:
+        vectors = np.load(file, allow_pickle=False)
+    except (OSError, ValueError) as fault:
+        raise ConfigError(f"{file}: is no .npy file that can be read: {fault}") from None
+    if vectors.ndim != 2 or vectors.dtype.kind != "f":
+        raise ConfigError(f"{file}: holds no matrix of floats, one embedding a row")
+    return np.asarray(vectors, np.float32)
 
 
 def _policy(file: Path | None) -> Policy:

@@ -27,10 +27,49 @@ class TransformTraits(Protocol):
     def invertible(self) -> bool:
         """Whether the key and the record's nonce alone give the exact vector back."""
 
+    @property
+    def projects(self) -> bool:
+        """Whether it maps to fewer dimensions, so that scores at rest are off by what is lost."""
 
-def chain_faults(transforms: Sequence[TransformTraits], recover: str, rerank_off: bool) -> list[Fault]:
-    """Find everything that is wrong with a chain; places are relative to the vector rule; empty when it is sound."""
-    return [*_order_faults(transforms), *_recovery_faults(transforms, recover, rerank_off)]
+    @property
+    def rounds(self) -> bool:
+        """Whether it leaves few values a coordinate, and has to come last."""
+
+    @property
+    def unit_only(self) -> bool:
+        """Whether it is noise whose strength is that for unit vectors."""
+
+
+def chain_faults(
+    transforms: Sequence[TransformTraits], recover: str, rerank_off: bool, *, certified: bool = True
+) -> list[Fault]:
+    """Find everything that is wrong with a chain; places are relative to the vector rule; empty when it is sound.
+
+    `certified`: the rule for re-ranking relies on a certificate.
+    """
+    found = [*_order_faults(transforms), *_loss_faults(transforms), *_recovery_faults(transforms, recover, rerank_off)]
+    lossy = [t.kind for t in transforms if t.projects or t.rounds]
+    if lossy and certified and not rerank_off and recover != "none":
+        text = f"a certificate does not cover what `{lossy[0]}` loses: say `rerank: {{candidates: 200}}`, or `off`"
+        found.append(Fault(("rerank",), text))
+    return found
+
+
+def _loss_faults(transforms: Sequence[TransformTraits]) -> list[Fault]:
+    faults: list[Fault] = []
+    projecting = [i for i, t in enumerate(transforms) if t.projects]
+    for i in projecting[1:]:
+        kept = transforms[projecting[0]].kind
+        faults.append(Fault(("transforms", i), f"more than one projection: keep the `{kept}` above, or this"))
+    for i, noise in enumerate(transforms):
+        if noise.unit_only and projecting:
+            shorter = transforms[projecting[0]].kind
+            text = f"`{noise.kind}` is made for unit vectors, which `{shorter}` shortens: use `gaussian`"
+            faults.append(Fault(("transforms", i), text))
+        later = [t.kind for t in transforms[i + 1 :]]
+        if noise.rounds and later:
+            faults.append(Fault(("transforms", i), f"`{noise.kind}` has to come last, after `{later[-1]}`"))
+    return faults
 
 
 def _order_faults(transforms: Sequence[TransformTraits]) -> list[Fault]:
@@ -48,7 +87,10 @@ def _order_faults(transforms: Sequence[TransformTraits]) -> list[Fault]:
     if not mixing:
         faults.append(Fault(("transforms",), "no transform hides the axes: start it with `kind: rotation`"))
     for i in mixing[1:]:
-        faults.append(Fault(("transforms", i), "two rotations protect no more than one: keep one `kind: rotation`"))
+        kept = transforms[mixing[0]].kind
+        faults.append(
+            Fault(("transforms", i), f"two rotations protect no more than one: keep the `kind: {kept}` above, or this")
+        )
     for i in noisy[1:]:
         faults.append(
             Fault(
@@ -56,12 +98,12 @@ def _order_faults(transforms: Sequence[TransformTraits]) -> list[Fault]:
                 f"more than one noise: keep the `{transforms[noisy[0]].kind}` above and make it stronger instead",
             )
         )
-    if mixing and noisy and noisy[0] < mixing[0]:
+    before = [t.kind for t in transforms[noisy[0] :] if t.hides_axes or t.projects] if noisy else []
+    if before:
         faults.append(
             Fault(
                 ("transforms", noisy[0]),
-                f"`{transforms[noisy[0]].kind}` stands before "
-                f"`{transforms[mixing[0]].kind}`: put the rotation first and the noise after it",
+                f"`{transforms[noisy[0]].kind}` stands before `{before[0]}`: put that first and the noise after it",
             )
         )
     return faults

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
+from pathlib import Path as FilePath
 from types import UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
@@ -47,7 +48,8 @@ def validate(source: Source) -> tuple[Policy | None, list[Problem]]:
     problems: list[Problem] = list(source.problems)
     if source.values is None:
         return None, problems or [source.problem((), "is empty")]
-    policy, details = _attempt(source.values)
+    folder = FilePath(source.file).parent
+    policy, details = _attempt(source.values, folder)
     rest, taken_out = deepcopy(source.values), set[Path]()
     while details:
         found = [(_real_path(source.values, detail), detail) for detail in details]
@@ -57,7 +59,7 @@ def validate(source: Source) -> tuple[Policy | None, list[Problem]]:
         if not any(cut for cut, _ in removed):
             break
         taken_out |= {cut for cut, needless in removed if cut and not needless}
-        details = _attempt(rest)[1]
+        details = _attempt(rest, folder)[1]
     problems = _once_a_place(problems)
     return (None if problems else policy), problems
 
@@ -67,9 +69,10 @@ def _once_a_place(problems: list[Problem]) -> list[Problem]:
     return list({(problem.place, problem.path): problem for problem in reversed(problems)}.values())
 
 
-def _attempt(values: Any) -> tuple[Policy | None, list[ErrorDetails]]:
+def _attempt(values: Any, folder: FilePath) -> tuple[Policy | None, list[ErrorDetails]]:
+    """Validate; files that the policy names stand relative to `folder`."""
     try:
-        return Policy.model_validate(values), []
+        return Policy.model_validate(values, context={"folder": folder}), []
     except ValidationError as error:
         # Pydantic counts only sound items, and so calls a list short whose items it has just refused.
         details = error.errors(include_url=False)

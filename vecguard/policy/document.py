@@ -37,7 +37,13 @@ _SECTIONS: Final[Mapping[str, str]] = {
     "ScaleAndPerturbSpec": "transforms: kind: scale-and-perturb",
     "PurkayasthaSpec": "transforms: kind: purkayastha",
     "VonMisesFisherSpec": "transforms: kind: von-mises-fisher",
+    "PcaSpec": "transforms: kind: pca",
+    "TruncateSpec": "transforms: kind: truncate",
+    "JohnsonLindenstraussSpec": "transforms: kind: johnson-lindenstrauss",
+    "Int8Spec": "transforms: kind: int8",
+    "BinarySpec": "transforms: kind: binary",
     "RerankRule": "rerank",
+    "FixedRerankRule": "rerank: fixed over-fetch",
     "PayloadRule": "payload",
     "Limits": "limits",
 }
@@ -57,6 +63,7 @@ Every key that is not listed here is an error, and so is every contradiction. Wh
 | `vecguard policy check FILE` | reports every error as `file:line:column: entry: what to do`, then warnings; exit status 1 on errors |
 | `vecguard policy explain COLLECTION [--policy FILE]` | says in plain words what holds for a collection |
 | `vecguard policy schema` | prints the JSON Schema (draft 2020-12) for editors |
+| `vecguard policy fit-pca SAMPLE.npy` | fits principal components to a sample of embeddings, and prints the policy's entry for them |
 
 A running server reads its file again on SIGHUP. A file with errors changes nothing and is reported in the log; calls
 that run keep the policy that they began with. A change that no longer fits what a collection was made with is refused

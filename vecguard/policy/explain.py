@@ -9,7 +9,15 @@ from typing import Final, NamedTuple
 
 from vecguard.policy import claims
 from vecguard.policy.access import Access, AttributeOf, Role
-from vecguard.policy.model import REFERENCE_DIMS, CollectionPolicy, FieldMode, Policy, RerankRule, VectorRule
+from vecguard.policy.model import (
+    REFERENCE_DIMS,
+    CollectionPolicy,
+    FieldMode,
+    FixedRerankRule,
+    Policy,
+    RerankRule,
+    VectorRule,
+)
 from vecguard.policy.transforms import GaussianSpec
 
 
@@ -74,6 +82,8 @@ def _stored(rule: VectorRule) -> Iterator[Line]:
 
 def _adversaries(rule: VectorRule) -> Iterator[Line]:
     yield _against("A", claims.thief_text(rule.noise))
+    if rule.loses is not None:
+        yield Line("A, what is lost", claims.loss_text(rule.loses))
     yield _against("B", claims.pairs_text(rule.noise_ratio()))
     yield _against("C", claims.OPERATOR)
     yield _against("D", claims.CREDENTIAL)
@@ -87,11 +97,17 @@ def _against(letter: str, text: str) -> Line:
 
 def _queries(rule: VectorRule) -> Iterator[Line]:
     noise, rerank = rule.noise_ratio(), rule.rerank
-    if noise == 0:
+    if noise == 0 and rule.loses is None:
         yield Line("exact: every query", "a rotation keeps all distances, so nothing needs re-ranking")
         return
+    if isinstance(rerank, FixedRerankRule):
+        yield from _fixed(rule, rerank)
+        return
     if not isinstance(rerank, RerankRule):
-        text = f"order and scores come from the noised vectors; {claims.unranked_recall_text(noise)}"
+        figure = (
+            claims.unranked_recall_text(noise) if rule.loses is None else "recall without re-ranking is not measured"
+        )
+        text = f"order and scores come from the stored vectors; {figure}"
         yield Line("approximate: every query by vector", text)
         return
     pages = f"{rerank.first_page:,} to {rerank.max_candidates:,} candidates"
@@ -101,6 +117,15 @@ def _queries(rule: VectorRule) -> Iterator[Line]:
         yield Line(f"exact: {kind}", text)
     for kind, text in claims.APPROXIMATE_QUERIES.items():
         yield Line(f"approximate: {kind}", text)
+
+
+def _fixed(rule: VectorRule, rerank: FixedRerankRule) -> Iterator[Line]:
+    yield Line("re-ranking", f"{rerank.candidates:,} candidates, NOT certified; {claims.fixed_text(rule.loses)}")
+    for kind in (*claims.EXACT_QUERIES, *claims.APPROXIMATE_QUERIES):
+        if "scroll" in kind:
+            yield Line(f"exact: {kind}", claims.EXACT_QUERIES[kind])
+        else:
+            yield Line(f"approximate: {kind}", claims.FIXED_QUERY)
 
 
 def _payload(entry: CollectionPolicy) -> Section:

@@ -16,6 +16,8 @@ from vecguard.policy.diagnose import validate
 from vecguard.policy.globs import shadowed
 from vecguard.policy.model import Policy
 from vecguard.policy.source import Place, Problem, Source, parse_source
+from vecguard.policy.transforms import PcaSpec
+from vecguard.transform.pca import read_named
 
 _MAX_BYTES: Final = 1 << 20
 
@@ -59,6 +61,8 @@ def check_text(text: str, file: str = "<policy>") -> Checked:
     """Look at policy text as `check` does at a file."""
     source = parse_source(text, file)
     policy, errors = validate(source)
+    if policy is not None and (errors := list(_unusable(source, policy))):
+        policy = None
     warnings = tuple(_warnings(source, policy)) if policy is not None else ()
     return Checked(policy, tuple(sorted(errors, key=lambda problem: problem.place)), warnings)
 
@@ -142,6 +146,19 @@ def _without_use(source: Source, policy: Policy) -> Iterator[Problem]:
                         "make it searchable or plain in `payload.fields`"
                     )
                     yield source.problem(("access", "roles", index, "row_filter", field), text, severity="warning")
+
+
+def _unusable(source: Source, policy: Policy) -> Iterator[Problem]:
+    """Artefacts that cannot be read, or are not those that the policy names."""
+    for index, entry in enumerate(policy.collections):
+        for position, rule in enumerate(entry.vectors):
+            for step, spec in enumerate(rule.transforms):
+                if isinstance(spec, PcaSpec):
+                    try:
+                        read_named(spec)
+                    except ConfigError as fault:
+                        below = ("collections", index, "vectors", position, "transforms", step)
+                        yield source.problem(below, str(fault))
 
 
 def _unreachable(source: Source, below: tuple[str | int, ...], globs: list[str]) -> Iterator[Problem]:

@@ -29,7 +29,14 @@ from vecguard.policy.entry import ListOf, PolicyEntry
 from vecguard.policy.faults import Fault, raise_if_any
 from vecguard.policy.fields import FieldRules
 from vecguard.policy.paths import parse
-from vecguard.policy.transforms import GaussianSpec, NoiseSpec, RotationSpec, TransformSpec
+from vecguard.policy.transforms import (
+    GaussianSpec,
+    NoiseSpec,
+    ProjectionSpec,
+    RotationSpec,
+    RoundingSpec,
+    TransformSpec,
+)
 
 _REMEMBERED: Final = 1024
 
@@ -73,12 +80,30 @@ class RerankRule(PolicyEntry):
         return self
 
 
+class FixedRerankRule(PolicyEntry):
+    """Fixed over-fetch: the first candidates at rest are re-scored exactly, and nothing certifies that no better record
+    comes after them. For projections and rounding, whose errors no certificate covers."""
+
+    candidates: int = Field(ge=1, le=100_000, description="Candidates read for one query, or more if it wants more.")
+
+    @property
+    def pages(self) -> RerankRule:
+        """The same as a rule that reads one page."""
+        return RerankRule(certainty=0.0, first_page=self.candidates, max_candidates=self.candidates)
+
+
 def _rerank_shape(value: Any) -> str:
-    return "off" if isinstance(value, str) else "rule"
+    if isinstance(value, str):
+        return "off"
+    fixed = isinstance(value, FixedRerankRule) or (isinstance(value, dict) and "candidates" in value)
+    return "fixed" if fixed else "rule"
 
 
 Rerank = Annotated[
-    Annotated[RerankRule, Tag("rule")] | Annotated[Literal["off"], Tag("off")], Discriminator(_rerank_shape)
+    Annotated[RerankRule, Tag("rule")]
+    | Annotated[FixedRerankRule, Tag("fixed")]
+    | Annotated[Literal["off"], Tag("off")],
+    Discriminator(_rerank_shape),
 ]
 
 
@@ -90,7 +115,8 @@ class VectorRule(PolicyEntry):
     )
     transforms: Annotated[tuple[TransformSpec, ...], ListOf] = Field(
         default=(RotationSpec(), GaussianSpec()),
-        description="Applied in this order: one rotation, then at most one noise. Kinds: see transforms below.",
+        description="Applied in this order: at most one projection and one rotation, then at most one noise, then "
+        "at most one rounding. Kinds: see transforms below.",
     )
     recover: Recover = Field(
         default="derived",
@@ -101,13 +127,19 @@ class VectorRule(PolicyEntry):
 
     @model_validator(mode="after")
     def _chain_is_sound(self) -> Self:
-        raise_if_any(chain_faults(self.transforms, self.recover, self.rerank == "off"))
+        certified = isinstance(self.rerank, RerankRule)
+        raise_if_any(chain_faults(self.transforms, self.recover, self.rerank == "off", certified=certified))
         return self
 
     @property
     def noise(self) -> NoiseSpec | None:
         """What adds noise, where anything does."""
-        return next((t for t in self.transforms if not isinstance(t, RotationSpec)), None)
+        return next((t for t in self.transforms if isinstance(t, NoiseSpec)), None)
+
+    @property
+    def loses(self) -> ProjectionSpec | RoundingSpec | None:
+        """What loses information for good, noise apart, where anything does."""
+        return next((t for t in self.transforms if isinstance(t, ProjectionSpec | RoundingSpec)), None)
 
     def noise_ratio(self, dims: int = REFERENCE_DIMS) -> float:
         """E‖noise‖ / ‖x‖ for unit vectors of `dims` dimensions; 0.0 without noise."""

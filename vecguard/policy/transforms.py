@@ -6,9 +6,10 @@ module of `vecguard.transform`.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from vecguard.policy.entry import PolicyEntry
 from vecguard.transform import strength
@@ -16,12 +17,21 @@ from vecguard.transform import strength
 _EPSILON_TEXT = "Smaller is more private, and noisier."
 
 
-class RotationSpec(PolicyEntry):
+class _Spec(PolicyEntry):
+    """What `policy.chain` judges a kind by; see `TransformTraits`."""
+
+    hides_axes: ClassVar[bool] = False
+    adds_noise: ClassVar[bool] = False
+    invertible: ClassVar[bool] = True
+    projects: ClassVar[bool] = False
+    rounds: ClassVar[bool] = False
+    unit_only: ClassVar[bool] = False
+
+
+class RotationSpec(_Spec):
     """A secret orthogonal transform: keeps all distances, hides every coordinate."""
 
     hides_axes: ClassVar[bool] = True
-    adds_noise: ClassVar[bool] = False
-    invertible: ClassVar[bool] = True
 
     kind: Literal["rotation"] = "rotation"
 
@@ -31,10 +41,12 @@ class RotationSpec(PolicyEntry):
         return "rotated by a secret key"
 
 
-class _NoiseSpec(PolicyEntry):
-    hides_axes: ClassVar[bool] = False
+class _NoiseSpec(_Spec):
     adds_noise: ClassVar[bool] = True
-    invertible: ClassVar[bool] = True
+
+
+class _UnitNoiseSpec(_NoiseSpec):
+    unit_only: ClassVar[bool] = True
 
 
 class GaussianSpec(_NoiseSpec):
@@ -59,7 +71,7 @@ class GaussianSpec(_NoiseSpec):
         return f"plus keyed Gaussian noise of ratio {self.ratio:g}"
 
 
-class AnalyticGaussianSpec(_NoiseSpec):
+class AnalyticGaussianSpec(_UnitNoiseSpec):
     """Keyed Gaussian noise that makes one stored unit vector (ε, δ)-differentially private, by the exact calibration of
     Balle & Wang (2018). Vectors of another length are refused."""
 
@@ -81,7 +93,7 @@ class AnalyticGaussianSpec(_NoiseSpec):
         return f"plus keyed Gaussian noise for ({self.epsilon:g}, {self.delta:g})-differential privacy"
 
 
-class LaplaceSpec(_NoiseSpec):
+class LaplaceSpec(_UnitNoiseSpec):
     """Keyed Laplace noise with density ∝ exp(-ε‖n‖): unit vectors at distance t can be told apart with a privacy loss
     of at most ε·t (metric privacy). Vectors of another length are refused."""
 
@@ -102,7 +114,7 @@ class LaplaceSpec(_NoiseSpec):
         return f"plus keyed Laplace noise of ε = {self.epsilon:g} per unit of distance"
 
 
-class ScaleAndPerturbSpec(_NoiseSpec):
+class ScaleAndPerturbSpec(_UnitNoiseSpec):
     """Keyed noise, uniform in the ball of a quarter of the approximation factor: the scheme DCPE / SAP at the strength
     that IronCore's SDK has at the same factor. Vectors that are not of unit length are refused."""
 
@@ -121,7 +133,7 @@ class ScaleAndPerturbSpec(_NoiseSpec):
         return f"plus keyed noise from a ball, approximation factor {self.approximation_factor:g}"
 
 
-class _DirectionalSpec(_NoiseSpec):
+class _DirectionalSpec(_UnitNoiseSpec):
     # By key and nonce one knows how far, and towards what, but not from where.
     invertible: ClassVar[bool] = False
 
@@ -166,9 +178,107 @@ class VonMisesFisherSpec(_DirectionalSpec):
         return f"turned by a keyed angle (von Mises-Fisher, ε = {self.epsilon:g})"
 
 
+class _ProjectionSpec(_Spec):
+    invertible: ClassVar[bool] = False
+    projects: ClassVar[bool] = True
+
+    dims: int = Field(ge=1, le=65_536, description="Dimensions at rest; clients go on seeing their own.")
+
+
+class PcaSpec(_ProjectionSpec):
+    """Projection to the first principal components of a sample, which `vecguard policy fit-pca` fits. Put a rotation
+    after it. Needs `recover: sealed` or `none`, and `rerank: {candidates: N}` or `off`."""
+
+    kind: Literal["pca"] = "pca"
+    file: str = Field(
+        default="",
+        exclude=True,
+        description="The fitted artefact, relative to this file. It can be moved; what it holds cannot be exchanged.",
+    )
+    sha256: str = Field(
+        pattern="^[0-9a-f]{64}$", description="Of the artefact, as fit-pca prints it; the manifest keeps it."
+    )
+
+    @field_validator("file")
+    @classmethod
+    def _beside_the_policy(cls, file: str, info: ValidationInfo) -> str:
+        folder = (info.context or {}).get("folder")
+        return str(Path(folder, file)) if folder and file else file
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it is the same projection, wherever its file lies."""
+        return isinstance(other, PcaSpec) and (self.dims, self.sha256) == (other.dims, other.sha256)
+
+    def __hash__(self) -> int:
+        return hash((self.dims, self.sha256))
+
+    @property
+    def phrase(self) -> str:
+        """What is stored, in a few words."""
+        return f"projected to {self.dims} principal components of a sample"
+
+
+class TruncateSpec(_ProjectionSpec):
+    """The first dimensions alone, at the vector's length: before a rotation for models trained to be truncated
+    (Matryoshka), after it a random subspace. Needs what `pca` needs."""
+
+    kind: Literal["truncate"] = "truncate"
+
+    @property
+    def phrase(self) -> str:
+        """What is stored, in a few words."""
+        return f"truncated to {self.dims} dimensions"
+
+
+class JohnsonLindenstraussSpec(_ProjectionSpec):
+    """A secret random projection, in place of a rotation. Needs what `pca` needs."""
+
+    hides_axes: ClassVar[bool] = True
+
+    kind: Literal["johnson-lindenstrauss"] = "johnson-lindenstrauss"
+    form: Literal["gaussian", "sparse"] = Field(
+        default="gaussian", description="Entries of the matrix: normal, or -1, 0 and 1 (Achlioptas)."
+    )
+
+    @property
+    def phrase(self) -> str:
+        """What is stored, in a few words."""
+        return f"projected to {self.dims} dimensions by a secret {self.form} random matrix"
+
+
+class _RoundingSpec(_Spec):
+    invertible: ClassVar[bool] = False
+    rounds: ClassVar[bool] = True
+
+
+class Int8Spec(_RoundingSpec):
+    """Stored coordinates rounded to 255 values; the last of all. Needs what `pca` needs."""
+
+    kind: Literal["int8"] = "int8"
+
+    @property
+    def phrase(self) -> str:
+        """What is stored, in a few words."""
+        return "rounded to 255 values a coordinate"
+
+
+class BinarySpec(_RoundingSpec):
+    """Of stored coordinates the sign alone; the last of all. Needs what `pca` needs."""
+
+    kind: Literal["binary"] = "binary"
+
+    @property
+    def phrase(self) -> str:
+        """What is stored, in a few words."""
+        return "of each coordinate the sign alone"
+
+
 NoiseSpec: TypeAlias = (
     GaussianSpec | AnalyticGaussianSpec | LaplaceSpec | ScaleAndPerturbSpec | PurkayasthaSpec | VonMisesFisherSpec
 )
 
+ProjectionSpec: TypeAlias = PcaSpec | TruncateSpec | JohnsonLindenstraussSpec
+RoundingSpec: TypeAlias = Int8Spec | BinarySpec
+
 # A new kind of transform is one class above and one name here.
-TransformSpec = Annotated[RotationSpec | NoiseSpec, Field(discriminator="kind")]
+TransformSpec = Annotated[RotationSpec | NoiseSpec | ProjectionSpec | RoundingSpec, Field(discriminator="kind")]

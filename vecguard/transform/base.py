@@ -101,6 +101,17 @@ class DirectionalNoise(Protocol):
         """What it does and what it claims against whom, in plain sentences."""
 
 
-Step: TypeAlias = VectorMap | Noise | DirectionalNoise
+@runtime_checkable
+class Rounding(Protocol):
+    """The last step, that leaves few values a coordinate. It cannot be undone, and queries are not rounded."""
+
+    def round(self, y: Floats) -> Floats:
+        """(n, d) to (n, d), a new array."""
+
+    def describe(self) -> list[str]:
+        """What it does and what it claims against whom, in plain sentences."""
+
+
+Step: TypeAlias = VectorMap | Noise | DirectionalNoise | Rounding
 TransformBuilder: TypeAlias = Callable[[Any, int, Subkey], Step]
 """`(spec, dims, subkey) -> Step`; `dims` is what the steps before leave. Raises InvalidArgument, ConfigError."""

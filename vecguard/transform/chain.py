@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -10,18 +11,37 @@ import numpy.typing as npt
 from vecguard.errors import ConfigError, FailedPrecondition, InvalidArgument
 from vecguard.metric import norms
 from vecguard.registry import TRANSFORMS
-from vecguard.transform.base import DirectionalNoise, Floats, Noise, Nonces, Step, Subkey, TransformSpec, VectorMap
+from vecguard.transform.base import (
+    DirectionalNoise,
+    Floats,
+    Noise,
+    Nonces,
+    Rounding,
+    Step,
+    Subkey,
+    TransformSpec,
+    VectorMap,
+)
 from vecguard.transform.gaussian import score_deviation
 from vecguard.transform.keystream import NONCE_BYTES
+from vecguard.transform.pca import load
+from vecguard.transform.rotation import block_size
 from vecguard.transform.strength import UNIT_TOLERANCE
 
 
 class Chain:
-    """y = T x + scale · n: mappings in order, then noise at the end, where a thief would have to begin."""
+    """y = T x + scale · n: mappings in order, then noise, where a thief would have to begin, then rounding."""
 
-    def __init__(self, mappings: Sequence[VectorMap], noise: Noise | DirectionalNoise | None, dims: int) -> None:
+    def __init__(
+        self,
+        mappings: Sequence[VectorMap],
+        noise: Noise | DirectionalNoise | None,
+        dims: int,
+        rounding: Rounding | None = None,
+    ) -> None:
         self._mappings = tuple(mappings)
         self._noise = noise
+        self._rounding = rounding
         self.dims_in = dims
         self.dims_out = self._mappings[-1].dims_out if self._mappings else dims
 
@@ -51,8 +71,18 @@ class Chain:
         return self._subtractable and all(step.isometric for step in self._mappings)
 
     @property
+    def keeps_scores(self) -> bool:
+        """Whether noise is all that comes between scores at rest and exact ones."""
+        return self._rounding is None and all(step.isometric for step in self._mappings)
+
+    @property
+    def exact(self) -> bool:
+        """Whether scores at rest are exact."""
+        return self.keeps_scores and self.noise_ratio == 0
+
+    @property
     def _subtractable(self) -> bool:
-        return not isinstance(self._noise, DirectionalNoise)
+        return self._rounding is None and not isinstance(self._noise, DirectionalNoise)
 
     def check_lengths(self, x: Floats) -> None:
         """Refuse vectors (n, dims_in) that the noise is not made for.
@@ -86,10 +116,10 @@ class Chain:
         for step in self._mappings:
             mapped = step.apply(mapped)
         if isinstance(self._noise, DirectionalNoise):
-            return self._noise.turn(mapped, nonces)
-        if self.noise_ratio:
+            mapped = self._noise.turn(mapped, nonces)
+        elif self.noise_ratio:
             mapped += self._scaled_noise(scale, nonces)
-        return mapped
+        return mapped if self._rounding is None else self._rounding.round(mapped)
 
     def inverse(self, y: Floats, scale: npt.NDArray[np.float32], nonces: Nonces) -> Floats:
         """Undo `forward` for the same scale and nonces, to float32 precision of y.
@@ -143,8 +173,8 @@ class Chain:
 
     def describe(self) -> list[str]:
         """What the chain does and claims against which adversary, in plain sentences."""
-        steps: list[Step] = [*self._mappings, *([self._noise] if self._noise else [])]
-        sentences = [sentence for step in steps for sentence in step.describe()]
+        steps: list[Step | None] = [*self._mappings, self._noise, self._rounding]
+        sentences = [sentence for step in steps if step is not None for sentence in step.describe()]
         return sentences or ["Vectors are stored as they are."]
 
     def _scaled_noise(self, scale: npt.NDArray[np.float32], nonces: Nonces) -> Floats:
@@ -166,6 +196,37 @@ def _check_rows(x: Floats, dims: int, scale: npt.NDArray[np.float32], nonces: No
         raise InvalidArgument("every vector needs one scale and one nonce")
 
 
+class PlannedSpec(TransformSpec, Protocol):
+    """What the dimensions at rest can be told by."""
+
+    @property
+    def projects(self) -> bool:
+        """Whether it maps to fewer dimensions, `dims` of it."""
+
+
+def stored_dims(specs: Sequence[PlannedSpec], dims: int) -> int:
+    """Dimensions at rest of vectors of `dims` dimensions, without compiling; reads the files that a chain names.
+
+    Raises:
+        InvalidArgument: a step cannot work on that many dimensions.
+        ConfigError: a file cannot be read, or is another one.
+    """
+    for spec in specs:
+        if spec.kind == "rotation":
+            block_size(dims)
+        elif spec.projects:
+            dims = _projected(spec, dims)
+    return dims
+
+
+def _projected(spec: Any, dims: int) -> int:
+    if spec.dims > dims:
+        raise InvalidArgument(f"the policy projects to {spec.dims} dimensions, and this vector has {dims}")
+    if spec.kind == "pca":
+        load(spec, dims)
+    return int(spec.dims)
+
+
 def compile_chain(specs: Sequence[TransformSpec], dims: int, subkey: Subkey) -> Chain:
     """Build the steps of `specs` in order for vectors of `dims` dimensions.
 
@@ -183,12 +244,15 @@ def compile_chain(specs: Sequence[TransformSpec], dims: int, subkey: Subkey) -> 
         raise ConfigError("each kind of transform may be used once per vector")
     mappings: list[VectorMap] = []
     noise: Noise | DirectionalNoise | None = None
+    rounding: Rounding | None = None
     for spec in specs:
-        if noise is not None:
-            raise ConfigError(f"noise must be the last transform; {spec.kind} comes after it")
         step = TRANSFORMS.load(spec.kind)(spec, mappings[-1].dims_out if mappings else dims, subkey)
-        if isinstance(step, Noise | DirectionalNoise):
+        if rounding is not None or (noise is not None and not isinstance(step, Rounding)):
+            raise ConfigError(f"noise must be the last transform but for rounding; {spec.kind} comes after it")
+        if isinstance(step, Rounding):
+            rounding = step
+        elif isinstance(step, Noise | DirectionalNoise):
             noise = step
         else:
             mappings.append(step)
-    return Chain(mappings, noise, dims)
+    return Chain(mappings, noise, dims, rounding)

@@ -269,7 +269,10 @@ class _Run:
         return exact_distances(self._search.metric, self._framed[i], vectors)
 
     def _is_settled(self, candidates: Candidates, part: int) -> bool:
-        return candidates.exhausted or candidates.beyond(self._bound(candidates), part)
+        guard = self._guard
+        if candidates.exhausted or (guard.rerank is not None and not guard.certified):
+            return True  # in the second case nothing can say whether one page was enough, so it has to be
+        return candidates.beyond(self._bound(candidates), part)
 
     def _bound(self, candidates: Candidates) -> float | None:
         """The distance that a row that was not read must beat to change the answer; None before there is one."""

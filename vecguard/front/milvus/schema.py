@@ -197,7 +197,7 @@ def stored_field(field: s.FieldSchema, column: Column, policy: CollectionPolicy)
     if column.role in ("primary", "open_vector"):
         return stored
     if column.role == "dense":
-        return _dense_field(stored, column)
+        return _dense_field(stored, column, policy)
     if column.role == "sparse":
         return stored
     if column.mode == "plain" and column.role != "json":
@@ -216,7 +216,7 @@ def _require_name(name: str) -> None:
         )
 
 
-def _dense_field(stored: s.FieldSchema, column: Column) -> s.FieldSchema:
+def _dense_field(stored: s.FieldSchema, column: Column, policy: CollectionPolicy) -> s.FieldSchema:
     if column.data_type not in DENSE_TYPES:
         kind = TYPE_NAMES.get(column.data_type, str(column.data_type))
         raise InvalidArgument(
@@ -229,6 +229,10 @@ def _dense_field(stored: s.FieldSchema, column: Column) -> s.FieldSchema:
             "dimension is not defined in field type params, check type param `dim` for vector field: invalid parameter"
         )
     stored.data_type = FLOAT_VECTOR
+    dims = str(require_protectable(_vector_record(column, policy)))
+    for pair in stored.type_params:
+        if pair.key == "dim":
+            pair.value = dims
     return stored
 
 

@@ -160,7 +160,7 @@ def is_direct(plan: Plan, shield: Shield) -> bool:
     guard = shield.vectors.get(plan.column.name)
     if guard is not None and guard.divided:
         return False  # the parts' distances are to be merged, also where each part's are exact
-    direct = not isinstance(guard, DenseShield) or guard.noise_ratio == 0
+    direct = not isinstance(guard, DenseShield) or guard.exact_at_rest
     grouping = plan.parameters.grouping
     if direct and grouping is not None and shield.fields.mode((grouping.field,)) != "plain":
         require_settled(shield, f"grouping by `{grouping.field}` in a search that the database answers")

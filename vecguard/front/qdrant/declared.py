@@ -46,7 +46,7 @@ def _is_half(name: str, datatype: int) -> bool:
 def dense_record(
     name: str, params: q.VectorParams | q.DenseVectorCreationConfig, policy: CollectionPolicy
 ) -> VectorRecord:
-    """The record of a dense vector or multivector.
+    """The record of a dense vector or multivector; `params` get its dimensions at rest.
 
     Raises:
         InvalidArgument: a distance, datatype or number of dimensions that cannot be protected.
@@ -62,7 +62,7 @@ def dense_record(
         recover=rule.recover,
         half=_is_half(name, params.datatype if params.HasField("datatype") else q.Datatype.Default),
     )
-    require_protectable(record)
+    params.size = require_protectable(record)
     return record
 
 

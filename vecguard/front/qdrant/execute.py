@@ -115,7 +115,10 @@ class Executor:
             return await self._send(stage, scoring.upstream[guard.parts[0]], want)
         if stage.kind == "nearest_with_mmr":
             return await self._diversified(stage, scoring, guard, want)
-        if scoring.target is not None:
+        return await self._nearest(stage, scoring, guard, want)
+
+    async def _nearest(self, stage: Stage, scoring: Scoring, guard: DenseShield, want: Want) -> Points:
+        if scoring.target is not None and guard.certified:
             return await self._certified(stage, scoring, guard, want)
         return await self._rescored(stage, scoring, guard, want)
 
@@ -171,7 +174,7 @@ class Executor:
         size = max(wanted, min(max(rule.first_page, _UNCERTIFIED_FACTOR * wanted), rule.max_candidates))
         most = max(rule.max_candidates, wanted)
         batch = Batch(scoring.score, scoring.distance)
-        goal = Goal(wanted, stage.threshold, size, most, once=guard.noise_ratio > 0)
+        goal = Goal(wanted, stage.threshold, size, most, once=not guard.exact_at_rest)
         await self._read(stage, want, batch, scoring, goal)
         return batch.answer(stage)
 
@@ -214,7 +217,7 @@ class Executor:
         plain = replace(scoring, upstream=nearest)
         pool = replace(stage, limit=max(candidates, 1), offset=0)
         everything = replace(want, vectors=tuple(dict.fromkeys((*want.vectors, stage.using))))
-        found = await self._certified(pool, plain, guard, everything)
+        found = await self._nearest(pool, plain, guard, everything)
         if not found:
             return []
         alike = open_candidates(self.shield, found, stage.using).pairwise(guard.distance)

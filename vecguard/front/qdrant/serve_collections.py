@@ -93,10 +93,20 @@ def _show(shown: q.CollectionInfo, shield: Shield) -> None:
         if path in declared:
             _show_declared(kept, declared[path])
         clear[own] = kept
+    _show_dims(shown.config.params.vectors_config, shield)
     shown.payload_schema.clear()
     for path, info in clear.items():
         shown.payload_schema[path].CopyFrom(info)
     meta.client_metadata(shown.config.metadata, shield.fields, shield.manifest)
+
+
+def _show_dims(shown: q.VectorsConfig, shield: Shield) -> None:
+    """Dimensions as clients declared them, where those at rest are others."""
+    named = {"": shown.params} if shown.WhichOneof("config") == "params" else shown.params_map.map
+    for name in list(named):
+        guard = shield.vectors.get(name)
+        if guard is not None:
+            named[name].size = guard.record.dims
 
 
 def _show_declared(info: q.PayloadSchemaInfo, declared: q.CreateFieldIndexCollection) -> None:

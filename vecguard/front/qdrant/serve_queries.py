@@ -317,7 +317,7 @@ async def _matrix(ask: q.SearchMatrixPoints, session: Session) -> Neighbours | N
     check_limit(sample, shield)
     if not isinstance(guard, DenseShield) and guard.divided:
         raise rotating(f"a distance matrix of sparse vector `{using}`")
-    if not isinstance(guard, DenseShield) or not guard.recoverable or not (guard.noise_ratio or guard.divided):
+    if not isinstance(guard, DenseShield) or not guard.recoverable or (guard.exact_at_rest and not guard.divided):
         return None
     if sample < 2:
         raise InvalidArgument(f"Validation error in body: [sample: value {sample} invalid, must be 2 or larger]")
