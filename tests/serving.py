@@ -41,6 +41,8 @@ class Server:
     """Folder of the engine's data."""
     log: Path
     """File with all that the process wrote to stdout and stderr."""
+    credentials: grpc.ChannelCredentials | None = None
+    """What a raw channel is opened with, where the listener speaks TLS."""
 
     @property
     def target(self) -> str:
@@ -68,14 +70,19 @@ class Server:
     def channel(self) -> Iterator[grpc.Channel]:
         """A raw channel, for messages that the ordinary client does not send."""
         limits = [("grpc.max_receive_message_length", MESSAGE_BYTES), ("grpc.max_send_message_length", MESSAGE_BYTES)]
-        with grpc.insecure_channel(self.target, options=limits) as channel:
+        with self._opened(limits) as channel:
             yield channel
+
+    def _opened(self, options: Sequence[tuple[str, int]] = ()) -> grpc.Channel:
+        if self.credentials is None:
+            return grpc.insecure_channel(self.target, options=options)
+        return grpc.secure_channel(f"localhost:{self.port}", self.credentials, options=options)
 
     def wait_until_healthy(self) -> None:
         """Return when the server answers; fail with the end of its log if it ends or stays silent."""
         deadline = time.monotonic() + START_S
         while self.process.poll() is None and time.monotonic() < deadline:
-            with grpc.insecure_channel(self.target) as channel:
+            with self._opened() as channel:
                 try:
                     pb.QdrantStub(channel).HealthCheck(pb.HealthCheckRequest(), timeout=2.0)
                     return
@@ -165,6 +172,7 @@ def serving_proxy(
     key_file: Path | None = None,
     rest: bool = False,
     arguments: Sequence[str] = (),
+    credentials: grpc.ChannelCredentials | None = None,
 ) -> Iterator[Proxy]:
     """`vecguard serve` on a free port.
 
@@ -175,6 +183,7 @@ def serving_proxy(
         key_file: another key than `folder/vecguard.key`.
         rest: serve the REST API too, on another free port.
         arguments: further arguments of `vecguard serve`.
+        credentials: for TLS, which a settings file among the arguments asks for.
     """
     folder.mkdir(parents=True, exist_ok=True)
     port, data, log = free_port(), folder / "data", folder / "proxy.log"
@@ -188,7 +197,7 @@ def serving_proxy(
         file = folder / "policy.yaml"
         file.write_text(policy, encoding="utf-8")
         command += ["--policy", str(file)]
-    server = Proxy(_launch(command, log), port, data, log, file, key_file, rest_port)
+    server = Proxy(_launch(command, log), port, data, log, credentials, file, key_file, rest_port)
     try:
         server.wait_until_healthy()
         yield server

@@ -55,13 +55,14 @@ ARROWS: dict[str, set[str]] = {
         *("catalog", "errors", "fields", "keys", "manifest", "metric", "model", "pipeline", "policy", "ranking"),
         *("registry", "request_id", "rerank", "seal", "shield", "stages", "upstream"),
     },
-    "config": {"errors"},
+    "tls": {"errors"},
+    "config": {"errors", "tls"},
     "telemetry": {"errors", "stages"},
     "journal": {"errors"},
     "observing": {"config", "errors", "keys", "journal", "telemetry", "telling", "trail"},
     "wiring": {
         *("access", "blocks", "catalog", "config", "errors", "generation", "keys", "observing", "pipeline", "policy"),
-        *("registry", "server", "telling", "upstream"),
+        *("registry", "server", "telling", "tls", "upstream"),
     },
     "upkeep": {
         *("catalog", "config", "errors", "generation", "keys", "manifest", "metric", "model", "pipeline", "policy"),

@@ -492,7 +492,9 @@ def test_a_credential_goes_on_to_the_database_only_where_the_policy_knows_none(k
         return q.CountResponse()
 
     keys = [{"name": "ann", "hash": hash_key("k"), "roles": ["read"]}] if known else []
-    policy = Policy.model_validate({"version": 1, "access": {"api_keys": keys}, "collections": [{"match": "*"}]})
+    policy = Policy.model_validate(
+        {"version": 1, "access": {"anonymous": ["read"], "api_keys": keys}, "collections": [{"match": "*"}]}
+    )
     house = House(serve, policy=policy, passed_metadata=frozenset({"authorization", "dbname"}))
     house.call(metadata={"authorization": "azpj", "dbname": "d"})
     assert seen == [{"dbname": "d"} if known else {"authorization": "azpj", "dbname": "d"}]

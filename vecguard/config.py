@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from vecguard.errors import ConfigError
+from vecguard.tls import ServerTls, UpstreamTls
 
 DEFAULT_LISTEN: Final = "127.0.0.1:6334"
 DEFAULT_MILVUS_LISTEN: Final = "127.0.0.1:19530"
@@ -217,9 +218,15 @@ class Settings(BaseModel):
         default=None, description="Folder to which the trail is also written, so that no change goes unnoticed."
     )
     trail_file_mib: int = Field(default=64, ge=1, le=4096, description="Size of a file in `trail_folder`, in MiB.")
+    tls: ServerTls | None = Field(default=None, description="TLS of all listeners but that of metrics.")
+    upstream_tls: UpstreamTls | None = Field(default=None, description="TLS towards upstreams with `?tls`.")
     allow_clear_network: bool = Field(
         default=False,
-        description="Listen beyond this machine although there is neither TLS nor authentication on this listener.",
+        description="Listen beyond this machine although there is no TLS, or no authentication, or neither.",
+    )
+    allow_anonymous_network: bool = Field(
+        default=False,
+        description="Listen beyond this machine, with TLS, although the policy names no credential.",
     )
 
     @field_validator("upstream", mode="before")
@@ -252,12 +259,13 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _closed_by_default(self) -> Settings:
-        for listen in self.addresses:
-            if not self.allow_clear_network and not is_loopback(host_and_port(listen)[0]):
-                raise ValueError(
-                    f"listening on {listen} would accept vectors and text from the network in clear and from anybody: "
-                    "listen on 127.0.0.1, or say `allow_clear_network: true` in the config file"
-                )
+        if self.tls is None and not self.allow_clear_network and self.open_addresses:
+            raise ValueError(
+                f"listening on {self.open_addresses[0]} would accept vectors and text from the network in clear: give "
+                "`tls` in the config file, listen on 127.0.0.1, or say `allow_clear_network: true` there"
+            )
+        if self.upstream_tls is not None and not any(isinstance(one, Remote) and one.tls for one in self.upstream):
+            raise ValueError("upstream_tls: no upstream has `?tls`, so it would not be used")
         metrics = self.metrics_listen
         if metrics is not None and not self.allow_open_metrics and not is_loopback(host_and_port(metrics)[0]):
             raise ValueError(
@@ -287,6 +295,14 @@ class Settings(BaseModel):
         """All addresses that are listened on."""
         rest = () if self.rest_listen is None else (self.rest_listen,)
         return (*self.listeners.values(), *rest)
+
+    @property
+    def open_addresses(self) -> tuple[str, ...]:
+        """Those of them that other machines can reach."""
+        sockets = tuple(listen for listen in self.addresses if listen.startswith("unix:"))
+        return tuple(
+            listen for listen in self.addresses if listen not in sockets and not is_loopback(host_and_port(listen)[0])
+        )
 
 
 def load_settings(file: Path | None, overrides: Mapping[str, Any]) -> Settings:

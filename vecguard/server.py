@@ -56,8 +56,20 @@ def _peer(context: grpc.aio.ServicerContext[bytes, bytes]) -> Peer:
 class Server:
     """One listener of one worker."""
 
-    def __init__(self, pipeline: Pipeline, listen: str, *, shared_port: bool, max_message_mib: int) -> None:
-        """`shared_port`: whether other workers listen on it too (SO_REUSEPORT)."""
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        listen: str,
+        *,
+        shared_port: bool,
+        max_message_mib: int,
+        credentials: grpc.ServerCredentials | None = None,
+    ) -> None:
+        """`shared_port`: whether other workers listen on it too (SO_REUSEPORT); `credentials`: for TLS.
+
+        Raises:
+            ConfigError: the address cannot be listened on.
+        """
         self._pipeline = pipeline
         options = [
             ("grpc.so_reuseport", int(shared_port)),
@@ -67,7 +79,11 @@ class Server:
         self._server = grpc.aio.server(options=options)
         self._server.add_generic_rpc_handlers((_EveryMethod(pipeline.rpcs, self._call),))
         try:
-            self.port = self._server.add_insecure_port(listen)
+            self.port = (
+                self._server.add_insecure_port(listen)
+                if credentials is None
+                else self._server.add_secure_port(listen, credentials)
+            )
         except RuntimeError:
             self.port = 0
         if self.port == 0:

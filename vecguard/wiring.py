@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import grpc
 import numpy as np
 import structlog
 
@@ -29,9 +28,11 @@ from vecguard.keys.lease import LeasingProvider
 from vecguard.observing import Observers
 from vecguard.pipeline import Pipeline
 from vecguard.policy.load import PolicyHolder
+from vecguard.policy.model import Policy
 from vecguard.registry import FRONTS, KEY_PROVIDERS, LISTENERS
 from vecguard.server import Server
 from vecguard.telling import BLOCKS, SOCKET, Telling
+from vecguard.tls import ServerCertificates, upstream_credentials
 from vecguard.upstream import Upstream
 
 if TYPE_CHECKING:  # fronts are loaded by the registry, and only those that are served
@@ -78,9 +79,24 @@ def open_policy(settings: Settings) -> PolicyHolder:
     """The policy, from its file or the default.
 
     Raises:
-        ConfigError: the file has errors; names each with its line.
+        ConfigError: the file has errors, and names each with its line; or it lets in anybody from the network.
     """
-    return PolicyHolder(settings.policy)
+    return PolicyHolder(settings.policy, partial(require_authentication, settings))
+
+
+def require_authentication(settings: Settings, rules: Policy) -> None:
+    """Refuse a policy without credentials where other machines reach the listeners, unless the settings allow it.
+
+    Raises:
+        ConfigError: it is one.
+    """
+    allowed = settings.allow_clear_network or settings.allow_anonymous_network
+    if allowed or rules.access.authenticates or not settings.open_addresses:
+        return
+    raise ConfigError(
+        f"listening on {settings.open_addresses[0]} with a policy that names no credential would let in everybody: "
+        "name some under `access`, listen on 127.0.0.1, or say `allow_anonymous_network: true` in the config file"
+    )
 
 
 def connect(address: Embedded | Remote, target: str, settings: Settings) -> Upstream:
@@ -88,10 +104,14 @@ def connect(address: Embedded | Remote, target: str, settings: Settings) -> Upst
     credential = upstream_api_key() if isinstance(address, Remote) else None
     return Upstream(
         target,
-        credentials=grpc.ssl_channel_credentials() if isinstance(address, Remote) and address.tls else None,
+        credentials=upstream_credentials(settings.upstream_tls) if _over_tls(address) else None,
         metadata=() if credential is None else (_as_header(address, credential),),
         max_message_bytes=settings.max_message_mib * _MIB * _GROWTH,
     )
+
+
+def _over_tls(address: Embedded | Remote) -> bool:
+    return isinstance(address, Remote) and address.tls
 
 
 def _as_header(address: Embedded | Remote, credential: str) -> tuple[str, str]:
@@ -136,6 +156,7 @@ class Worker:
         self._blocks = _blocks(settings, control)
         self._identify = Identifier(lambda: self.policy.current)
         self._rates = Rates()
+        self._certificates = None if settings.tls is None else ServerCertificates(settings.tls)
         self._upstreams: dict[str, Upstream] = {}
         self._servers: list[Server | RestServer] = []
         for address in settings.upstream:
@@ -148,6 +169,7 @@ class Worker:
                     settings.listeners[address.front],
                     shared_port=settings.workers > 1,
                     max_message_mib=settings.max_message_mib,
+                    credentials=None if self._certificates is None else self._certificates.for_grpc(),
                 )
             )
             if address.front == "qdrant" and settings.rest_listen is not None:
@@ -177,8 +199,7 @@ class Worker:
         if self._blocks is not None:
             self._blocks.require_free(principal)
 
-    @staticmethod
-    def _rest(pipeline: Pipeline, listen: str, settings: Settings) -> RestServer:
+    def _rest(self, pipeline: Pipeline, listen: str, settings: Settings) -> RestServer:
         """Qdrant's REST API before the same pipeline as its gRPC API."""
         listener = LISTENERS.load("rest")
         return listener(
@@ -186,10 +207,13 @@ class Worker:
             *host_and_port(listen),
             shared_port=settings.workers > 1,
             max_message_mib=settings.max_message_mib,
+            tls=None if self._certificates is None else self._certificates.for_http(),
         )
 
     def reload(self) -> None:
-        """Take the policy file's new contents; a bad file is reported and the old policy stays."""
+        """Take the new contents of the policy file and the certificates; bad ones are reported, and the old stay."""
+        if self._certificates is not None:
+            self._certificates.refresh()
         errors = self.policy.reload()
         self._observers.policy_reloaded(self.policy.digest, not errors)
         if errors:

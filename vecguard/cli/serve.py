@@ -86,7 +86,8 @@ def _served(settings: Settings, upstream: Embedded | Remote) -> str:
     behind = upstream.data if isinstance(upstream, Embedded) else upstream.target
     listen = settings.listeners[upstream.front]
     rest = settings.rest_listen if upstream.front == "qdrant" else None
-    faces = f"{listen} (gRPC" + (f") and {rest} (REST" if rest is not None else "")
+    secured = "" if settings.tls is None else " over TLS"
+    faces = f"{listen} (gRPC{secured}" + (f") and {rest} (REST" if rest is not None else "")
     return f"{faces}, {settings.workers} worker(s)) before {upstream.kind} {behind}"
 
 

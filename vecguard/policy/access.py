@@ -21,6 +21,7 @@ from vecguard.policy.entry import ListOf, PolicyEntry
 from vecguard.policy.faults import Fault, raise_if_any
 from vecguard.policy.paths import parse
 
+_CREDENTIALS: Final = ("api_keys", "accounts", "jwt", "certificates")
 ACTIONS: Final[tuple[Action, ...]] = ("read", "write", "admin")
 
 # Asymmetric signatures only (RFC 7518, 3.1; RFC 8037): a shared secret would let every verifier make tokens.
@@ -278,7 +279,8 @@ class Access(PolicyEntry):
 
     anonymous: Annotated[tuple[Action, ...], ListOf] = Field(
         default=("read", "write"),
-        description="What callers without a credential may do: any of read, write, admin. Empty refuses them.",
+        description="What callers without a credential may do: any of read, write, admin. Empty refuses them, and so "
+        "does a policy that names credentials and does not say `anonymous`.",
     )
     api_keys: Annotated[tuple[ApiKey, ...], ListOf] = Field(default=(), description="Keys by their hash.")
     accounts: Annotated[tuple[Account, ...], ListOf] = Field(default=(), description="Users with passwords.")
@@ -291,6 +293,14 @@ class Access(PolicyEntry):
         description="Roles beside the built-in `read`, `write` and `admin`. Of several roles of a caller the first in "
         "this list that allows a call decides, with its filter, limits and form of answers.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _closed_with_credentials(cls, given: Any) -> Any:
+        """Whoever names credentials means them: nobody comes in without one, unless that is said, too."""
+        if isinstance(given, dict) and "anonymous" not in given and any(given.get(name) for name in _CREDENTIALS):
+            return {**given, "anonymous": []}
+        return given
 
     @field_validator("anonymous")
     @classmethod

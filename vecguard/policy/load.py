@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -78,10 +78,16 @@ class PolicyHolder:
     A call reads `current` once and keeps what it read; a reload never changes a policy that is in use.
     """
 
-    def __init__(self, path: str | Path | None = None) -> None:
-        """Read the file, or take the default policy without one. Raises `errors.ConfigError` when it has errors."""
+    def __init__(self, path: str | Path | None = None, require: Callable[[Policy], None] | None = None) -> None:
+        """Read the file, or take the default policy without one.
+
+        Raises `errors.ConfigError` when it has errors, or when `require` does; that looks at every later one, too.
+        """
         self._path = path
+        self._require = require
         self._current = DEFAULT_POLICY if path is None else load(path)
+        if require is not None:
+            require(self._current)
         self._reloading = threading.Lock()
 
     @property
@@ -100,9 +106,15 @@ class PolicyHolder:
             return ()
         with self._reloading:
             checked = check(self._path)
-            if checked.policy is not None:
-                self._current = checked.policy
-            return checked.errors
+            if checked.policy is None:
+                return checked.errors
+            try:
+                if self._require is not None:
+                    self._require(checked.policy)
+            except ConfigError as fault:
+                return (Problem(str(self._path), Place(1, 1), "access", str(fault)),)
+            self._current = checked.policy
+            return ()
 
 
 def _require(checked: Checked) -> Policy:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Iterator
 from typing import Final
 
@@ -35,8 +36,17 @@ class _Embedded(uvicorn.Server):
 class RestServer:
     """One HTTP listener of one worker."""
 
-    def __init__(self, pipeline: Pipeline, host: str, port: int, *, shared_port: bool, max_message_mib: int) -> None:
-        """`shared_port`: whether other workers listen on it too (SO_REUSEPORT).
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        host: str,
+        port: int,
+        *,
+        shared_port: bool,
+        max_message_mib: int,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """`shared_port`: whether other workers listen on it too (SO_REUSEPORT); `tls`: for HTTPS.
 
         Raises:
             ConfigError: the address cannot be listened on.
@@ -57,6 +67,7 @@ class RestServer:
             proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE_S,
             backlog=_BACKLOG,
+            ssl_context_factory=None if tls is None else lambda _, __: tls,
         )
         self._config = config
         self._server = _Embedded(config)
