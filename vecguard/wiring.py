@@ -163,15 +163,7 @@ class Worker:
             upstream = connect(address, targets[address.front], settings)
             self._upstreams[address.front] = upstream
             pipeline = self._pipeline(FRONTS.load(address.front), upstream)
-            self._servers.append(
-                Server(
-                    pipeline,
-                    settings.listeners[address.front],
-                    shared_port=settings.workers > 1,
-                    max_message_mib=settings.max_message_mib,
-                    credentials=None if self._certificates is None else self._certificates.for_grpc(),
-                )
-            )
+            self._servers.append(self._grpc(pipeline, settings.listeners[address.front], settings))
             if address.front == "qdrant" and settings.rest_listen is not None:
                 self._servers.append(self._rest(pipeline, settings.rest_listen, settings))
 
@@ -198,6 +190,16 @@ class Worker:
     def _require_free(self, principal: str) -> None:
         if self._blocks is not None:
             self._blocks.require_free(principal)
+
+    def _grpc(self, pipeline: Pipeline, listen: str, settings: Settings) -> Server:
+        """One protocol's gRPC listener."""
+        return Server(
+            pipeline,
+            listen,
+            shared_port=settings.workers > 1,
+            max_message_mib=settings.max_message_mib,
+            credentials=None if self._certificates is None else self._certificates.for_grpc(),
+        )
 
     def _rest(self, pipeline: Pipeline, listen: str, settings: Settings) -> RestServer:
         """Qdrant's REST API before the same pipeline as its gRPC API."""

@@ -115,7 +115,7 @@ ADVERSARIES: Final[Mapping[str, str]] = {
 }
 OPERATOR: Final = "sees rotated queries without noise: which ones resemble each other, and what each one finds"
 CREDENTIAL: Final = "may search and read as its owner: only access and limits, below, stand in the way"
-NETWORK: Final = "not a matter of the policy: TLS on the listeners and to the database are settings of the server (docs/operations.md)"
+NETWORK: Final = "not a matter of the policy: TLS of the listeners and to the database are settings of the server"
 ALTERED_VECTORS: Final = (
     "altered or swapped vectors are reported and not served; deleting a record, or putting back an older version, "
     "is not noticed"
