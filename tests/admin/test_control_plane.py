@@ -145,6 +145,8 @@ def test_health_needs_no_key_and_reflection_names_the_services(plane: Plane) -> 
         found = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter([ask]), metadata=metadata)
         names = {service.name for service in next(found).list_services_response.service}
     assert {"vecguard.v1.Admin", "grpc.health.v1.Health"} <= names
+    assert plane.cli("admin", "health") == "0 SERVING\n"
+    assert "NOT_FOUND" in plane.cli("admin", "health", "--service", "milvus")
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from vecguard.v1 import admin_pb2 as v1
 KEY: Final = "VECGUARD_ADMIN_KEY"
 CERTIFICATES: Final = ("VECGUARD_ADMIN_CERTIFICATE", "VECGUARD_ADMIN_PRIVATE_KEY")
 _CALL_S: Final = 30.0
+_HEALTH_S: Final = 5.0
 _METHOD: Final = "/vecguard.v1.Admin/"
 _STATES: Final[Mapping[int, tuple[str, str]]] = {
     v1.Collection.PROTECTED: ("protected", "green"),
@@ -46,18 +47,18 @@ class _Remote:
     """The control plane, from afar."""
 
     def __init__(self, channel: grpc.Channel) -> None:
-        self._channel = channel
+        self.channel = channel
         key = os.environ.get(KEY)
         self._metadata = (("authorization", f"Bearer {key}"),) if key else ()
 
     def call(self, name: str, ask: Any, answer: Any) -> Any:
         """Call a method. Raises grpc.RpcError."""
-        method = self._channel.unary_unary(_METHOD + name, type(ask).SerializeToString, answer.FromString)
+        method = self.channel.unary_unary(_METHOD + name, type(ask).SerializeToString, answer.FromString)
         return method(ask, timeout=_CALL_S, metadata=self._metadata)
 
     def alerts(self, latest: int) -> Iterator[v1.Alert]:
         """Alerts without end. Raises grpc.RpcError."""
-        method = self._channel.unary_stream(
+        method = self.channel.unary_stream(
             _METHOD + "WatchAlerts", v1.WatchAlertsRequest.SerializeToString, v1.Alert.FromString
         )
         yield from method(v1.WatchAlertsRequest(latest=latest), metadata=self._metadata)
@@ -144,6 +145,24 @@ def _vector(vector: v1.Vector) -> str:
 def _time(stamp: Any) -> str:
     moment: datetime = stamp.ToDatetime(UTC)
     return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+@admin_app.command("health")
+def health_command(
+    service: Annotated[str, typer.Option(help="`vecguard.v1.Admin`, `qdrant` or `milvus`. [default: all of it]")] = "",
+    address: Address = DEFAULT_ADMIN,
+    ca: Ca = None,
+) -> None:
+    """Exit status 0 where the server serves, 1 where it does not. Needs no key."""
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+    with _connected(address, ca) as remote:
+        stub = health_pb2_grpc.HealthStub(remote.channel)
+        told = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=_HEALTH_S)
+    state = health_pb2.HealthCheckResponse.ServingStatus.Name(told.status)
+    typer.echo(state)
+    if told.status != health_pb2.HealthCheckResponse.SERVING:
+        raise typer.Exit(1)
 
 
 @admin_app.command("reload")
