@@ -39,6 +39,7 @@ KINDS = {
 CLEAR = {"allowClearNetwork": True}
 VALUES: dict[str, dict[str, Any]] = {
     "clear": CLEAR,
+    "tls": {"tlsSecret": "certificate", "policy": "version: 1\ncollections: [{match: '*'}]\n"},
     "milvus": CLEAR | {"qdrant": False, "milvus": True, "upstream": "milvus://milvus:19530"},
     "plain": CLEAR | {"metrics": False, "environmentSecret": "keys", "autoscaling": {"enabled": False}},
 }
