@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from vecguard.front.base import Front
+from vecguard.front.milvus import listing  # by its module, since `names` is another module's name here
 from vecguard.front.milvus.inspect import count, inspect
-from vecguard.front.milvus.listing import names
 from vecguard.front.milvus.mandatory import restricted
 from vecguard.front.milvus.metadata import read_manifest, real_name
 from vecguard.front.milvus.status import failed
@@ -32,7 +32,7 @@ FRONT = Front(
     inspect,
     count,
     transfer,
-    names,
+    listing.names,
     failed,
     _PASSED,
     records=records,
