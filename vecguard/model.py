@@ -79,6 +79,25 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
+class Shape:
+    """In which form a principal's answers are given: vectors as they were, as they are stored, or not at all; scores
+    exact, rounded to `decimals`, or hidden, so that only the order is left."""
+
+    vectors: Literal["exact", "protected", "deny"] = "exact"
+    scores: Literal["exact", "rounded", "hidden"] = "exact"
+    decimals: int = 6
+
+    def and_also(self, other: Shape) -> Shape:
+        """The stricter of each."""
+        vectors = max(self.vectors, other.vectors, key=("exact", "protected", "deny").index)
+        scores = max(self.scores, other.scores, key=("exact", "rounded", "hidden").index)
+        return Shape(vectors, scores, min(self.decimals, other.decimals))
+
+
+EXACT: Final = Shape()
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
     """The policy's yes to one call: made only by `vecguard.policy.decide`, and by nothing else.
 

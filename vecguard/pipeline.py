@@ -18,6 +18,7 @@ from vecguard.access.rates import Rates
 from vecguard.call_record import CallRecord
 from vecguard.catalog import Catalog, Entry, StaleEntry
 from vecguard.errors import (
+    Denied,
     FailedPrecondition,
     InvalidArgument,
     Refused,
@@ -25,7 +26,7 @@ from vecguard.errors import (
     Unreadable,
     VecGuardError,
 )
-from vecguard.model import UNKNOWN_PEER, Action, Peer, Principal
+from vecguard.model import EXACT, UNKNOWN_PEER, Action, Peer, Principal, Shape
 from vecguard.policy.decide import allowances
 from vecguard.policy.model import Policy
 from vecguard.request_id import request_id
@@ -43,6 +44,7 @@ __all__ = (
     "Restrict",
     "Route",
     "Session",
+    "Shaped",
     "Trail",
     "by_status",
     "no_records",
@@ -93,6 +95,7 @@ class Route(Generic[Ask, Reply]):
 AnyRoute = Route[Any, Any]
 Failed = Callable[[AnyRoute, VecGuardError], Message | None]
 Records = Callable[[Message, Message], int]
+Shaped = Callable[[Message, Message, Shape], None]
 
 
 def no_records(ask: Message, reply: Message) -> int:
@@ -142,6 +145,7 @@ class Pipeline:
         failed: Failed = by_status,
         passed_metadata: frozenset[str] = frozenset(),
         restrict: Restrict | None = None,
+        shaped: Shaped | None = None,
         records: Records = no_records,
         rates: Rates | None = None,
         require_free: Callable[[str], None] = lambda principal: None,
@@ -156,6 +160,7 @@ class Pipeline:
         self._require_free = require_free
         self._records = records
         self._restrict = restrict
+        self._shaped = shaped
         self._rates = Rates() if rates is None else rates
         self._failed = failed
         self._passed_metadata = passed_metadata
@@ -305,12 +310,24 @@ class Pipeline:
                 continue
             # What was written must have gone under the manifest that the collection really has.
             if await self._current(session.written, session):
+                if session.shape != EXACT:
+                    self._shape(parse(route, body), answer, session)
                 if held:
                     self._rates.charge(session.principal, held, self._records(parse(route, body), answer))
                 return answer
         if session.written:
             raise FailedPrecondition("the collection kept being made anew during the call: try again")
         raise Unreadable
+
+    def _shape(self, ask: Message, answer: Message, session: Session) -> None:
+        """Give an answer the form that the caller's role may have.
+
+        Raises:
+            Denied: what was asked cannot be answered in that form.
+        """
+        if self._shaped is None:
+            raise Denied(f"the role of `{session.principal.name}` has a form of answers that is not known here")
+        self._shaped(ask, answer, session.shape)
 
     async def _current(self, entries: list[Entry], session: Session) -> bool:
         """Whether the database still has what these entries say."""

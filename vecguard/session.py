@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 
 from vecguard.catalog import Catalog, Entry
 from vecguard.errors import Denied, LimitExceeded
-from vecguard.model import Action, Caller, Condition, Grant, Principal
+from vecguard.model import EXACT, Action, Caller, Condition, Grant, Principal
 from vecguard.policy.decide import decide, may, may_see_database, require_any
 from vecguard.policy.model import Policy
 from vecguard.upstream import Answer, Exchange, Stream, Upstream
@@ -65,6 +65,8 @@ class Session:
         self.mandatory: dict[str, tuple[Condition, ...]] = {}
         """Conditions that every record must satisfy which this call sees or touches, by collection as it is called."""
         self.entries: dict[str, Entry] = {}
+        self.shape = EXACT
+        """The form of this call's answer: the strictest of the roles that granted a part of it."""
         self.vetted: set[str] = set()
         """Collections whose rows in this call's write were found to satisfy the conditions."""
         self._restrict = restrict
@@ -103,6 +105,8 @@ class Session:
         if collection is not None:
             self.collections.add(collection)
         granted = decide(self._rules, self.principal, action, collection, self.operation)
+        if granted.role.shape is not EXACT:
+            self.shape = self.shape.and_also(granted.role.shape)
         if collection is not None:
             self._demand(collection, granted.rows)
         return granted
@@ -151,8 +155,8 @@ class Session:
         limits = granted.limits
         if self._size > limits.max_message_mib * _MIB:
             raise LimitExceeded(f"a message of {self._size} bytes: the policy allows {limits.max_message_mib} MiB")
-        if entry.shield is not None and limits != entry.shield.limits:
-            entry = replace(entry, shield=entry.shield.within(limits))
+        if entry.shield is not None and (limits != entry.shield.limits or self.shape.vectors != "exact"):
+            entry = replace(entry, shield=entry.shield.within(limits, opens=self.shape.vectors == "exact"))
         self.entries[name] = entry
         self.opened.append(entry)
         if action != "read":

@@ -109,6 +109,7 @@ class Shield:
         self.ring = ring
         self.policy = policy
         self.limits = policy.limits
+        self.opens = True
         self.declared = declared
         identity = manifest.uuid.bytes
         self.fields = Fields(manifest.payload, FieldSealer(ring, identity), policy.rule_for)
@@ -121,10 +122,10 @@ class Shield:
         """Whether there are several live key epochs, as while keys are rotated."""
         return len(self.ring.epochs) > 1
 
-    def within(self, limits: Limits) -> Shield:
-        """This shield, with other bounds on one call."""
+    def within(self, limits: Limits, *, opens: bool) -> Shield:
+        """This shield, with other bounds on one call; `opens`: whether answers show vectors as they were given."""
         same = copy.copy(self)
-        same.limits = limits
+        same.limits, same.opens = limits, opens
         return same
 
     def reading(self, name: str, candidates: int) -> Shield:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from vecguard.catalog import StoredManifest
 from vecguard.front.transfer import Transfer
 from vecguard.model import Caller
-from vecguard.pipeline import AnyRoute, Failed, Pipeline, Records, Restrict, by_status, no_records
+from vecguard.pipeline import AnyRoute, Failed, Pipeline, Records, Restrict, Shaped, by_status, no_records
 from vecguard.shield import Shield
 from vecguard.upstream import Upstream
 
@@ -39,7 +39,7 @@ class Front:
     many there are; `transfer` carries a collection, by name, through a pipeline. `failed` makes the reply that tells of
     an error where the protocol has them in its replies; `passed_metadata` are the keys of a client's metadata that go
     on to the database, which may know the client by them; `records` counts the records that a request and its reply
-    carry; `restrict` sends messages under conditions on records.
+    carry; `restrict` sends messages under conditions on records; `shaped` gives answers the form that a role may have.
     """
 
     name: str
@@ -54,3 +54,4 @@ class Front:
     passed_metadata: frozenset[str] = frozenset()
     records: Records = no_records
     restrict: Restrict | None = None
+    shaped: Shaped | None = None

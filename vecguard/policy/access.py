@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator,
 from pydantic_core import PydanticCustomError
 
 from vecguard.errors import InvalidArgument
-from vecguard.model import Action, Value
+from vecguard.model import EXACT, Action, Shape, Value
 from vecguard.policy.credentials import key_digest, parse_password_hash
 from vecguard.policy.entry import ListOf, PolicyEntry
 from vecguard.policy.faults import Fault, raise_if_any
@@ -168,18 +168,18 @@ class Role(PolicyEntry):
         return name
 
     @model_validator(mode="after")
-    def _served(self) -> Self:
-        """What is refused until it is enforced on every call."""
-        later = (("return_vectors", self.return_vectors != "exact"), ("scores", self.scores != "exact"))
-        raise_if_any([Fault((key,), "is not enforced yet: leave it out") for key, given in later if given])
-        return self
-
-    @model_validator(mode="after")
     def _filter_filters(self) -> Self:
         if self.row_filter and any("admin" in grant.actions and grant.rows != "all" for grant in self.grants):
             text = "lets nobody administer, which knows no rows: write `rows: all` in the grant of `admin`"
             raise_if_any([Fault(("row_filter",), text)])
         return self
+
+    @cached_property
+    def shape(self) -> Shape:
+        """In which form its answers are given."""
+        if self.return_vectors == self.scores == "exact":
+            return EXACT
+        return Shape(self.return_vectors, self.scores, self.score_decimals if self.scores == "rounded" else 6)
 
 
 Roles = Annotated[tuple[Name, ...], ListOf]

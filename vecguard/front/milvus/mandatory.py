@@ -71,7 +71,7 @@ async def restricted(session: Session, rpc: str, message: Message, answer: type[
     elif place.key not in session.entries:  # it was never opened, so nobody asked what holds for it
         raise session.beyond_rows()
     found = await session.send(rpc, message, answer)
-    if isinstance(found, m.DescribeIndexResponse) and conditions is not None:
+    if conditions is not None:
         _hide_counts(found)
     return found
 
@@ -135,10 +135,14 @@ async def _as_it_is(request: Message, place: Place, session: Session) -> None:
     """What needs no condition in the request."""
 
 
-def _hide_counts(described: m.DescribeIndexResponse) -> None:
-    for index in described.index_descriptions:
-        for number in ("indexed_rows", "total_rows", "pending_index_rows"):
-            index.ClearField(number)
+def _hide_counts(answer: Message) -> None:
+    """Take numbers out of an answer that count all rows of a collection."""
+    if isinstance(answer, m.SearchResults):
+        answer.results.ClearField("all_search_count")
+    if isinstance(answer, m.DescribeIndexResponse):
+        for index in answer.index_descriptions:
+            for number in ("indexed_rows", "total_rows", "pending_index_rows"):
+                index.ClearField(number)
 
 
 async def vet(request: Write, place: Place, entry: Entry, session: Session) -> None:

@@ -155,6 +155,8 @@ def opened(found: Found, data: s.FieldData, keys: Container[str] | None = None) 
     column = found.layout.columns.get(name)
     if column is None:
         raise Unreadable
+    if column.role in ("dense", "sparse") and not found.shield.opens:
+        return data  # as it is stored, for a role that may not have vectors as they were
     if column.role == "dense":
         return _open_dense(found, column, data)
     if column.role == "sparse":

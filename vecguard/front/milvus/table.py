@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from vecguard.errors import InvalidArgument, Refused
-from vecguard.front.milvus import names, serve_indexes, serve_reads, serve_schema, serve_search, serve_writes
+from vecguard.front.milvus import seen_names, serve_indexes, serve_reads, serve_schema, serve_search, serve_writes
 from vecguard.front.milvus.known_fields import require_known
 from vecguard.front.milvus.metadata import require_clients
 from vecguard.front.milvus.numbered import place_of_number
@@ -217,7 +217,7 @@ def _passing(method: str, action: Action, reply: type[Message]) -> Serve:
         if "properties" in request.DESCRIPTOR.fields_by_name:
             require_clients(getattr(request, "properties"))  # noqa: B009 - looked up just above
         answer = await ask(session, method, request, reply)
-        names.keep_seen(answer, _database(request), session)
+        seen_names.keep_seen(answer, _database(request), session)
         return answer
 
     return serve

@@ -149,10 +149,12 @@ def _open_sparse(guard: SparseShield, held: Held) -> list[wire.AnyVector]:
 def points(shield: Shield, found: Sequence[StoredPoint], names: Sequence[str]) -> None:
     """Turn stored points into the client's, in place: vectors `names` exact, all others dropped, payload opened.
 
+    Where the caller's role may not have vectors as they were, they stay as they are stored.
+
     Raises:
         Unreadable, StaleEntry, InvalidArgument: see `open_vectors`.
     """
-    for name in names:
+    for name in names if shield.opens else ():
         exact = open_vectors(shield, found, name)
         for position, vector in zip(exact.positions, exact.vectors, strict=True):
             message = holder(found[position], name)
