@@ -79,6 +79,7 @@ ARROWS: dict[str, set[str]] = {
         *("wiring",),
     },
     "demo": {"errors"},
+    "audit": {"errors"},
     "cli": {
         *("config", "demo", "engine", "errors", "journal", "keys", "policy", "process", "registry", "transform"),
         *("upkeep", "v1"),

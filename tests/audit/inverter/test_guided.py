@@ -1,0 +1,87 @@
+"""Search with the embedder: the best candidate is kept, and no round makes it worse."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inverter.test_checkpoint import TEXTS, saved
+from inverter.test_decoder import SHAPE, random_weights, unit_rows
+from vecguard.audit.inverter.candidates import Candidates
+from vecguard.audit.inverter.decoder import Floats
+from vecguard.audit.inverter.generative import GenerativeInverter, Search
+from vecguard.audit.inverter.vocabulary import Vocabulary
+from vecguard.errors import InvalidArgument
+
+
+class LetterEmbedder:
+    """Letter counts on fixed random directions: any two texts of other letters have other embeddings."""
+
+    def __init__(self, dims: int) -> None:
+        self.directions = np.random.default_rng(3).normal(size=(128, dims))
+        self.seen: list[str] = []
+
+    def __call__(self, texts: Sequence[str]) -> Floats:
+        self.seen += texts
+        rows = np.stack(
+            [self.directions[0] + sum(self.directions[ord(letter) % 128] for letter in text) for text in texts]
+        )
+        unit: Floats = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+        return unit
+
+
+def test_the_best_are_kept_and_nothing_is_embedded_twice() -> None:
+    embed = LetterEmbedder(12)
+    targets = embed(["river", "stone"])
+    embed.seen.clear()
+    candidates = Candidates(targets * 3, embed, 2)
+    candidates.add([0, 0, 0, 1], ["rover", "zzz", "rivers", "zzz"])
+    candidates.add([0, 0, 1], ["zzz", "river", "zzz"])
+    assert sorted(embed.seen) == ["river", "rivers", "rover", "zzz"]
+    assert candidates.texts() == ["river", "zzz"]
+    assert candidates.cosines()[0] == pytest.approx(1.0, abs=1e-5)
+    assert len(candidates.best(0, 9)) == 2
+    assert candidates.best(1, 9)[0].cosine == pytest.approx(float(embed(["zzz"])[0] @ targets[1]), abs=1e-5)
+
+
+def test_an_embedder_of_other_dims_is_refused() -> None:
+    candidates = Candidates(unit_rows(1, 8), LetterEmbedder(12), 2)
+    with pytest.raises(InvalidArgument, match="8 dims"):
+        candidates.add([0], ["river"])
+    candidates.add([0], [""])
+    assert candidates.texts() == [""]
+    assert candidates.cosines().tolist() == [-1]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Untrained weights: the search must hold to its promises whatever it is guided through."""
+    vocabulary = Vocabulary.train(TEXTS, SHAPE.vocabulary)
+    correcting = SHAPE.model_copy(update={"vocabulary": len(vocabulary), "corrects": True})
+    return saved(tmp_path_factory.mktemp("untrained"), vocabulary, random_weights(correcting, seed=5))
+
+
+def test_no_stage_lowers_the_cosine(checkpoint: Path) -> None:
+    embed = LetterEmbedder(12)
+    targets = embed(TEXTS[:2])
+    inverter = GenerativeInverter.open(checkpoint, embed, Search(beams=3, drawn=2, rounds=3))
+    stages = inverter.stages(targets)
+    assert [name for name, _ in stages] == ["beam", "reranked", "corrected 1", "corrected 2", "corrected 3"]
+    cosines = np.array([np.einsum("nd,nd->n", embed(texts), targets) for _, texts in stages])
+    assert (np.diff(cosines, axis=0) >= -1e-6).all()
+    assert cosines[-1].mean() > cosines[0].mean()
+    assert inverter.invert(targets) == stages[-1][1]
+
+
+def test_without_an_embedder_it_is_beam_search_and_length_does_not_matter(checkpoint: Path) -> None:
+    inverter = GenerativeInverter.open(checkpoint)
+    targets = unit_rows(3, 12)
+    assert inverter.invert(targets) == inverter.invert(targets * 7)
+    assert [name for name, _ in inverter.stages(targets)] == ["beam"]
+    assert len(inverter.greedy(targets)) == 3
+    assert inverter.invert(targets[:0]) == []
+    with pytest.raises(InvalidArgument, match=r"\(n, 12\)"):
+        inverter.invert(unit_rows(1, 13))

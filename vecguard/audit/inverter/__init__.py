@@ -1,0 +1,1 @@
+"""Text-inversion attacks that run without torch."""

@@ -1,0 +1,1 @@
+"""Training of attackers; the only modules here that import torch."""
