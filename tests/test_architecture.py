@@ -55,6 +55,7 @@ ARROWS: dict[str, set[str]] = {
         *("catalog", "errors", "fields", "keys", "manifest", "metric", "model", "pipeline", "policy", "ranking"),
         *("registry", "request_id", "rerank", "seal", "shield", "stages", "upstream"),
     },
+    "sweep": {"catalog", "errors", "model", "policy", "shield"},
     "tls": {"errors"},
     "config": {"errors", "tls"},
     "telemetry": {"errors", "stages"},
@@ -62,11 +63,11 @@ ARROWS: dict[str, set[str]] = {
     "observing": {"config", "errors", "keys", "journal", "telemetry", "telling", "trail"},
     "wiring": {
         *("access", "blocks", "catalog", "config", "errors", "generation", "keys", "observing", "pipeline", "policy"),
-        *("registry", "server", "telling", "tls", "upstream"),
+        *("registry", "server", "sweep", "telling", "tls", "upstream"),
     },
     "upkeep": {
         *("catalog", "config", "errors", "generation", "keys", "manifest", "metric", "model", "pipeline", "policy"),
-        *("registry", "rerank", "seal", "shield", "upstream", "wiring"),
+        *("registry", "rerank", "seal", "shield", "sweep", "upstream", "wiring"),
     },
     "engine": {"errors"},
     "worker": {"config", "engine", "errors", "generation", "observing", "trail", "wiring"},
@@ -82,7 +83,7 @@ ARROWS: dict[str, set[str]] = {
     "audit": {"errors"},
     "cli": {
         *("config", "demo", "engine", "errors", "journal", "keys", "policy", "process", "registry", "transform"),
-        *("upkeep", "v1"),
+        *("trail", "upkeep", "v1"),
     },
     "__main__": {"cli"},
     "__init__": set(),

@@ -220,6 +220,13 @@ class Settings(BaseModel):
     trail_file_mib: int = Field(default=64, ge=1, le=4096, description="Size of a file in `trail_folder`, in MiB.")
     tls: ServerTls | None = Field(default=None, description="TLS of all listeners but that of metrics.")
     upstream_tls: UpstreamTls | None = Field(default=None, description="TLS towards upstreams with `?tls`.")
+    retention_sweep_s: float = Field(
+        default=300.0,
+        ge=1.0,
+        le=7 * 86_400.0,
+        allow_inf_nan=False,
+        description="Seconds between two sweeps that delete records which are too old to be kept.",
+    )
     allow_clear_network: bool = Field(
         default=False,
         description="Listen beyond this machine although there is no TLS, or no authentication, or neither.",

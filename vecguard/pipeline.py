@@ -146,6 +146,7 @@ class Pipeline:
         passed_metadata: frozenset[str] = frozenset(),
         restrict: Restrict | None = None,
         shaped: Shaped | None = None,
+        whole: bool = False,
         records: Records = no_records,
         rates: Rates | None = None,
         require_free: Callable[[str], None] = lambda principal: None,
@@ -161,6 +162,7 @@ class Pipeline:
         self._records = records
         self._restrict = restrict
         self._shaped = shaped
+        self._whole = whole
         self._rates = Rates() if rates is None else rates
         self._failed = failed
         self._passed_metadata = passed_metadata
@@ -279,6 +281,7 @@ class Pipeline:
             metadata=passed,
             operation=rpc.removeprefix("/"),
             restrict=self._restrict,
+            whole=self._whole,
         )
 
     def _route(self, rpc: str) -> AnyRoute:

@@ -13,6 +13,7 @@ from vecguard.errors import Denied, LimitExceeded
 from vecguard.model import EXACT, Action, Caller, Condition, Grant, Principal
 from vecguard.policy.decide import decide, may, may_see_database, require_any
 from vecguard.policy.model import Policy
+from vecguard.policy.retention import RetentionRule
 from vecguard.upstream import Answer, Exchange, Stream, Upstream
 
 _MIB: Final = 1024 * 1024
@@ -44,11 +45,12 @@ class Session:
         metadata: tuple[tuple[str, str], ...] = (),
         operation: str = "",
         restrict: Restrict | None = None,
+        whole: bool = False,
     ) -> None:
         """`deadline` in monotonic seconds; `size` of the client's message in bytes; `metadata`: see `Caller`.
 
         `operation` is the RPC's full name, `package.Service/Method`; `restrict` is the front's way of sending messages
-        under conditions.
+        under conditions; `whole`: records that are too old to be kept are seen as well.
         """
         self.principal = principal
         self.catalog = catalog
@@ -67,9 +69,11 @@ class Session:
         self.entries: dict[str, Entry] = {}
         self.shape = EXACT
         """The form of this call's answer: the strictest of the roles that granted a part of it."""
+        self.retains = False  # whether records of a collection in this call have an end
         self.vetted: set[str] = set()
         """Collections whose rows in this call's write were found to satisfy the conditions."""
         self._restrict = restrict
+        self._whole = whole
         self.metadata = metadata
 
     @property
@@ -158,19 +162,26 @@ class Session:
         if entry.shield is not None and (limits != entry.shield.limits or self.shape.vectors != "exact"):
             entry = replace(entry, shield=entry.shield.within(limits, opens=self.shape.vectors == "exact"))
         self.entries[name] = entry
+        self.retains = self.retains or self.retention(entry) is not None
         self.opened.append(entry)
         if action != "read":
             self.written.append(entry)
         return entry
 
+    def retention(self, entry: Entry) -> RetentionRule | None:
+        """How long records of a collection are kept, as far as this call is concerned; None: for good."""
+        return None if self._whole else entry.policy.kept
+
     async def call(self, rpc: str, message: Message, answer: type[Answer]) -> Answer:
         """Send a message, already protected, to the database; where there are mandatory conditions, under these.
+
+        Row filters are such conditions, and so is a collection's retention.
 
         Raises:
             Denied: the call sees or touches more than the records that satisfy them.
             UpstreamFailure: the database says no, or cannot be reached.
         """
-        if not self.mandatory:
+        if not self.mandatory and not self.retains:
             return await self.send(rpc, message, answer)
         if self._restrict is None:
             raise self.beyond_rows()

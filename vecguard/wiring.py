@@ -31,6 +31,7 @@ from vecguard.policy.load import PolicyHolder
 from vecguard.policy.model import Policy
 from vecguard.registry import FRONTS, KEY_PROVIDERS, LISTENERS
 from vecguard.server import Server
+from vecguard.sweep import Sweeper
 from vecguard.telling import BLOCKS, SOCKET, Telling
 from vecguard.tls import ServerCertificates, upstream_credentials
 from vecguard.upstream import Upstream
@@ -151,6 +152,8 @@ class Worker:
         self.policy = open_policy(settings)
         self._provider, _ = open_key(settings)
         self._generation = generation
+        self._number, self._sweep_s = number, settings.retention_sweep_s
+        self._sweepers: list[Sweeper] = []
         telling = None if control is None else Telling(control / SOCKET, number)
         self._observers = Observers(settings, self._provider, number, registry, telling)
         self._blocks = _blocks(settings, control)
@@ -172,6 +175,9 @@ class Worker:
         read, real_name = partial(front.read_manifest, upstream), partial(front.real_name, upstream)
         catalog = Catalog(read, real_name, self._provider, rules, self._generation)
         self._observers.watch(front.routes, catalog)
+        if self._number == 0:  # one worker of a host is enough
+            names, delete = partial(front.names, upstream), partial(front.sweep, upstream)
+            self._sweepers.append(Sweeper(names, delete, catalog, rules, self._observers))
         return Pipeline(
             front.routes,
             catalog,
@@ -247,9 +253,11 @@ class Worker:
         gc.freeze()
         ready()
         self._observers.policy_in_force(self.policy.digest)
-        watching = asyncio.create_task(self._watch_upstreams())
+        beside = [asyncio.create_task(self._watch_upstreams())]
+        beside += [asyncio.create_task(sweeper.run(self._sweep_s)) for sweeper in self._sweepers]
         await stop.wait()
-        watching.cancel()
+        for task in beside:
+            task.cancel()
         await self.close()
 
     async def _watch_upstreams(self) -> None:

@@ -23,6 +23,7 @@ from vecguard.policy.model import (
     VectorRule,
 )
 from vecguard.policy.paths import render
+from vecguard.policy.retention import RetentionRule
 
 RULE = PayloadRule(
     fields={"metadata": "plain", "metadata.source": "searchable", 'metadata."a.b"': "sealed", "tags[]": "searchable"}
@@ -212,3 +213,30 @@ def test_entries_are_found_alike_however_many_names_were_asked_for() -> None:
     assert policy.collection("b") is policy.collections[1]
     assert len(policy._matches) <= 1_024
     assert policy == Policy(version=1, collections=policy.collections)
+
+
+class TestRetention:
+    @pytest.mark.parametrize(
+        ("text", "seconds"), [("1s", 1), ("5m", 300), ("2h", 7200), ("90d", 7_776_000), ("1w", 604_800)]
+    )
+    def test_a_period(self, text: str, seconds: int) -> None:
+        kept = CollectionPolicy(match="*", retention=text).kept
+        assert kept is not None
+        assert (kept.seconds, kept.field) == (seconds, None)
+
+    @pytest.mark.parametrize("text", ["", "90", "d", "0d", "-1d", "1.5h", "90 d", "1y", "99999w"])
+    def test_no_period(self, text: str) -> None:
+        with pytest.raises(ValidationError, match="is no period"):
+            CollectionPolicy(match="*", retention=text)
+
+    def test_a_field_must_be_plain(self) -> None:
+        rule = RetentionRule(after="1d", field="meta.created")
+        with pytest.raises(ValidationError, match="only a plain field"):
+            CollectionPolicy(match="*", retention=rule)
+        kept = CollectionPolicy(match="*", retention=rule, payload=PayloadRule(fields={"meta": "plain"})).kept
+        assert kept == rule
+
+    def test_none_without_protection(self) -> None:
+        with pytest.raises(ValidationError, match="nothing to rule"):
+            CollectionPolicy(match="*", protect="none", retention="1d")
+        assert CollectionPolicy(match="*").kept is None

@@ -12,6 +12,7 @@ from vecguard.cli.init import init
 from vecguard.cli.keys import keys_app
 from vecguard.cli.migrate import migrate
 from vecguard.cli.policy import policy_app
+from vecguard.cli.retention import retention_app
 from vecguard.cli.serve import serve
 from vecguard.cli.trail import trail_app
 from vecguard.cli.verify import verify
@@ -33,6 +34,7 @@ app.add_typer(access_app, name="access")
 app.command()(status)
 app.add_typer(admin_app, name="admin")
 app.add_typer(keys_app, name="keys")
+app.add_typer(retention_app, name="retention")
 app.add_typer(trail_app, name="trail")
 
 __all__ = ["app"]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from vecguard.catalog import StoredManifest
 from vecguard.front.transfer import Transfer
 from vecguard.model import Caller
 from vecguard.pipeline import AnyRoute, Failed, Pipeline, Records, Restrict, Shaped, by_status, no_records
+from vecguard.policy.retention import RetentionRule
 from vecguard.shield import Shield
 from vecguard.upstream import Upstream
 
@@ -28,6 +30,22 @@ class Inspected:
 
 Inspect = Callable[[Upstream, str, Shield], AsyncIterator[list[Inspected]]]
 Names = Callable[[Upstream, Caller], Awaitable[list[str]]]
+
+
+class Sweep(Protocol):
+    """Deletes the records of a collection that are too old to be kept; `now` in seconds since 1970."""
+
+    async def __call__(
+        self, upstream: Upstream, name: str, shield: Shield, rule: RetentionRule, now: float, *, dry_run: bool
+    ) -> int:
+        """How many these are, or with `dry_run` would be.
+
+        Raises:
+            FailedPrecondition: their age cannot be told.
+            UpstreamFailure: the database says no, or cannot be reached.
+        """
+
+
 Count = Callable[[Upstream, str], Awaitable[int]]
 
 
@@ -36,10 +54,11 @@ class Front:
     """One wire protocol. `names` are those of all collections of its database.
 
     `inspect` looks at every stored record of a collection, some at a time, in the order of their ids; `count` says how
-    many there are; `transfer` carries a collection, by name, through a pipeline. `failed` makes the reply that tells of
-    an error where the protocol has them in its replies; `passed_metadata` are the keys of a client's metadata that go
-    on to the database, which may know the client by them; `records` counts the records that a request and its reply
-    carry; `restrict` sends messages under conditions on records; `shaped` gives answers the form that a role may have.
+    many there are; `transfer` carries a collection, by name, through a pipeline; `sweep` deletes what is too old.
+    `failed` makes the reply that tells of an error where the protocol has them in its replies; `passed_metadata` are
+    the keys of a client's metadata that go on to the database, which may know the client by them; `records` counts the
+    records that a request and its reply carry; `restrict` sends messages under conditions on records; `shaped` gives
+    answers the form that a role may have.
     """
 
     name: str
@@ -50,6 +69,7 @@ class Front:
     count: Count
     transfer: Callable[[Pipeline, Upstream, str], Transfer]
     names: Names
+    sweep: Sweep
     failed: Failed = by_status
     passed_metadata: frozenset[str] = frozenset()
     records: Records = no_records

@@ -46,6 +46,7 @@ _SECTIONS: Final[Mapping[str, str]] = {
     "FixedRerankRule": "rerank: fixed over-fetch",
     "PayloadRule": "payload",
     "Limits": "limits",
+    "RetentionRule": "retention",
 }
 
 _INTRODUCTION: Final = """\

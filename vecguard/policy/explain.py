@@ -61,6 +61,9 @@ def _head(entry: CollectionPolicy) -> Iterator[Line]:
         yield Line("A, B, C", "read all vectors and all payload in the database")
         yield Line("F", "can alter records unnoticed")
         yield Line("queries", "pass as they are; whatever the database can do works")
+    if entry.kept is not None:
+        since = f"field `{entry.kept.field}` or " if entry.kept.field else ""
+        yield Line("kept", f"for {entry.kept.after} from {since}the last whole write; what is older is in no answer")
 
 
 def _vectors(entry: CollectionPolicy, index: int) -> Section:

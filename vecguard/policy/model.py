@@ -29,6 +29,7 @@ from vecguard.policy.entry import ListOf, PolicyEntry
 from vecguard.policy.faults import Fault, raise_if_any
 from vecguard.policy.fields import FieldRules
 from vecguard.policy.paths import parse
+from vecguard.policy.retention import Retention, RetentionRule, rule_of
 from vecguard.policy.transforms import (
     GaussianSpec,
     NoiseSpec,
@@ -232,7 +233,7 @@ class CollectionPolicy(PolicyEntry):
     protect: Literal["all", "none"] = Field(
         default="all",
         description="none: vectors and payload pass in clear. It has to be said in so many words, "
-        "and leaves no room for `vectors` or `payload`.",
+        "and leaves no room for `vectors`, `payload` or `retention`.",
     )
     vectors: Annotated[tuple[VectorRule, ...], ListOf] = Field(
         default=(VectorRule(),),
@@ -241,6 +242,9 @@ class CollectionPolicy(PolicyEntry):
     )
     payload: PayloadRule = Field(default_factory=PayloadRule, description="Rules by payload field.")
     limits: Limits = Field(default_factory=Limits, description="Bounds on one call to these collections.")
+    retention: Retention | None = Field(
+        default=None, description="How long records are kept: `90d`, or a rule of its own; left out: for good."
+    )
 
     _name: str = PrivateAttr(default="collections[?]")
 
@@ -250,9 +254,28 @@ class CollectionPolicy(PolicyEntry):
             text = (
                 "`protect: none` stores everything in clear, so there is nothing to rule here: remove one or the other"
             )
-            given = [section for section in ("vectors", "payload") if section in self.model_fields_set]
+            sections = ("vectors", "payload", "retention")
+            given = [section for section in sections if section in self.model_fields_set]
             raise_if_any([Fault((section,), text) for section in given])
         return self
+
+    @model_validator(mode="after")
+    def _age_can_be_told(self) -> Self:
+        rule = self.kept
+        if rule is not None and rule.field is not None:
+            try:
+                mode = self.payload.mode(rule.field)
+            except InvalidArgument as fault:
+                raise_if_any([Fault(("retention", "field"), str(fault))])
+            else:
+                text = f"has the mode {mode} ({self.payload.rule_for(rule.field)}): only a plain field can be compared"
+                raise_if_any([Fault(("retention", "field"), text)] if mode != "plain" else [])
+        return self
+
+    @cached_property
+    def kept(self) -> RetentionRule | None:
+        """How long records are kept; None: for good."""
+        return rule_of(self.retention)
 
     @property
     def protected(self) -> bool:

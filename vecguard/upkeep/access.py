@@ -54,7 +54,7 @@ class Database:
         front = self.front
         read, real_name = partial(front.read_manifest, self.upstream), partial(front.real_name, self.upstream)
         catalog = Catalog(read, real_name, self.provider, rules, Generation(None, 1, 0))
-        return Pipeline(front.routes, catalog, self.upstream, rules, _operator, _silent)
+        return Pipeline(front.routes, catalog, self.upstream, rules, _operator, _silent, whole=True)
 
     async def shield(self, name: str) -> Shield | None:
         """A collection's protection as it was made with, whatever the policy now says; None where it lies in clear.

@@ -7,6 +7,7 @@ from vecguard.front.milvus import listing  # by its module, since `names` is ano
 from vecguard.front.milvus.inspect import count, inspect
 from vecguard.front.milvus.mandatory import restricted
 from vecguard.front.milvus.metadata import read_manifest, real_name
+from vecguard.front.milvus.retention import sweep
 from vecguard.front.milvus.shaping import shaped
 from vecguard.front.milvus.status import failed
 from vecguard.front.milvus.table import ROUTES
@@ -34,6 +35,7 @@ FRONT = Front(
     count,
     transfer,
     listing.names,
+    sweep,
     failed,
     _PASSED,
     records=records,

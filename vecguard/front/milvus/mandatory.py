@@ -2,12 +2,13 @@
 
 As in `vecguard.front.qdrant.mandatory`: every message is looked up by its RPC; reads and deletions get the conditions,
 in their stored form, into their expressions; rows are looked at before they are protected (`vet`), and a write is not
-sent without that; a message whose RPC is not in the table is refused. Row filters are such conditions.
+sent without that; a message whose RPC is not in the table is refused. Row filters are such conditions, and retention.
 """
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -25,6 +26,7 @@ from vecguard.front.milvus.expression.columns import META
 from vecguard.front.milvus.layout import Layout, layout_of
 from vecguard.front.milvus.place import Place, place_of
 from vecguard.front.milvus.proto import c, m, rpc, s
+from vecguard.front.milvus.retention import kept
 from vecguard.front.milvus.rows import by_name, primary_keys
 from vecguard.front.milvus.status import checked
 from vecguard.model import Condition, Value
@@ -62,14 +64,16 @@ async def restricted(session: Session, rpc: str, message: Message, answer: type[
         return await session.send(rpc, message, answer)
     held = _HELD.get(rpc)
     if held is None:
+        if not session.mandatory:  # of a whole collection, all that is left of which is the caller's
+            return await session.send(rpc, message, answer)
         raise session.beyond_rows()
     request: Any = message
     place = place_of(request.db_name, request.collection_name, session.metadata)
-    conditions = session.mandatory.get(place.key)
-    if conditions is not None:
-        await held(request, place, session)
-    elif place.key not in session.entries:  # it was never opened, so nobody asked what holds for it
+    conditions, entry = session.mandatory.get(place.key), session.entries.get(place.key)
+    if entry is None:  # it was never opened, so nobody asked what holds for it
         raise session.beyond_rows()
+    if conditions is not None or session.retention(entry) is not None:
+        await held(request, place, session)
     found = await session.send(rpc, message, answer)
     if conditions is not None:
         _hide_counts(found)
@@ -78,9 +82,11 @@ async def restricted(session: Session, rpc: str, message: Message, answer: type[
 
 def _expression(place: Place, session: Session) -> str:
     """The conditions on a collection, as one expression at rest."""
-    shield = _shield(session.entries[place.key])
+    entry = session.entries[place.key]
+    shield, rule = _shield(entry), session.retention(entry)
     layout = layout_of(shield)
-    return conjunction(*(_at_rest(condition, layout, shield) for condition in session.mandatory[place.key]))
+    rows = [_at_rest(condition, layout, shield) for condition in session.mandatory.get(place.key, ())]
+    return conjunction(*rows, *([] if rule is None else [kept(rule, layout, time.time())]))
 
 
 def _shield(entry: Entry) -> Shield:
@@ -127,7 +133,8 @@ async def _narrow_hybrid(request: m.HybridSearchRequest, place: Place, session: 
 
 
 async def _require_vetted(request: Write, place: Place, session: Session) -> None:
-    if place.key not in session.vetted:
+    _expression(place, session)  # which refuses what cannot be told apart later
+    if session.mandatory and place.key not in session.vetted:
         raise session.beyond_rows()
 
 

@@ -22,6 +22,7 @@ from vecguard.front.milvus.metadata import described_as, pairs, require_clients
 from vecguard.front.milvus.numbered import place_of_number
 from vecguard.front.milvus.place import Place, database_of, place_of
 from vecguard.front.milvus.proto import c, m, rpc, s
+from vecguard.front.milvus.retention import kept
 from vecguard.front.milvus.rotating import require_settled
 from vecguard.front.milvus.schema import Declaration, added_field, declare, parse_field, parse_schema
 from vecguard.front.milvus.status import ask, checked
@@ -48,6 +49,8 @@ async def create(request: m.CreateCollectionRequest, session: Session) -> c.Stat
     if any(pair.key == _DESCRIPTION for pair in request.properties):
         raise InvalidArgument(f"{_DESCRIPTION}: a protected collection has its description in its schema")
     declaration = declare(parse_schema(request.schema), policy)
+    if policy.kept is not None:
+        kept(policy.kept, declaration.layout, 0.0)  # refused now rather than at every read
     await _protect(request, place, declaration, policy, session)
     try:
         return await _forgetting(session, _CREATE, request)

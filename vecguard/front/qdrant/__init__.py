@@ -8,6 +8,7 @@ from vecguard.front.qdrant.inspect import count, inspect
 from vecguard.front.qdrant.listing import names
 from vecguard.front.qdrant.mandatory import restricted
 from vecguard.front.qdrant.metadata import read_manifest, real_name
+from vecguard.front.qdrant.retention import sweep
 from vecguard.front.qdrant.shaping import shaped
 from vecguard.front.qdrant.table import ROUTES
 from vecguard.front.qdrant.transfer import transfer
@@ -21,6 +22,7 @@ FRONT = Front(
     count,
     transfer,
     names,
+    sweep,
     records=weight.records,
     restrict=restricted,
     shaped=shaped,

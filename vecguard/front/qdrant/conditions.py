@@ -32,10 +32,14 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class Demands:
-    """All conditions on one collection."""
+    """All conditions on one collection: `filter` for what may be seen and touched, `each` for what may be written.
+
+    `rows` is the part of the filter that whole points satisfy, too, if there is any.
+    """
 
     filter: q.Filter
     each: tuple[Demand, ...]
+    rows: q.Filter | None
 
     def check_point(self, payload: Mapping[str, q.Value]) -> None:
         """Let a whole stored payload be written, if it satisfies every condition.
@@ -77,14 +81,16 @@ class Demands:
                     raise _denied(demand)
 
 
-def compiled(conditions: Sequence[Condition], entry: Entry) -> Demands:
-    """The conditions at rest in a collection.
+def compiled(conditions: Sequence[Condition], entry: Entry, kept: q.Filter | None = None) -> Demands:
+    """The conditions at rest in a collection; `kept` is the stored filter for records that are not too old.
 
     Raises:
         FailedPrecondition: a field's mode cannot answer one.
     """
     each = [_compiled(condition, entry) for condition in conditions]
-    return Demands(q.Filter(must=[condition for condition, _ in each]), tuple(demand for _, demand in each))
+    rows = q.Filter(must=[condition for condition, _ in each]) if each else None
+    both = filters.merged(rows, kept)
+    return Demands(both or q.Filter(), tuple(demand for _, demand in each), rows)
 
 
 def _compiled(condition: Condition, entry: Entry) -> tuple[q.Condition, Demand]:

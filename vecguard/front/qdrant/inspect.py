@@ -15,7 +15,7 @@ from vecguard.front.base import Inspected
 from vecguard.front.qdrant import reveal
 from vecguard.front.qdrant import vectors as wire
 from vecguard.front.qdrant.payloads import point_id_bytes, python_value, reveal_map
-from vecguard.front.qdrant.scope import PAYLOAD, RECORD, UPDATED
+from vecguard.front.qdrant.scope import PAYLOAD, RECORD, UPDATED, WRITTEN
 from vecguard.keys.encoding import length_prefixed
 from vecguard.model import Caller
 from vecguard.seal import record
@@ -24,7 +24,7 @@ from vecguard.upstream import Upstream
 
 PAGE: Final = 100
 _CALLER: Final = Caller()
-_OURS: Final = frozenset({PAYLOAD, RECORD, UPDATED})
+_OURS: Final = frozenset({PAYLOAD, RECORD, UPDATED, WRITTEN})
 
 
 async def count(upstream: Upstream, name: str) -> int:

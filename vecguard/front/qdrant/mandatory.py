@@ -2,11 +2,13 @@
 
 Every message on its way to the database is looked up here by its RPC, and gets the conditions, in their stored form,
 into its filter; a read by id becomes a read by filter; a write is checked, and touches only records that satisfy them.
-A message whose RPC is not in the table is refused, so that a new one cannot slip past. Row filters are such conditions.
+A message whose RPC is not in the table is refused, so that a new one cannot slip past. Row filters are such conditions,
+which what is written must satisfy, too; and so is retention, by which records that are too old are not there any more.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, Final, TypeAlias
 
@@ -16,6 +18,7 @@ from qdrant_client import grpc as q
 from vecguard.errors import Denied, InvalidArgument, NotFound
 from vecguard.front.qdrant import filters
 from vecguard.front.qdrant.conditions import Demands, compiled
+from vecguard.front.qdrant.retention import kept
 from vecguard.front.qdrant.stages import key_of, vector_inputs
 from vecguard.pipeline import Session
 from vecguard.upstream import Answer
@@ -50,6 +53,8 @@ async def restricted(session: Session, rpc: str, message: Message, answer: type[
         return await session.send(rpc, message, answer)
     held = _HELD.get(rpc)
     if held is None:
+        if not session.mandatory:  # of a whole collection, all that is left of which is the caller's
+            return await session.send(rpc, message, answer)
         raise session.beyond_rows()
     demands = _demands(session, getattr(message, "collection_name", ""))
     if demands is None:
@@ -59,13 +64,14 @@ async def restricted(session: Session, rpc: str, message: Message, answer: type[
 
 
 def _demands(session: Session, collection: str) -> Demands | None:
-    """The conditions on a collection; None where the principal has all of it."""
-    conditions = session.mandatory.get(collection)
-    if not conditions:
-        if collection not in session.entries:  # it was never opened, so nobody asked what holds for it
-            raise session.beyond_rows()
+    """The conditions on a collection; None where the principal has all of it, and all of it is kept."""
+    conditions, entry = session.mandatory.get(collection, ()), session.entries.get(collection)
+    if entry is None:  # it was never opened, so nobody asked what holds for it
+        raise session.beyond_rows()
+    rule = session.retention(entry)
+    if not conditions and rule is None:
         return None
-    return compiled(conditions, session.entries[collection])
+    return compiled(conditions, entry, None if rule is None else kept(rule, time.time()))
 
 
 def _narrow(message: Any, demands: Demands) -> None:
@@ -149,22 +155,24 @@ async def _require_own(session: Session, collection: str, ids: list[q.PointId]) 
 
 
 async def _upsert(session: Session, rpc: str, message: q.UpsertPoints, demands: Demands) -> q.PointsOperationResponse:
-    _hold_points(message, demands)
-    await _require_free(session, message.collection_name, [point.id for point in message.points], demands)
+    if demands.rows is None:  # what is too old may be written anew
+        return await session.send(rpc, message, q.PointsOperationResponse)
+    _hold_points(message, demands.rows, demands)
+    await _require_free(session, message.collection_name, [point.id for point in message.points], demands.rows)
     return await session.send(rpc, message, q.PointsOperationResponse)
 
 
-def _hold_points(message: q.UpsertPoints | Operation.PointStructList, demands: Demands) -> None:
+def _hold_points(message: q.UpsertPoints | Operation.PointStructList, rows: q.Filter, demands: Demands) -> None:
     """Whole points must satisfy the conditions; of those that are there, only such as do are replaced."""
     for point in message.points:
         demands.check_point(point.payload)
-    both = filters.merged(message.update_filter if message.HasField("update_filter") else None, demands.filter)
+    both = filters.merged(message.update_filter if message.HasField("update_filter") else None, rows)
     held = q.Filter()
-    held.CopyFrom(both or demands.filter)
+    held.CopyFrom(both or rows)
     message.update_filter.CopyFrom(held)
 
 
-async def _require_free(session: Session, collection: str, ids: list[q.PointId], demands: Demands) -> None:
+async def _require_free(session: Session, collection: str, ids: list[q.PointId], rows: q.Filter) -> None:
     """Refuse to write over records that do not satisfy the conditions, before anything is written.
 
     One that is made between this look and the write is left alone: the write's own filter sees to that, in databases
@@ -177,7 +185,7 @@ async def _require_free(session: Session, collection: str, ids: list[q.PointId],
         return
     ask = q.ScrollPoints(collection_name=collection, limit=1)
     ask.filter.must.add().has_id.has_id.extend(ids)
-    ask.filter.must_not.add().filter.CopyFrom(demands.filter)
+    ask.filter.must_not.add().filter.CopyFrom(rows)
     ask.with_payload.enable = False
     found = (await session.send(f"{_P}Scroll", ask, q.ScrollResponse)).result
     if found:
@@ -189,7 +197,8 @@ async def _batch(session: Session, rpc: str, message: q.UpdateBatchPoints, deman
     for operation in message.operations:
         _hold(operation, demands)
         ids += [point.id for point in operation.upsert.points]
-    await _require_free(session, message.collection_name, ids, demands)
+    if demands.rows is not None:
+        await _require_free(session, message.collection_name, ids, demands.rows)
     return await session.send(rpc, message, q.UpdateBatchResponse)
 
 
@@ -198,7 +207,8 @@ def _hold(operation: Operation, demands: Demands) -> None:
     kind = operation.WhichOneof("operation")
     match kind:
         case "upsert":
-            _hold_points(operation.upsert, demands)
+            if demands.rows is not None:
+                _hold_points(operation.upsert, demands.rows, demands)
         case "set_payload":
             key = operation.set_payload.key if operation.set_payload.HasField("key") else None
             demands.check_set(key, operation.set_payload.payload)
@@ -249,6 +259,8 @@ async def _describe(
     ask = q.CountPoints(collection_name=message.collection_name, exact=True, filter=demands.filter)
     shown = answer.result
     shown.points_count = (await session.send(f"{_P}Count", ask, q.CountResponse)).result.count
+    if demands.rows is None:
+        return answer
     for number in ("indexed_vectors_count", "segments_count", "update_queue"):
         shown.ClearField(number)
     for path in shown.payload_schema:

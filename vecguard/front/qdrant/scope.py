@@ -16,6 +16,7 @@ from vecguard.errors import InvalidArgument
 PAYLOAD = "_p"
 RECORD = "_vg"
 UPDATED = "_vgn"
+WRITTEN = "_vgt"
 _STORED_PATH = re.compile(rf"(?<![\w.]){PAYLOAD}\.")
 
 

@@ -7,6 +7,7 @@ implementation, wherever it comes from. One operation of a client may become sev
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
@@ -19,7 +20,7 @@ from vecguard.front.qdrant import filters, records
 from vecguard.front.qdrant import vectors as wire
 from vecguard.front.qdrant.labels import deleted_with, require_whole
 from vecguard.front.qdrant.payloads import levels_of, point_id_bytes, protect_map, wrap
-from vecguard.front.qdrant.scope import PAYLOAD, UPDATED, stored_path
+from vecguard.front.qdrant.scope import PAYLOAD, UPDATED, WRITTEN, stored_path
 from vecguard.seal.fields import fresh_nonces
 from vecguard.shield import DenseShield, Shield, SparseShield
 from vecguard.stages import timed
@@ -128,11 +129,14 @@ def protect_points(shield: Shield, points: Sequence[q.PointStruct]) -> None:
     ids = [_id_of(point) for point in points]
     entries = protect_vectors(shield, ids, [point.vectors for point in points])
     manifest, fields, nonces = shield.manifest.short_id, shield.fields, fresh_nonces()
+    written = None if shield.policy.kept is None else int(time.time())
     for point, point_id, sealed in zip(points, ids, entries, strict=True):
         payload = point.payload
         if payload:
             wrap(payload, fields, point_id, nonces)
         records.attach(payload, manifest, sealed)
+        if written is not None:
+            payload[WRITTEN].integer_value = written
 
 
 def _rewrite_selector(selector: q.PointsSelector, shield: Shield) -> None:
