@@ -24,6 +24,7 @@ ARROWS: dict[str, set[str]] = {
     "model": {"errors"},
     "registry": {"errors"},
     "generation": set(),
+    "gate": set(),
     "trail": set(),
     "stages": set(),
     "telling": set(),
@@ -53,7 +54,7 @@ ARROWS: dict[str, set[str]] = {
     "server": {"errors", "model", "pipeline", "request_id"},
     "front": {
         *("catalog", "errors", "fields", "keys", "manifest", "metric", "model", "pipeline", "policy", "ranking"),
-        *("registry", "request_id", "rerank", "seal", "shield", "stages", "upstream"),
+        *("gate", "registry", "request_id", "rerank", "seal", "shield", "stages", "upstream"),
     },
     "sweep": {"catalog", "errors", "model", "policy", "shield"},
     "tls": {"errors"},

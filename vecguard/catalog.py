@@ -17,7 +17,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from vecguard.errors import Denied, FailedPrecondition, Unavailable, Unreadable, UpstreamFailure, VecGuardError
+from vecguard.errors import (
+    Denied,
+    FailedPrecondition,
+    Shredded,
+    Unavailable,
+    Unreadable,
+    UpstreamFailure,
+    VecGuardError,
+)
 from vecguard.generation import Generation
 from vecguard.keys.lease import LeasingProvider, Recording
 from vecguard.keys.provider import KeyProvider
@@ -223,8 +231,12 @@ class Catalog:
         try:
             stored = await self._read(name, caller)
             entry = self._again(name, stored, rules) or await self._compiled(name, stored, rules, caller)
-        except BaseException:
-            self._entries.pop(name, None)
+        except BaseException as failure:
+            known = self._entries.pop(name, None)
+            if isinstance(failure, Shredded):
+                self.provider.forget(failure.identity)
+                if known is not None and known.shield is not None:
+                    known.shield.ring.close()
             raise
         entry = replace(entry, generation=generation, checked=checked)
         self._entries[name] = entry

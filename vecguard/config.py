@@ -190,6 +190,11 @@ class Settings(BaseModel):
     )
     policy: Path | None = None
     key: str = DEFAULT_KEY
+    former_keys: tuple[str, ...] = Field(
+        default=(),
+        description="Key providers that are only asked for data keys which `key` does not unwrap, while "
+        "`vecguard keys rewrap` changes the key-encryption key.",
+    )
     key_lease_s: float = Field(
         default=3600.0,
         ge=1.0,

@@ -101,6 +101,17 @@ class Unreadable(VecGuardError):
         super().__init__(self.TEXT)
 
 
+class Shredded(VecGuardError):
+    """The keys of a collection were destroyed on purpose. `identity` is its uuid's bytes."""
+
+    status = "FAILED_PRECONDITION"
+    TEXT: ClassVar[str] = "the keys of this collection were destroyed: nothing in it can be read any more. Delete it"
+
+    def __init__(self, identity: bytes) -> None:
+        super().__init__(self.TEXT)
+        self.identity = identity
+
+
 class ConfigError(VecGuardError):
     """Settings, policy file or key file cannot be used; raised at start or reload, never during a call."""
 

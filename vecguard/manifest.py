@@ -18,7 +18,7 @@ from typing import Annotated, Final, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from vecguard.errors import Unreadable
+from vecguard.errors import Shredded, Unreadable
 from vecguard.keys.key import Key
 from vecguard.keys.provider import KeyProvider
 from vecguard.keys.ring import MAX_EPOCH, KeyRing
@@ -28,6 +28,7 @@ from vecguard.policy.transforms import TransformSpec
 from vecguard.seal import base64url
 
 _PREFIX: Final = "vgm1"
+_SHREDDED: Final = "vgx1"
 _TAG_PURPOSE: Final = "manifest"
 
 Epoch: TypeAlias = Annotated[int, Field(ge=1, le=MAX_EPOCH)]
@@ -104,6 +105,17 @@ class Manifest(_Record):
         kept = {self.current: self.epochs[self.current]}
         return self.model_copy(update={"epochs": kept}), ring.with_epochs(self.current, only=self.current)
 
+    def rewrapped(self, ring: KeyRing, provider: KeyProvider) -> Self:
+        """The manifest with the same data keys, wrapped anew by `provider`.
+
+        Raises:
+            Unavailable: the key provider is out of reach.
+        """
+        wrapped = {
+            epoch: base64url.encode(ring.wrapped(epoch, provider, _context(self.uuid, epoch))) for epoch in self.epochs
+        }
+        return self.model_copy(update={"epochs": wrapped})
+
     @property
     def short_id(self) -> str:
         """What every record of the collection carries: the first 8 bytes of the uuid, as hex."""
@@ -123,6 +135,39 @@ class Manifest(_Record):
         if self.current not in keys:
             raise Unreadable
         return KeyRing(keys, self.current)
+
+
+class Tombstone(_Record):
+    """What stands in the place of a manifest's core whose keys were destroyed. Nobody is left to authenticate it."""
+
+    format: Literal[1] = 1
+    uuid: uuid.UUID
+    collection: str
+    epochs: tuple[Epoch, ...]
+    time: datetime
+
+
+def pack_tombstone(tombstone: Tombstone) -> str:
+    """Text form of a tombstone."""
+    body = json.dumps(tombstone.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return f"{_SHREDDED}.{base64url.encode(body.encode())}"
+
+
+def is_shredded(text: str) -> bool:
+    """Whether a core's text is a tombstone."""
+    return text.startswith(f"{_SHREDDED}.")
+
+
+def read_tombstone(text: str) -> Tombstone:
+    """A tombstone out of its text form.
+
+    Raises:
+        Unreadable: it is malformed.
+    """
+    try:
+        return Tombstone.model_validate_json(base64url.decode(text.removeprefix(f"{_SHREDDED}.")))
+    except ValidationError:
+        raise Unreadable from None
 
 
 def _context(identity: uuid.UUID, epoch: int) -> bytes:
@@ -157,8 +202,11 @@ def open_core(text: str, provider: KeyProvider) -> tuple[Manifest, KeyRing]:
 
     Raises:
         Unreadable: damaged, altered, of an unknown format, or made with another key-encryption key.
+        Shredded: a tombstone stands in its place.
         Unavailable: the key provider is out of reach.
     """
+    if is_shredded(text):
+        raise Shredded(read_tombstone(text).uuid.bytes)
     body, tag = _split(text)
     try:
         manifest = Manifest.model_validate_json(base64url.decode(body))

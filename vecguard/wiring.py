@@ -25,6 +25,8 @@ from vecguard.generation import Generation
 from vecguard.keys.file import FileKeyProvider
 from vecguard.keys.hidden import HiddenEnvironment
 from vecguard.keys.lease import LeasingProvider
+from vecguard.keys.provider import KeyProvider
+from vecguard.keys.several import SeveralProviders
 from vecguard.observing import Observers
 from vecguard.pipeline import Pipeline
 from vecguard.policy.load import PolicyHolder
@@ -68,7 +70,19 @@ def open_key(settings: Settings) -> tuple[LeasingProvider, bool]:
             )
         FileKeyProvider.create(location, environ)
         made = True
-    return LeasingProvider(KEY_PROVIDERS.load(kind)(location, environ), settings.key_lease_s), made
+    current = KEY_PROVIDERS.load(kind)(location, environ)
+    former = [open_provider(text) for text in settings.former_keys]
+    return LeasingProvider(SeveralProviders(current, former) if former else current, settings.key_lease_s), made
+
+
+def open_provider(text: str) -> KeyProvider:
+    """The key provider of a setting, `KIND:LOCATION`; a key file is never made here.
+
+    Raises:
+        ConfigError: the key cannot be used.
+    """
+    kind, _, location = text.partition(":")
+    return KEY_PROVIDERS.load(kind)(location, HiddenEnvironment(os.environ))
 
 
 def _has_data(settings: Settings) -> bool:

@@ -1,15 +1,19 @@
-"""`vecguard keys`: try a key provider, encrypt a key file."""
+"""`vecguard keys`: try a key provider, encrypt a key file, rotate keys."""
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vecguard.config import load_settings
+from vecguard.cli.upstream import ConfigOption, DatabaseOption, KeyOption, UpstreamOption, settings_of
+from vecguard.config import FrontName, Settings, load_settings
 from vecguard.errors import Unreadable, VecGuardError
 from vecguard.keys.file import encrypt_file
 from vecguard.keys.hidden import HiddenEnvironment
@@ -17,7 +21,10 @@ from vecguard.keys.key import Key
 from vecguard.keys.provider import KeyProvider
 from vecguard.registry import KEY_PROVIDERS
 
-keys_app = typer.Typer(help="Try a key provider, encrypt a key file.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from vecguard.upkeep.rotate import Progress
+
+keys_app = typer.Typer(help="Try a key provider, encrypt a key file, rotate keys.", no_args_is_help=True)
 
 _CONTEXT = b"vecguard keys check"
 
@@ -54,6 +61,128 @@ def encrypt_command(
         typer.echo(f"vecguard keys encrypt: {failure}", err=True)
         raise typer.Exit(1) from None
     typer.echo(f"ok: {file} is encrypted, key {provider.key_id}; older copies of the file are not")
+
+
+@keys_app.command("rotate")
+def rotate_command(
+    collection: Annotated[str, typer.Argument(metavar="COLLECTION", help="Name or alias; Milvus: also DATABASE/NAME.")],
+    settle: Annotated[
+        float,
+        typer.Option(min=0.0, help="Seconds to wait for all replicas after a change of the manifest. [default: 3]"),
+    ] = 3.0,
+    database: DatabaseOption = None,
+    upstream: UpstreamOption = None,
+    key: KeyOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Give a collection a new data key, and protect all its records anew, while clients go on reading and writing.
+
+    Works beside a running `vecguard serve` (of the same user, where the database is embedded). It can be ended at any
+    moment (Ctrl-C); begun again, it goes on. At the end the old key is destroyed.
+    """
+    try:
+        moved = asyncio.run(_rotated(settings_of(config, upstream, key), database, collection, settle))
+    except VecGuardError as failure:
+        typer.echo(f"vecguard keys rotate: {failure}", err=True)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        typer.echo("stopped; begin again to go on. Until then the collection has two keys", err=True)
+        raise typer.Exit(130) from None
+    typer.echo(f"ok: collection {collection} has key epoch {moved.epoch} alone, {moved.moved} records protected anew")
+
+
+async def _rotated(settings: Settings, front: FrontName | None, collection: str, settle: float) -> Progress:
+    from vecguard.cli.progress import stages
+    from vecguard.upkeep.access import open_database
+    from vecguard.upkeep.rotate import rotate
+
+    async with open_database(settings, front) as database:
+        with stages() as advance:
+            async for progress in rotate(database, collection, settle):
+                advance(progress.stage, progress.done, progress.total)
+    return progress
+
+
+@keys_app.command("rewrap")
+def rewrap_command(
+    old: Annotated[
+        str | None, typer.Option("--from", help="The key provider until now. [default: the same as --to]")
+    ] = None,
+    new: Annotated[
+        str | None, typer.Option("--to", help="The new one, as for `vecguard serve`. [default: its]")
+    ] = None,
+    database: DatabaseOption = None,
+    upstream: UpstreamOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Wrap the data keys of all collections with another key-encryption key, or a newer version of the same.
+
+    Records are not touched. A running `vecguard serve` has to know both keys meanwhile (`former_keys`). It can be ended
+    at any moment; begun again, it goes on. Exit status 1 while the old key is still needed by a collection.
+    """
+    try:
+        settings = settings_of(config, upstream, new)
+        needed = asyncio.run(_rewrapped(settings, database, old))
+    except VecGuardError as failure:
+        typer.echo(f"vecguard keys rewrap: {failure}", err=True)
+        raise typer.Exit(1) from None
+    if needed:
+        typer.echo(f"the old key is still needed: {needed} collections could not be rewrapped; try again", err=True)
+        raise typer.Exit(1)
+    typer.echo("ok: every collection opens with the new key alone; backups and snapshots made before need the old one")
+
+
+async def _rewrapped(settings: Settings, front: FrontName | None, old: str | None) -> int:
+    """How many collections still need the old key."""
+    from vecguard.upkeep.access import chosen, open_database
+    from vecguard.upkeep.rewrap import providers, rewrap
+
+    fronts = [address.front for address in settings.upstream] if front is None else [chosen(settings, front).front]
+    former, new = providers(settings, old)
+    needed = 0
+    for each in fronts:
+        async with open_database(settings, each) as database:
+            async for done in rewrap(database, former, new, anew=old is None):
+                typer.echo(f"{each} {done.collection}: {done.state}")
+                needed += done.needs_the_old_key
+    return needed
+
+
+@keys_app.command("shred")
+def shred_command(
+    collection: Annotated[str, typer.Argument(metavar="COLLECTION", help="Its own name; Milvus: also DATABASE/NAME.")],
+    confirm: Annotated[
+        str | None, typer.Option(help="The collection's name once more, where nobody can be asked.")
+    ] = None,
+    database: DatabaseOption = None,
+    upstream: UpstreamOption = None,
+    key: KeyOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Destroy the data keys of a collection, so that nobody can read it ever again. There is no way back.
+
+    What is printed is the proof, as JSON: whose keys, which epochs, under which key-encryption key, and when. Snapshots
+    and backups that were made before still hold the wrapped keys: only destroying the key-encryption key reaches them.
+    """
+    said = confirm if confirm is not None else typer.prompt(f"To destroy the keys of `{collection}`, type its name")
+    if said != collection:
+        typer.echo("vecguard keys shred: that is another name; nothing was done", err=True)
+        raise typer.Exit(1)
+    try:
+        proof = asyncio.run(_shredded(settings_of(config, upstream, key), database, collection))
+    except VecGuardError as failure:
+        typer.echo(f"vecguard keys shred: {failure}", err=True)
+        raise typer.Exit(1) from None
+    typer.echo(proof)
+
+
+async def _shredded(settings: Settings, front: FrontName | None, collection: str) -> str:
+    from vecguard.upkeep.access import open_database
+    from vecguard.upkeep.shred import shred
+
+    async with open_database(settings, front) as database:
+        done = await shred(database, collection)
+    return json.dumps({"event": "keys shredded", **asdict(done)})
 
 
 def _tried(provider: KeyProvider) -> int | None:

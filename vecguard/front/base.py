@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from vecguard.catalog import StoredManifest
+from vecguard.front.rotation import Reprotect
 from vecguard.front.transfer import Transfer
 from vecguard.model import Caller
 from vecguard.pipeline import AnyRoute, Failed, Pipeline, Records, Restrict, Shaped, by_status, no_records
@@ -54,22 +55,25 @@ class Front:
     """One wire protocol. `names` are those of all collections of its database.
 
     `inspect` looks at every stored record of a collection, some at a time, in the order of their ids; `count` says how
-    many there are; `transfer` carries a collection, by name, through a pipeline; `sweep` deletes what is too old.
-    `failed` makes the reply that tells of an error where the protocol has them in its replies; `passed_metadata` are
-    the keys of a client's metadata that go on to the database, which may know the client by them; `records` counts the
-    records that a request and its reply carry; `restrict` sends messages under conditions on records; `shaped` gives
-    answers the form that a role may have.
+    many there are; `transfer` carries a collection, by name, through a pipeline; `sweep` deletes what is too old;
+    `reprotect` brings its records to the current keys; `write_manifest` puts a manifest in the place of the one that it
+    has. `failed` makes the reply that tells of an error where the protocol has them in its replies; `passed_metadata`
+    are the keys of a client's metadata that go on to the database, which may know the client by them; `records` counts
+    the records that a request and its reply carry; `restrict` sends messages under conditions on records; `shaped`
+    gives answers the form that a role may have.
     """
 
     name: str
     routes: Mapping[str, AnyRoute]
     read_manifest: Callable[[Upstream, str, Caller], Awaitable[StoredManifest | None]]
     real_name: Callable[[Upstream, str, Caller], Awaitable[str]]
+    write_manifest: Callable[[Upstream, str, StoredManifest, Caller], Awaitable[None]]
     inspect: Inspect
     count: Count
     transfer: Callable[[Pipeline, Upstream, str], Transfer]
     names: Names
     sweep: Sweep
+    reprotect: Reprotect
     failed: Failed = by_status
     passed_metadata: frozenset[str] = frozenset()
     records: Records = no_records

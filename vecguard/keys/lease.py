@@ -133,6 +133,12 @@ class LeasingProvider(Unpicklable):
             while len(self._keys) > _MOST_KEYS:
                 self._keys.popitem(last=False)[1].key.close()
 
+    def forget(self, identity: bytes) -> None:
+        """Zero the keys of a collection, by its uuid's bytes: they were destroyed."""
+        with self._lock:
+            for lent in [known for known in self._keys if identity in known[1]]:
+                self._keys.pop(lent).key.close()
+
     def drop_ended(self) -> None:
         """Zero the keys whose lease is over."""
         with self._lock:

@@ -8,6 +8,7 @@ from typing import Final
 
 from vecguard.errors import ConfigError, Unreadable
 from vecguard.keys.key import Key
+from vecguard.keys.provider import KeyProvider
 
 MAX_EPOCH: Final = 2**32 - 1
 # Field paths come from clients, so what is cached per path must be bounded.
@@ -50,6 +51,24 @@ class KeyRing:
         """
         keys = {epoch: Key(key.expose()) for epoch, key in {**self._keys, **(more or {})}.items()}
         return KeyRing({epoch: key for epoch, key in keys.items() if only in (None, epoch)}, current)
+
+    def wrapped(self, epoch: int, provider: KeyProvider, context: bytes) -> bytes:
+        """The data key of an epoch, wrapped by `provider`.
+
+        Raises:
+            Unreadable: the epoch is not live.
+            Unavailable: the provider is out of reach.
+        """
+        key = self._keys.get(epoch)
+        if key is None:
+            raise Unreadable
+        return provider.wrap(key, context)
+
+    def same_keys(self, other: KeyRing) -> bool:
+        """Whether another ring holds the same keys for the same epochs; compared in constant time."""
+        return self._keys.keys() == other._keys.keys() and all(
+            key == other._keys[epoch] for epoch, key in self._keys.items()
+        )
 
     def subkey(self, epoch: int, purpose: str, *context: str) -> Key:
         """HKDF subkey of the epoch's data key; see `Key.derive_bytes`. Cached, so don't close it.

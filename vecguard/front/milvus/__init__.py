@@ -6,7 +6,8 @@ from vecguard.front.base import Front
 from vecguard.front.milvus import listing  # by its module, since `names` is another module's name here
 from vecguard.front.milvus.inspect import count, inspect
 from vecguard.front.milvus.mandatory import restricted
-from vecguard.front.milvus.metadata import read_manifest, real_name
+from vecguard.front.milvus.metadata import read_manifest, real_name, write_manifest
+from vecguard.front.milvus.reprotect import reprotect
 from vecguard.front.milvus.retention import sweep
 from vecguard.front.milvus.shaping import shaped
 from vecguard.front.milvus.status import failed
@@ -31,11 +32,13 @@ FRONT = Front(
     ROUTES,
     read_manifest,
     real_name,
+    write_manifest,
     inspect,
     count,
     transfer,
     listing.names,
     sweep,
+    reprotect,
     failed,
     _PASSED,
     records=records,

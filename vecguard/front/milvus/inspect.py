@@ -41,10 +41,13 @@ async def count(upstream: Upstream, key: str) -> int:
     return next((int(number) for data in answer.fields_data for number in data.scalars.long_data.data), 0)
 
 
-def _request(place: Place, expression: str, outputs: Sequence[str], parameters: dict[str, str]) -> m.QueryRequest:
+def _request(
+    place: Place, expression: str, outputs: Sequence[str], parameters: dict[str, str], partition: str = ""
+) -> m.QueryRequest:
     return m.QueryRequest(
         db_name=place.database,
         collection_name=place.name,
+        partition_names=[partition] if partition else [],
         expr=expression,
         output_fields=outputs,
         query_params=pairs(parameters),
@@ -60,17 +63,28 @@ async def inspect(upstream: Upstream, key: str, shield: Shield) -> AsyncIterator
     """
     layout = layout_of(shield)
     async for columns, keys in stored_pages(upstream, key, layout):
-        rows = [_row(columns, i) for i in range(len(keys))]
+        rows = [one_row(columns, i) for i in range(len(keys))]
         if _sound(shield, layout, columns, len(keys)):
             yield [Inspected(str(row_key), (), content_of(row)) for row_key, row in zip(keys, rows, strict=True)]
             continue
         yield [looked for i, row in enumerate(rows) if (looked := await _look(upstream, key, shield, keys[i], row))]
 
 
+async def stored_rows(
+    upstream: Upstream, key: str, layout: Layout, expression: str, partition: str = ""
+) -> tuple[Sequence[s.FieldData], Sequence[Any]]:
+    """Rows as they are stored, whole: columns, and the primary keys. Raises UpstreamFailure, Unreadable."""
+    request = _request(from_key(key), expression, ["*", *layout.hidden], {}, partition)
+    columns = checked(await upstream.call(_QUERY, request, m.QueryResults, _CALLER)).fields_data
+    return columns, _keys(layout, columns)
+
+
 async def stored_pages(
-    upstream: Upstream, key: str, layout: Layout
+    upstream: Upstream, key: str, layout: Layout, partition: str = ""
 ) -> AsyncIterator[tuple[Sequence[s.FieldData], Sequence[Any]]]:
     """All rows as they are stored, whole, in the order of their primary keys: columns, and the keys.
+
+    Of one `partition` where it is given.
 
     Raises:
         UpstreamFailure: see `inspect`.
@@ -85,7 +99,7 @@ async def stored_pages(
     text = primary.data_type == VARCHAR
     expression = f'{primary.name} >= ""' if text else f"{primary.name} <= {_LARGEST}"
     while True:
-        request = _request(place, expression, ["*", *layout.hidden], parameters)
+        request = _request(place, expression, ["*", *layout.hidden], parameters, partition)
         answer = checked(await upstream.call(_QUERY, request, m.QueryResults, _CALLER))
         columns = answer.fields_data
         keys = _keys(layout, columns)
@@ -106,7 +120,7 @@ def _keys(layout: Layout, columns: Sequence[s.FieldData]) -> Sequence[Any]:
     return scalars(data, primary.data_type, row_count(data)).elements
 
 
-def _row(columns: Sequence[s.FieldData], row: int) -> list[s.FieldData]:
+def one_row(columns: Sequence[s.FieldData], row: int) -> list[s.FieldData]:
     """One row of an answer, as an answer of its own."""
     return [chosen_rows([data], [RowPlace(0, row)]) for data in columns]
 
@@ -142,7 +156,7 @@ async def _look(
         answer = checked(await upstream.call(_QUERY, request, m.QueryResults, _CALLER))
         if not _keys(layout, answer.fields_data):
             return None
-        row = _row(answer.fields_data, 0)
+        row = one_row(answer.fields_data, 0)
         faults = faults_of(shield, layout, row)
     return Inspected(str(row_key), faults, content_of(row))
 

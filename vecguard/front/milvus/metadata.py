@@ -122,6 +122,20 @@ async def read_manifest(upstream: Upstream, key: str, caller: Caller) -> StoredM
     return stored_manifest(answer.properties, place.key)
 
 
+async def write_manifest(upstream: Upstream, key: str, stored: StoredManifest, caller: Caller) -> None:
+    """Put a manifest in the place of the one that a collection has, all its texts in one step.
+
+    Raises:
+        UpstreamFailure: the collection does not exist, or the database cannot be reached.
+    """
+    place = from_key(key)
+    texts = {CORE: stored.core, **{_VECTOR + name: text for name, text in stored.vectors.items()}}
+    if stored.declared is not None:
+        texts[DECLARED] = stored.declared
+    ask = m.AlterCollectionRequest(db_name=place.database, collection_name=place.name, properties=pairs(texts))
+    checked(await upstream.call(rpc("AlterCollection"), ask, c.Status, caller))
+
+
 async def real_name(upstream: Upstream, key: str, caller: Caller) -> str:
     """The key of the collection that `key` stands for as an alias, else (also where there is none) `key` itself.
 

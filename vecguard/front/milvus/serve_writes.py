@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -19,6 +20,7 @@ from vecguard.front.milvus.reveal import tokens_of
 from vecguard.front.milvus.rows import by_name, primary_keys, protect_rows
 from vecguard.front.milvus.serve_reads import require_no_namespace, set_templates
 from vecguard.front.milvus.status import ask
+from vecguard.gate import Gate
 from vecguard.model import Caller
 from vecguard.pipeline import Session
 from vecguard.shield import Shield
@@ -43,7 +45,8 @@ async def insert(request: m.InsertRequest, session: Session) -> m.MutationResult
     tokens = new_tokens(request.num_rows) if layout.auto_id else ()
     stored = protect_rows(shield, layout, request.fields_data, request.num_rows, whole=True, tokens=tokens)
     _replace(request, stored)
-    answer = await ask(session, rpc("Insert"), request, m.MutationResult)
+    async with _passage(shield):
+        answer = await ask(session, rpc("Insert"), request, m.MutationResult)
     await _confirm(answer, entry, place, layout, session, doubled=True)
     return answer
 
@@ -63,7 +66,8 @@ async def upsert(request: m.UpsertRequest, session: Session) -> m.MutationResult
     tokens = await _known_tokens(request, place, layout, shield, session) if layout.auto_id else ()
     stored = protect_rows(shield, layout, request.fields_data, request.num_rows, whole=not partial, tokens=tokens)
     _replace(request, stored)
-    answer = await ask(session, rpc("Upsert"), request, m.MutationResult)
+    async with _passage(shield):
+        answer = await ask(session, rpc("Upsert"), request, m.MutationResult)
     await _confirm(answer, entry, place, layout, session, doubled=layout.auto_id)
     return answer
 
@@ -89,6 +93,11 @@ async def _confirm(
         )
         await ask(session, rpc("Delete"), taken_out, m.MutationResult)
     raise StaleEntry
+
+
+def _passage(shield: Shield) -> contextlib.AbstractAsyncContextManager[None]:
+    """What a write goes through: while keys are rotated, not between the job's reading of a row and its writing."""
+    return Gate(shield.manifest.uuid).shared() if shield.rotating else contextlib.nullcontext()
 
 
 def _without_request(caller: Caller) -> Caller:
@@ -175,4 +184,5 @@ async def delete(request: m.DeleteRequest, session: Session) -> m.MutationResult
     rewritten = filters.rewrite(request.expr, request.expr_template_values, layout, entry.shield)
     request.expr = rewritten.text
     set_templates(request, rewritten.templates)
-    return await ask(session, rpc("Delete"), request, m.MutationResult)
+    async with _passage(entry.shield):
+        return await ask(session, rpc("Delete"), request, m.MutationResult)

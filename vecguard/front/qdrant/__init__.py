@@ -7,7 +7,8 @@ from vecguard.front.qdrant import weight  # by its module, since the name `recor
 from vecguard.front.qdrant.inspect import count, inspect
 from vecguard.front.qdrant.listing import names
 from vecguard.front.qdrant.mandatory import restricted
-from vecguard.front.qdrant.metadata import read_manifest, real_name
+from vecguard.front.qdrant.metadata import read_manifest, real_name, write_manifest
+from vecguard.front.qdrant.reprotect import reprotect
 from vecguard.front.qdrant.retention import sweep
 from vecguard.front.qdrant.shaping import shaped
 from vecguard.front.qdrant.table import ROUTES
@@ -18,11 +19,13 @@ FRONT = Front(
     ROUTES,
     read_manifest,
     real_name,
+    write_manifest,
     inspect,
     count,
     transfer,
     names,
     sweep,
+    reprotect,
     records=weight.records,
     restrict=restricted,
     shaped=shaped,

@@ -137,6 +137,35 @@ def stored_manifest(metadata: Mapping[str, q.Value]) -> StoredManifest | None:
     return StoredManifest(metadata[CORE].string_value, vectors)
 
 
+async def write_manifest(upstream: Upstream, name: str, stored: StoredManifest, caller: Caller) -> None:
+    """Put a manifest in the place of the one that a collection has, all its texts in one step.
+
+    Raises:
+        UpstreamFailure: the collection does not exist, or the database cannot be reached.
+    """
+    texts = {CORE: stored.core, **{_VECTOR + key: text for key, text in stored.vectors.items()}}
+    ask = q.UpdateCollection(collection_name=name)
+    for key, text in texts.items():
+        ask.metadata[key].string_value = text
+    await upstream.call("/qdrant.Collections/Update", ask, q.CollectionOperationResponse, caller)
+
+
+async def reseal_client_metadata(upstream: Upstream, name: str, fields: Fields, manifest: Manifest) -> None:
+    """Bring a client's collection metadata to the current keys.
+
+    Raises:
+        Unreadable: a value does not authenticate.
+        UpstreamFailure: the collection does not exist, or the database cannot be reached.
+    """
+    ask = q.GetCollectionInfoRequest(collection_name=name)
+    info = (await upstream.call("/qdrant.Collections/Get", ask, q.GetCollectionInfoResponse, Caller())).result
+    change = q.UpdateCollection(collection_name=name, metadata=info.config.metadata)
+    client_metadata(change.metadata, fields, manifest)
+    if change.metadata:
+        seal_client_metadata(change.metadata, fields, manifest)
+        await upstream.call("/qdrant.Collections/Update", change, q.CollectionOperationResponse, Caller())
+
+
 async def real_name(upstream: Upstream, name: str, caller: Caller) -> str:
     """The collection that `name` stands for as an alias, else `name` itself.
 

@@ -58,6 +58,12 @@ def _keys(name: str) -> tuple[str, tuple[str, ...]]:
     return settled_key(name), tuple(pending_key(name, bytes([slot])) for slot in range(SLOTS))
 
 
+def keys_of(name: str) -> tuple[str, ...]:
+    """Every key that `_vgn` may have for the vector `name`: the settled one, and the pending ones by slot."""
+    settled, slots = _keys(name)
+    return settled, *slots
+
+
 def still_pending(entries: Sequence[Mapping[str, bytes]]) -> q.Filter:
     """The stored filter for those points whose new entries, the same names for each, still stand in the ring."""
     names = entries[0].keys() if entries else ()
