@@ -20,6 +20,7 @@ RULES = {
     "ball": "{transforms: [{kind: rotation}, {kind: scale-and-perturb}]}",
     "purkayastha": "{transforms: [{kind: rotation}, {kind: purkayastha, epsilon: 64}], recover: sealed}",
     "mises": "{transforms: [{kind: rotation}, {kind: von-mises-fisher, epsilon: 90}], recover: sealed}",
+    "cells": "{transforms: [{kind: cells, count: 4}, {kind: rotation}, {kind: gaussian}]}",
     "pca": "{transforms: [{kind: pca, dims: 24, file: pca.vga, sha256: SHA}, {kind: rotation}], FIXED}",
     "noisypca": "{transforms: [{kind: pca, dims: 32, file: pca.vga, sha256: SHA}, {kind: rotation}, {kind: gaussian,"
     " ratio: 0.3}], FIXED}",

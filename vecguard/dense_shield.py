@@ -22,6 +22,7 @@ from vecguard.policy.model import FixedRerankRule, RerankRule
 from vecguard.rerank import euclid_scale
 from vecguard.seal.entry import EntrySealer, OpenedEntries
 from vecguard.seal.rows import RowsSealer
+from vecguard.transform.cells import Division
 from vecguard.transform.chain import Chain
 from vecguard.transform.frame import Frame, exact_frame, scoring_frame
 
@@ -59,7 +60,8 @@ class _Part:
 class DenseShield:
     """Protection of one dense vector name. Multivectors go through it row by row.
 
-    Records are protected in *parts*, which share no key: one for each live key epoch. A protected query finds the
+    Records are protected in *parts*, which share no key: one for each live key epoch, or for each of its cells
+    (see `vecguard.transform.cells`). A protected query finds the
     records of one part only (to all others it is a random vector), so a search is one probe a part. A probe needs no
     filter: records of other parts that come up in it are opened and scored like any other, and the certificate of a
     probe speaks of the unread records of its own part.
@@ -68,15 +70,17 @@ class DenseShield:
     def __init__(
         self,
         record: VectorRecord,
+        division: Division,
         chains: Mapping[int, Chain],
         sealer: EntrySealer,
         rows: RowsSealer,
         rerank: RerankRule | FixedRerankRule | None,
     ) -> None:
-        """`chains` by part, the one that is written to first."""
+        """`chains` by part of the division."""
         self.record = record
-        self.parts = tuple(chains)
-        """The parts, each by its key epoch, the one that is written to first."""
+        self.parts = division.parts
+        """The parts, by their numbers, those that are written to first."""
+        self._division = division
         chain = chains[self.parts[0]]
         self.certified = chain.keeps_scores and not isinstance(rerank, FixedRerankRule)
         """Whether a certificate can say that no better record is left unread."""
@@ -97,7 +101,8 @@ class DenseShield:
 
     def _compiled(self, part: int, chain: Chain) -> _Part:
         of_kind = self._rows if self.record.kind == "multi" else self._sealer
-        sketch, sealed = of_kind.sketch_matrix(part), self.record.recover == "sealed"
+        epoch, _ = self._division.place(part)
+        sketch, sealed = of_kind.sketch_matrix(epoch), self.record.recover == "sealed"
         # Mapped vectors of several parts cannot be compared with each other.
         scoring = exact_frame(chain, sketch) if self.divided and not sealed else scoring_frame(chain, sketch)
         # A sealed vector is not computed from the stored one, which is only checked: in whichever frame is cheaper.
@@ -105,7 +110,7 @@ class DenseShield:
 
     @property
     def divided(self) -> bool:
-        """Whether there are several parts, as while keys are rotated."""
+        """Whether there are several parts, as while keys are rotated, or where there are cells."""
         return len(self.parts) > 1
 
     @property
@@ -175,7 +180,7 @@ class DenseShield:
         """
         self.check_dims(x)
         nonces = self._sealer.nonces(ids if nonce_ids is None else nonce_ids, x)
-        exact, stored, sketched, stored_scale, noise_scale = self._forward(x, nonces)
+        exact, stored, sketched, stored_scale, noise_scale = self._forward(x, nonces, self._written(nonces))
         if not self.recoverable:
             return stored, [None] * len(ids)
         keep = self.record.recover == "sealed"
@@ -190,19 +195,37 @@ class DenseShield:
         self.check_dims(rows)
         nonce = self._rows.record_nonce(point_id, rows)
         nonces = self._rows.row_nonces(nonce, len(rows))
-        exact, stored, sketched, stored_scale, noise_scale = self._forward(rows, nonces)
+        part = np.repeat(self._written(np.frombuffer(nonce, np.uint8)[np.newaxis]), len(rows))
+        exact, stored, sketched, stored_scale, noise_scale = self._forward(rows, nonces, part)
         if not self.recoverable:
             return stored, None
         keep = self.record.recover == "sealed"
         return stored, self._rows.seal(point_id, nonce, stored_scale, noise_scale, exact, keep, sketched)
 
-    def _forward(self, x: Floats, nonces: NDArray[np.uint8]) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    def _written(self, nonces: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """Parts that records with these nonces are written to, `(n,)`."""
+        return self._division.of(np.full(len(nonces), self._division.epochs[0]), nonces)
+
+    def _mapped(self, x: Floats, noise_scale: Floats, nonces: NDArray[np.uint8], parts: NDArray[np.int64]) -> Floats:
+        """Each record through the chain of its part."""
+        found = np.unique(parts)
+        if len(found) == 1:
+            return self._frames[int(found[0])].chain.forward(x, noise_scale, nonces)
+        y = np.empty((len(x), self.stored_dims), np.float32)
+        for part in found.tolist():
+            rows = parts == part
+            y[rows] = self._frames[part].chain.forward(x[rows], noise_scale[rows], nonces[rows])
+        return y
+
+    def _forward(
+        self, x: Floats, nonces: NDArray[np.uint8], parts: NDArray[np.int64]
+    ) -> tuple[Floats, Floats, Floats, Floats, Floats]:
         """Exact vector as the backend would keep it, stored vector, what is sketched, stored scale, noise scale."""
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below
             exact = normalize(x) if self.distance == "cosine" else x
             self._chain.check_lengths(exact)
             noise_scale = np.ones(len(x), np.float32) if self._chain.unit_only else norms(exact)
-            y = self._chain.forward(exact, noise_scale, nonces)
+            y = self._mapped(exact, noise_scale, nonces, parts)
             if self.distance == "cosine":
                 lengths = norms(y)
                 stored_scale = np.where(lengths > 0, lengths, np.float32(1.0))
@@ -284,8 +307,9 @@ class DenseShield:
     ) -> tuple[Floats, NDArray[np.bool_]]:
         """`_reached` where each record's entry says of which part it is; one whose entry did not open fits none."""
         x, fits = np.zeros((len(stored), self.record.dims), np.float32), np.zeros(len(stored), np.bool_)
+        parts = self._division.of(box.epochs, box.nonces)
         for part in self.parts:
-            rows = np.flatnonzero(box.ok & (box.epochs == part))
+            rows = np.flatnonzero(box.ok & (parts == part))
             if rows.size:
                 frame = self._frame(part, scoring=scoring)
                 reached, fits[rows] = self._reached(frame, stored[rows], box.take(rows))
@@ -331,7 +355,8 @@ class DenseShield:
                 continue
             if len(box.stored_scale) != len(stored):
                 continue
-            frame = self._frame(box.epoch, scoring=scoring)
+            (part,) = self._division.of(np.array([box.epoch]), box.record_nonce).tolist()
+            frame = self._frame(part, scoring=scoring)
             x = frame.reach(stored * box.stored_scale[:, np.newaxis], box.noise_scale, box.nonces)
             if not self._rows.verify_sketch(x, box, self._tolerance, floor=self._floor, matrix=frame.sketch):
                 continue

@@ -75,6 +75,7 @@ TRANSFORMS: Registry[TransformBuilder] = Registry(
         "truncate": "vecguard.transform.truncation:build",
         "int8": "vecguard.transform.rounding:build_int8",
         "binary": "vecguard.transform.rounding:build_binary",
+        "cells": "vecguard.transform.cells:build",
     },
 )
 

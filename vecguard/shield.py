@@ -23,6 +23,8 @@ from vecguard.seal.entry import EntrySealer
 from vecguard.seal.fields import FieldSealer
 from vecguard.seal.rows import RowsSealer
 from vecguard.seal.sparse import SparseSealer
+from vecguard.transform.cells import KIND as CELLS
+from vecguard.transform.cells import Cells, Division
 from vecguard.transform.chain import Chain, compile_chain, stored_dims
 from vecguard.transform.sparse import IndexPermutation
 
@@ -179,11 +181,23 @@ def _compile(record: VectorRecord, ring: KeyRing, identity: bytes, policy: Colle
     rule = policy.vector(record.name)
     # The same steps; but the policy knows where their files lie now.
     steps = rule.transforms if rule.transforms == record.transforms else record.transforms
-    chains = {epoch: _chain(record, steps, ring, epoch) for epoch in ring.epochs}
+    division = _divided(record, steps, ring)
+    chains = {part: _chain(record, steps, ring, *division.place(part)) for part in division.parts}
     sealer = EntrySealer(ring, identity, record.name, record.dims)
     rows = RowsSealer(ring, identity, record.name, record.dims)
-    return DenseShield(record, chains, sealer, rows, None if rule.rerank == "off" else rule.rerank)
+    return DenseShield(record, division, chains, sealer, rows, None if rule.rerank == "off" else rule.rerank)
 
 
-def _chain(record: VectorRecord, steps: Sequence[TransformSpec], ring: KeyRing, epoch: int) -> Chain:
-    return compile_chain(steps, record.dims, lambda purpose: ring.subkey(epoch, f"transform {purpose}", record.name))
+def _divided(record: VectorRecord, steps: Sequence[TransformSpec], ring: KeyRing) -> Division:
+    dealt = next((step for step in steps if step.kind == CELLS), None)
+    if dealt is None:
+        return Division(ring.epochs, {})
+    keys = {epoch: ring.subkey(epoch, "transform cells", record.name) for epoch in ring.epochs}
+    return Division(ring.epochs, {epoch: Cells(key, dealt.count) for epoch, key in keys.items()})
+
+
+def _chain(record: VectorRecord, steps: Sequence[TransformSpec], ring: KeyRing, epoch: int, cell: int) -> Chain:
+    """The chain of one part. Cells have keys of their own, named by their number; without cells none is named."""
+    chained = [step for step in steps if step.kind != CELLS]
+    context = (record.name,) if len(chained) == len(steps) else (record.name, f"cell {cell}")
+    return compile_chain(chained, record.dims, lambda purpose: ring.subkey(epoch, f"transform {purpose}", *context))

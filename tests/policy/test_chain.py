@@ -19,6 +19,7 @@ class Projection:
     projects: bool = True
     rounds: bool = False
     unit_only: bool = False
+    divides: bool = False
 
 
 ROTATION, NOISE, LOSSY, UNIT, ROUND = RotationSpec(), GaussianSpec(), Projection(), LaplaceSpec(epsilon=9), Int8Spec()

@@ -440,10 +440,18 @@ def projections_file() -> dict[str, Any]:
     mean, axes = [0.125 * i for i in range(3)], [[0.0, 0.6, 0.8], [1.0, 0.0, 0.0]]
     content = artefact("pca", {"mean": mean, "axes": axes})
     point = np.array([0.5, -1.0, 2.0])
+    nonces = [bytes([number]) * 12 for number in range(12)]
     return {
         "key": DATA_KEY.hex(),
         "x": x,
         "johnson-lindenstrauss": random,
+        "cells": {
+            "data_key": DATA_KEY.hex(),
+            "count": 5,
+            "nonces": [nonce.hex() for nonce in nonces],
+            "cells": [5 * words(hkdf(DATA_KEY, 32, "transform cells", "größe"), nonce, 1)[0] >> 32 for nonce in nonces],
+            "rotation_key_of_cell_3": hkdf(DATA_KEY, 32, "transform rotation", "größe", "cell 3").hex(),
+        },
         "truncate": [value * length / kept for value in x[:5]],
         "rounded": {kind: rounded(x, kind) for kind in ("int8", "binary")},
         "pca": {

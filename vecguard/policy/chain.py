@@ -36,6 +36,10 @@ class TransformTraits(Protocol):
         """Whether it leaves few values a coordinate, and has to come last."""
 
     @property
+    def divides(self) -> bool:
+        """Whether it deals records to parts whose scores at rest cannot be compared."""
+
+    @property
     def unit_only(self) -> bool:
         """Whether it is noise whose strength is that for unit vectors."""
 
@@ -48,11 +52,25 @@ def chain_faults(
     `certified`: the rule for re-ranking relies on a certificate.
     """
     found = [*_order_faults(transforms), *_loss_faults(transforms), *_recovery_faults(transforms, recover, rerank_off)]
+    found += _division_faults(transforms, recover, rerank_off)
     lossy = [t.kind for t in transforms if t.projects or t.rounds]
     if lossy and certified and not rerank_off and recover != "none":
         text = f"a certificate does not cover what `{lossy[0]}` loses: say `rerank: {{candidates: 200}}`, or `off`"
         found.append(Fault(("rerank",), text))
     return found
+
+
+def _division_faults(transforms: Sequence[TransformTraits], recover: str, rerank_off: bool) -> list[Fault]:
+    dividing = [i for i, t in enumerate(transforms) if t.divides]
+    if not dividing:
+        return []
+    kind = transforms[dividing[0]].kind
+    faults = [Fault(("transforms", i), f"`{kind}` has to come first, and once") for i in dividing if i]
+    if recover == "none":
+        faults.append(Fault(("recover",), f"`{kind}` needs exact vectors to merge by: use `derived` or `sealed`"))
+    elif rerank_off:
+        faults.append(Fault(("rerank",), f"`{kind}` needs it, since scores at rest of two cells cannot be compared"))
+    return faults
 
 
 def _loss_faults(transforms: Sequence[TransformTraits]) -> list[Fault]:

@@ -243,8 +243,23 @@ def _caution(epsilon: float) -> str:
     )
 
 
-def pairs_text(ratio: float) -> str:
-    """What a thief who also holds leaked pairs gets under noise of this ratio (0: none)."""
+def cells_text(count: int) -> str:
+    """What dealing records to so many cells does and costs."""
+    return (
+        f"{count} of them with keys of their own; which one a record is in is written nowhere. A search makes {count} "
+        "times the calls and opens as many times the candidates, and misses no cell"
+    )
+
+
+def pairs_text(ratio: float, cells: int = 1) -> str:
+    """What a thief who also holds leaked pairs gets under noise of this ratio (0: none), in so many cells."""
+    if cells > 1:
+        each = pairs_text(ratio)
+        return (
+            f"pairs count within their own cell only: {cells} times as many are needed in all (at ratio 1, the right "
+            "record among 1,000 in 90%: 128 pairs without cells, 512 with 4, 2,048 with 16, 8,192 with 64, even where "
+            f"every record's cell is known). In each cell: {each}"
+        )
     if ratio == 0:
         return f"BREAKS: about d pairs give the rotation away (Procrustes). Measured, {linkage_text(ratio)}"
     return (

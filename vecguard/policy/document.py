@@ -37,6 +37,7 @@ _SECTIONS: Final[Mapping[str, str]] = {
     "ScaleAndPerturbSpec": "transforms: kind: scale-and-perturb",
     "PurkayasthaSpec": "transforms: kind: purkayastha",
     "VonMisesFisherSpec": "transforms: kind: von-mises-fisher",
+    "CellsSpec": "transforms: kind: cells",
     "PcaSpec": "transforms: kind: pca",
     "TruncateSpec": "transforms: kind: truncate",
     "JohnsonLindenstraussSpec": "transforms: kind: johnson-lindenstrauss",

@@ -77,6 +77,8 @@ def _stored(rule: VectorRule) -> Iterator[Line]:
     yield Line("stored", steps if rule.noise else f"{steps}, without noise")
     if rule.noise and not isinstance(rule.noise, GaussianSpec):
         yield Line("strength", f"as Gaussian noise of ratio {rule.noise_ratio():.3g}, at {REFERENCE_DIMS} dimensions")
+    if rule.cells > 1:
+        yield Line("cells", claims.cells_text(rule.cells))
     yield Line("differential privacy", claims.privacy_text(rule.noise))
     yield Line("exact vector", claims.recovery_text(rule.recover, rule.noise_ratio()))
     yield Line("if multivector", claims.MULTIVECTOR)
@@ -87,7 +89,7 @@ def _adversaries(rule: VectorRule) -> Iterator[Line]:
     yield _against("A", claims.thief_text(rule.noise))
     if rule.loses is not None:
         yield Line("A, what is lost", claims.loss_text(rule.loses))
-    yield _against("B", claims.pairs_text(rule.noise_ratio()))
+    yield _against("B", claims.pairs_text(rule.noise_ratio(), rule.cells))
     yield _against("C", claims.OPERATOR)
     yield _against("D", claims.CREDENTIAL)
     yield _against("E", claims.NETWORK)
@@ -100,6 +102,9 @@ def _against(letter: str, text: str) -> Line:
 
 def _queries(rule: VectorRule) -> Iterator[Line]:
     noise, rerank = rule.noise_ratio(), rule.rerank
+    if noise == 0 and rule.loses is None and rule.cells > 1:
+        yield Line("exact: every query", "each cell's scores at rest are exact; they are merged in the proxy")
+        return
     if noise == 0 and rule.loses is None:
         yield Line("exact: every query", "a rotation keeps all distances, so nothing needs re-ranking")
         return

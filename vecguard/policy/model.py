@@ -31,6 +31,7 @@ from vecguard.policy.fields import FieldRules
 from vecguard.policy.paths import parse
 from vecguard.policy.retention import Retention, RetentionRule, rule_of
 from vecguard.policy.transforms import (
+    CellsSpec,
     GaussianSpec,
     NoiseSpec,
     ProjectionSpec,
@@ -116,8 +117,8 @@ class VectorRule(PolicyEntry):
     )
     transforms: Annotated[tuple[TransformSpec, ...], ListOf] = Field(
         default=(RotationSpec(), GaussianSpec()),
-        description="Applied in this order: at most one projection and one rotation, then at most one noise, then "
-        "at most one rounding. Kinds: see transforms below.",
+        description="Applied in this order: cells, if any; at most one projection and one rotation; then at most one "
+        "noise; then at most one rounding. Kinds: see transforms below.",
     )
     recover: Recover = Field(
         default="derived",
@@ -136,6 +137,11 @@ class VectorRule(PolicyEntry):
     def noise(self) -> NoiseSpec | None:
         """What adds noise, where anything does."""
         return next((t for t in self.transforms if isinstance(t, NoiseSpec)), None)
+
+    @property
+    def cells(self) -> int:
+        """How many cells records are dealt to; 1 without."""
+        return next((t.count for t in self.transforms if isinstance(t, CellsSpec)), 1)
 
     @property
     def loses(self) -> ProjectionSpec | RoundingSpec | None:

@@ -26,6 +26,7 @@ class _Spec(PolicyEntry):
     projects: ClassVar[bool] = False
     rounds: ClassVar[bool] = False
     unit_only: ClassVar[bool] = False
+    divides: ClassVar[bool] = False
 
 
 class RotationSpec(_Spec):
@@ -39,6 +40,26 @@ class RotationSpec(_Spec):
     def phrase(self) -> str:
         """What is stored, in a few words."""
         return "rotated by a secret key"
+
+
+class CellsSpec(_Spec):
+    """Records dealt by key to cells with keys of their own, so that pairs leaked from one say nothing of another; the
+    first of all. A search is one query a cell, each re-ranked. Needs `recover: derived` or `sealed`, and `rerank`."""
+
+    divides: ClassVar[bool] = True
+
+    kind: Literal["cells"] = "cells"
+    count: int = Field(
+        ge=2,
+        le=64,
+        description="How many. Leaked pairs are worth as many times less, a search costs as many times more calls, and "
+        "a worker holds as many matrices (0.6 MB each at 384 dimensions).",
+    )
+
+    @property
+    def phrase(self) -> str:
+        """What is stored, in a few words."""
+        return f"dealt to {self.count} secret cells"
 
 
 class _NoiseSpec(_Spec):
@@ -281,4 +302,6 @@ ProjectionSpec: TypeAlias = PcaSpec | TruncateSpec | JohnsonLindenstraussSpec
 RoundingSpec: TypeAlias = Int8Spec | BinarySpec
 
 # A new kind of transform is one class above and one name here.
-TransformSpec = Annotated[RotationSpec | NoiseSpec | ProjectionSpec | RoundingSpec, Field(discriminator="kind")]
+TransformSpec = Annotated[
+    CellsSpec | RotationSpec | NoiseSpec | ProjectionSpec | RoundingSpec, Field(discriminator="kind")
+]

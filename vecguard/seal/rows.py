@@ -23,6 +23,8 @@ class OpenedRows:
     """The entry of one record with k rows."""
 
     epoch: int
+    record_nonce: Nonces
+    """(1, 12), of the record as a whole"""
     nonces: Nonces
     """(k, 12)"""
     stored_scale: Floats
@@ -99,6 +101,7 @@ class RowsSealer:
         rows = np.frombuffer(box.plaintext, "<f4").reshape(-1, columns)
         return OpenedRows(
             epoch=box.epoch,
+            record_nonce=np.frombuffer(box.nonce, np.uint8)[np.newaxis],
             nonces=self.row_nonces(box.nonce, len(rows), box.epoch),
             stored_scale=rows[:, 0],
             noise_scale=rows[:, 1],

@@ -92,10 +92,13 @@ def _search(guard: DenseShield, x: NDArray[np.float32], stored: NDArray[np.float
     """The part of the true best ten that a search for record `at` finds, and how many candidates it reads."""
     distance, query = guard.distance, x[at]
     exact = reported(similarities(query, x, distance), distance)
-    protected = reported(similarities(guard.query(x[at : at + 1], guard.parts[0])[0], stored, distance), distance)
-    order = _ranked(protected, distance)
-    read = _K if guard.rerank is None else _certified(guard, query, x, exact, protected, order)
-    candidates = order[:read]
+    probes = []
+    for part in guard.parts:
+        protected = reported(similarities(guard.query(x[at : at + 1], part)[0], stored, distance), distance)
+        order = _ranked(protected, distance)
+        probes.append(order[: _read(guard, query, x, exact, protected, order)])
+    read = sum(map(len, probes))
+    candidates = probes[0] if len(probes) == 1 else np.unique(np.concatenate(probes))
     ranked = candidates if guard.rerank is None else candidates[_ranked(exact[candidates], distance)]
     # By score and not by name: of records that are equally near, any will do.
     bar = kth_score(exact, _K, distance)
@@ -109,7 +112,7 @@ def _ranked(scores: NDArray[np.float32], distance: Distance) -> NDArray[np.intp]
     return np.argsort(-scores if bigger_is_better(distance) else scores, kind="stable")
 
 
-def _certified(
+def _read(
     guard: DenseShield,
     query: NDArray[np.float32],
     x: NDArray[np.float32],
@@ -117,9 +120,12 @@ def _certified(
     protected: NDArray[np.float32],
     order: NDArray[np.intp],
 ) -> int:
-    """How many candidates are read until the certificate settles."""
+    """How many candidates a probe reads: until its certificate settles, where there is one."""
     rule = guard.rerank
-    assert rule is not None  # noqa: S101 - the caller looked
+    if rule is None:
+        return _K
+    if not guard.certified:
+        return max(rule.first_page, _K)
     certificate = Certificate.of(
         query,
         guard.distance,
@@ -127,6 +133,7 @@ def _certified(
         rule.certainty,
         stored_scale=guard.fixed_scale,
         dims=guard.stored_dims,
+        spread=guard.noise_spread,
     )
     read = 0
     while (more := min(next_page(read, rule.first_page, rule.max_candidates, _K), len(order))) > read:
