@@ -27,6 +27,7 @@ ARROWS: dict[str, set[str]] = {
     "gate": set(),
     "trail": set(),
     "stages": set(),
+    "load": {"errors"},
     "telling": set(),
     "v1": set(),
     "blocks": {"errors"},
@@ -48,8 +49,8 @@ ARROWS: dict[str, set[str]] = {
     "session": {"catalog", "errors", "model", "policy", "upstream"},
     "call_record": {"errors", "model", "session", "stages"},
     "pipeline": {
-        *("access", "call_record", "catalog", "errors", "model", "policy", "request_id", "session", "stages"),
-        *("upstream",),
+        *("access", "call_record", "catalog", "errors", "load", "model", "policy", "request_id", "session"),
+        *("stages", "upstream"),
     },
     "server": {"errors", "model", "pipeline", "request_id"},
     "front": {
@@ -63,8 +64,8 @@ ARROWS: dict[str, set[str]] = {
     "journal": {"errors"},
     "observing": {"config", "errors", "keys", "journal", "telemetry", "telling", "trail"},
     "wiring": {
-        *("access", "blocks", "catalog", "config", "errors", "generation", "keys", "observing", "pipeline", "policy"),
-        *("registry", "server", "sweep", "telling", "tls", "upstream"),
+        *("access", "blocks", "catalog", "config", "errors", "generation", "keys", "load", "observing", "pipeline"),
+        *("policy", "registry", "server", "sweep", "telling", "tls", "upstream"),
     },
     "upkeep": {
         *("catalog", "config", "errors", "generation", "keys", "manifest", "metric", "model", "pipeline", "policy"),

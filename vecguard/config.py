@@ -204,6 +204,12 @@ class Settings(BaseModel):
     )
     workers: int = Field(default=1, ge=1, le=256)
     max_message_mib: int = Field(default=64, ge=1, le=1024)
+    max_calls: int = Field(
+        default=256, ge=1, le=100_000, description="Calls that a listener of a worker serves at once, and no more."
+    )
+    max_inflight_mib: int = Field(
+        default=512, ge=1, le=1 << 20, description="Bytes of requests that a worker serves at once, and no more."
+    )
     metrics: str = Field(
         default=OFF, description="Where Prometheus may fetch metrics, HOST:PORT, or `off`. Names and counts, no data."
     )

@@ -26,6 +26,7 @@ from vecguard.errors import (
     Unreadable,
     VecGuardError,
 )
+from vecguard.load import Load
 from vecguard.model import EXACT, UNKNOWN_PEER, Action, Peer, Principal, Shape
 from vecguard.policy.decide import allowances
 from vecguard.policy.model import Policy
@@ -59,6 +60,7 @@ Handling = Literal["protected", "passed", "admin", "refused"]
 # How often a call is run again after its collection turned out to have been made anew meanwhile.
 _ATTEMPTS: Final = 3
 _TRACE_PARENT: Final = "traceparent"
+_UNBOUNDED_MIB: Final = 1 << 40
 
 
 class Identify(Protocol):
@@ -150,14 +152,17 @@ class Pipeline:
         records: Records = no_records,
         rates: Rates | None = None,
         require_free: Callable[[str], None] = lambda principal: None,
+        load: Load | None = None,
     ) -> None:
         """Take the front's table and ways, and what is asked of the process.
 
         `failed` makes the reply by which the protocol tells of an error, or None where a gRPC status does.
         `passed_metadata` are the keys of a client's metadata that go on to the database; a credential does so only
         where the policy knows none. `restrict` sends messages under conditions on records; `records` counts the records
-        of a call for its principal's rate; `require_free` raises where an operator blocked the principal of that name.
+        of a call for its principal's rate; `require_free` raises where an operator blocked the principal of that name;
+        `load` is what all pipelines of the worker are busy with.
         """
+        self._load = Load(_UNBOUNDED_MIB) if load is None else load
         self._require_free = require_free
         self._records = records
         self._restrict = restrict
@@ -199,7 +204,8 @@ class Pipeline:
             try:
                 principal = await self._who(told, metadata, peer)
                 session = told.session = self._session(rpc, principal, metadata, deadline, len(body))
-                answer = await self._run(route, body, session)
+                with self._load.admitted(len(body)):
+                    answer = await self._run(route, body, session)
                 # A newer database's answer may hold what nobody here knows how to open or to hide.
                 answer.DiscardUnknownFields()
                 return answer.SerializeToString()

@@ -63,9 +63,11 @@ class Server:
         *,
         shared_port: bool,
         max_message_mib: int,
+        max_calls: int | None = None,
         credentials: grpc.ServerCredentials | None = None,
     ) -> None:
-        """`shared_port`: whether other workers listen on it too (SO_REUSEPORT); `credentials`: for TLS.
+        """`shared_port`: whether other workers listen on it too (SO_REUSEPORT); `credentials`: for TLS;
+        `max_calls`: at once, beyond which calls get RESOURCE_EXHAUSTED.
 
         Raises:
             ConfigError: the address cannot be listened on.
@@ -76,7 +78,7 @@ class Server:
             ("grpc.max_receive_message_length", max_message_mib * _MIB),
             ("grpc.max_send_message_length", -1),
         ]
-        self._server = grpc.aio.server(options=options)
+        self._server = grpc.aio.server(options=options, maximum_concurrent_rpcs=max_calls)
         self._server.add_generic_rpc_handlers((_EveryMethod(pipeline.rpcs, self._call),))
         try:
             self.port = (

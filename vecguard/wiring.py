@@ -27,6 +27,7 @@ from vecguard.keys.hidden import HiddenEnvironment
 from vecguard.keys.lease import LeasingProvider
 from vecguard.keys.provider import KeyProvider
 from vecguard.keys.several import SeveralProviders
+from vecguard.load import Load
 from vecguard.observing import Observers
 from vecguard.pipeline import Pipeline
 from vecguard.policy.load import PolicyHolder
@@ -173,6 +174,7 @@ class Worker:
         self._blocks = _blocks(settings, control)
         self._identify = Identifier(lambda: self.policy.current)
         self._rates = Rates()
+        self._load = Load(settings.max_inflight_mib)
         self._certificates = None if settings.tls is None else ServerCertificates(settings.tls)
         self._upstreams: dict[str, Upstream] = {}
         self._servers: list[Server | RestServer] = []
@@ -206,6 +208,7 @@ class Worker:
             shaped=front.shaped,
             rates=self._rates,
             require_free=self._require_free,
+            load=self._load,
         )
 
     def _require_free(self, principal: str) -> None:
@@ -219,6 +222,7 @@ class Worker:
             listen,
             shared_port=settings.workers > 1,
             max_message_mib=settings.max_message_mib,
+            max_calls=settings.max_calls,
             credentials=None if self._certificates is None else self._certificates.for_grpc(),
         )
 
