@@ -76,7 +76,7 @@ BAD = {
     "unknown key without a like": (collection("zzz: 1"), "4:5: .* use `match`, `protect`, `vectors`"),
     "unknown kind": (
         collection("vectors:\n  - transforms:\n      - kind: rotatoin"),
-        r"6:13: .*transforms\[0\]: must be .*`rotation` or `gaussian` or .*, not `rotatoin`: did you mean `rotation`",
+        r"6:13: .*transforms\[0\]: must be `rotation` or `gaussian` or .*, not `rotatoin`: did you mean `rotation`",
     ),
     "kind is missing": (
         collection("vectors: [{transforms: [{ratio: 1}]}]"),

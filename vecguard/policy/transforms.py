@@ -303,5 +303,5 @@ RoundingSpec: TypeAlias = Int8Spec | BinarySpec
 
 # A new kind of transform is one class above and one name here.
 TransformSpec = Annotated[
-    CellsSpec | RotationSpec | NoiseSpec | ProjectionSpec | RoundingSpec, Field(discriminator="kind")
+    RotationSpec | NoiseSpec | CellsSpec | ProjectionSpec | RoundingSpec, Field(discriminator="kind")
 ]
