@@ -27,7 +27,7 @@ from vecguard.errors import (
     VecGuardError,
 )
 from vecguard.load import Load
-from vecguard.model import EXACT, UNKNOWN_PEER, Action, Peer, Principal, Shape
+from vecguard.model import ANONYMOUS, EXACT, UNKNOWN_PEER, Action, Peer, Principal, Shape
 from vecguard.policy.decide import allowances
 from vecguard.policy.model import Policy
 from vecguard.request_id import request_id
@@ -83,7 +83,8 @@ class Trail(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Route(Generic[Ask, Reply]):
-    """How one RPC is handled. `about` says in a few words why so, for the tables in docs/."""
+    """How one RPC is handled. `about` says in a few words why so, for the tables in docs/; `is_open`: whether anybody
+    may ask, without a credential, as the probes of an orchestrator do."""
 
     rpc: str
     ask: type[Ask]
@@ -92,6 +93,7 @@ class Route(Generic[Ask, Reply]):
     action: Action
     about: str
     serve: Callable[[Ask, Session], Awaitable[Reply]]
+    is_open: bool = False
 
 
 AnyRoute = Route[Any, Any]
@@ -202,7 +204,7 @@ class Pipeline:
             route = self._route(rpc)
             deadline = None if time_left is None else told.clock.started + time_left
             try:
-                principal = await self._who(told, metadata, peer)
+                principal = ANONYMOUS if route.is_open else await self._who(told, metadata, peer)
                 session = told.session = self._session(rpc, principal, metadata, deadline, len(body))
                 with self._load.admitted(len(body)):
                     answer = await self._run(route, body, session)
@@ -299,7 +301,8 @@ class Pipeline:
     async def _run(self, route: AnyRoute, body: bytes, session: Session) -> Message:
         """Serve the call; again, from the client's own bytes, where a collection was made anew under it."""
         with stage("auth"):
-            session.require(route.action)  # before anything is looked up: a refused caller learns nothing
+            if not route.is_open:
+                session.require(route.action)  # before anything is looked up: a refused caller learns nothing
         held = allowances(session.rules, session.principal)
         self._rates.admit(session.principal, held)
         for _ in range(_ATTEMPTS):

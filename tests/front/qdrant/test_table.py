@@ -166,7 +166,7 @@ OTHERS: dict[Action, tuple[Action, ...]] = {
 }
 
 
-@pytest.mark.parametrize("rpc", METHODS)
+@pytest.mark.parametrize("rpc", [rpc for rpc in METHODS if not ROUTES[rpc].is_open])
 def test_without_its_action_an_rpc_is_denied(rpc: str) -> None:
     """No other action implies it, and nothing is asked of the database for what the policy settles by itself."""
     action = ROUTES[rpc].action
@@ -174,6 +174,13 @@ def test_without_its_action_an_rpc_is_denied(rpc: str) -> None:
     assert isinstance(error, Denied)
     assert f"may not {action}" in str(error)
     assert (event["status"], event["rpc"]) == ("PERMISSION_DENIED", rpc)
+
+
+def test_health_alone_is_open_to_anybody() -> None:
+    assert [rpc for rpc, route in ROUTES.items() if route.is_open] == ["/qdrant.Qdrant/HealthCheck"]
+    error, event = handle("/qdrant.Qdrant/HealthCheck", q.HealthCheckRequest(), policy_of())
+    assert isinstance(error, UpstreamFailure)
+    assert event["status"] == "UNAVAILABLE"
 
 
 @pytest.mark.parametrize("rpc", METHODS)

@@ -66,6 +66,12 @@ async def _cluster_setup(
     return await session.call(rpc, ask, q.UpdateCollectionClusterSetupResponse)
 
 
+async def _health(ask: q.HealthCheckRequest, session: Session) -> q.HealthCheckReply:
+    """As in Qdrant, no credential is asked for: probes have none."""
+    return await session.call(_HEALTH, ask, q.HealthCheckReply)
+
+
+_HEALTH: Final = "/qdrant.Qdrant/HealthCheck"
 _P: Final = "/qdrant.Points/"
 _C: Final = "/qdrant.Collections/"
 _S: Final = "/qdrant.Snapshots/"
@@ -276,7 +282,16 @@ _ROUTES: Final[tuple[AnyRoute, ...]] = (
     ),
     _passed(f"{_S}ListFull", q.ListFullSnapshotsRequest, q.ListSnapshotsResponse, "admin", "names and sizes"),
     _passed(f"{_S}DeleteFull", q.DeleteFullSnapshotRequest, q.DeleteSnapshotResponse, "admin", "removes a copy"),
-    _passed("/qdrant.Qdrant/HealthCheck", q.HealthCheckRequest, q.HealthCheckReply, "read", "title and version"),
+    Route(
+        _HEALTH,
+        q.HealthCheckRequest,
+        q.HealthCheckReply,
+        "passed",
+        "read",
+        "title and version, to anybody",
+        _health,
+        is_open=True,
+    ),
 )
 
 ROUTES: Final[dict[str, AnyRoute]] = {route.rpc: route for route in _ROUTES}
