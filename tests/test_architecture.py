@@ -46,7 +46,7 @@ ARROWS: dict[str, set[str]] = {
     "catalog": {"errors", "generation", "keys", "manifest", "model", "policy", "seal", "shield"},
     "upstream": {"errors", "model", "stages"},
     "access": {"errors", "model", "policy"},
-    "session": {"catalog", "errors", "model", "policy", "upstream"},
+    "session": {"catalog", "errors", "model", "policy", "shield", "upstream"},
     "call_record": {"errors", "model", "session", "stages"},
     "pipeline": {
         *("access", "call_record", "catalog", "errors", "load", "model", "policy", "request_id", "session"),

@@ -10,6 +10,7 @@ from shields import IDENTITY, PAYLOAD, manifest_of, policy_of, record_of, ring_o
 
 from vecguard.errors import FailedPrecondition, Unreadable
 from vecguard.keys.key import Key
+from vecguard.keys.ring import KeyRing
 from vecguard.keys.wrapping import LocalWrapping
 from vecguard.manifest import (
     Manifest,
@@ -20,7 +21,7 @@ from vecguard.manifest import (
     pack_core,
     pack_vector,
 )
-from vecguard.policy.model import PayloadRule
+from vecguard.policy.model import CollectionPolicy, PayloadRule
 from vecguard.seal import base64url
 
 KNOWN = json.loads((Path(__file__).parent / "vectors" / "manifest.json").read_text())
@@ -44,7 +45,8 @@ def repacked(text, **changes):
 def test_known_core_opens_and_packs_to_the_same_text():
     known = KNOWN["core"]
     manifest, ring = open_core(known["text"], PROVIDER)
-    assert json.loads(manifest.model_dump_json()) == known["content"]
+    assert json.loads(manifest.model_dump_json(exclude={"ids"})) == known["content"]
+    assert manifest.id_key is None
     assert manifest.created == datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
     assert manifest.short_id == manifest.uuid.hex[:16]
     assert ring.subkey(1, "x") == Key(bytes(range(32))).derive("x")
@@ -57,6 +59,52 @@ def test_known_vector_records_open_and_pack_to_the_same_text(known):
     record = open_vector(known["content"]["name"], known["text"], manifest, ring)
     assert json.loads(record.model_dump_json()) == known["content"]
     assert pack_vector(record, manifest, ring) == known["text"]
+
+
+# -- point ids ---------------------------------------------------------------------------------------------------------
+
+IDS = json.loads((Path(__file__).parent / "vectors" / "encrypted_ids.json").read_text())
+
+
+def with_ids():
+    return Manifest.new("notes", PayloadRule(), PROVIDER, "encrypted")
+
+
+def test_the_key_of_point_ids_comes_back_and_outlives_epochs():
+    manifest, ring = with_ids()
+    opened, _ = open_core(pack_core(manifest, ring), PROVIDER)
+    assert manifest.id_key is not None
+    assert opened.id_key == manifest.id_key
+    later = KeyRing({1: Key(bytes(32)), 2: Key(bytes([2]) * 32)}, 2)
+    rotated = opened.model_copy(update={"current": 2, "epochs": {**opened.epochs, 2: opened.epochs[1]}})
+    texts = [pack_core(*one) for one in ((manifest, ring), (rotated, later))]
+    boxes = [json.loads(base64url.decode(text.split(".")[1]))["ids"] for text in texts]
+    assert boxes[0] != boxes[1]
+    assert rotated.id_key == manifest.id_key
+
+
+def test_the_known_box_of_an_id_key_is_made():
+    manifest, _ = with_ids()
+    known = manifest.model_copy(update={"uuid": uuid.UUID(IDS["collection"])})
+    known._id_key = Key(bytes.fromhex(IDS["id_key"]))
+    text = pack_core(known, KeyRing({1: Key(bytes.fromhex(IDS["data_key"]))}, 1))
+    assert json.loads(base64url.decode(text.split(".")[1]))["ids"] == IDS["box"]
+
+
+def test_a_box_of_an_id_key_that_does_not_open(monkeypatch):
+    manifest, ring = with_ids()
+    monkeypatch.setattr("vecguard.manifest._sealed_id_key", lambda *_: base64url.encode(bytes(48)))
+    with pytest.raises(Unreadable):
+        open_core(pack_core(manifest, ring), PROVIDER)
+
+
+@pytest.mark.parametrize(("made", "policy"), [("plain", "encrypted"), ("encrypted", "plain")])
+def test_other_ids_than_the_policys_are_a_difference(made, policy):
+    manifest, _ = Manifest.new("notes", PayloadRule(), PROVIDER, made)
+    assert differences(manifest, {}, CollectionPolicy(match="*", ids=policy)) == [
+        f"ids are {made} in the collection, {policy} in the policy"
+    ]
+    assert differences(manifest, {}, CollectionPolicy(match="*", ids=made)) == []
 
 
 # -- new manifests -----------------------------------------------------------------------------------------------------

@@ -16,20 +16,23 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Final, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from vecguard.errors import Shredded, Unreadable
 from vecguard.keys.key import Key
 from vecguard.keys.provider import KeyProvider
 from vecguard.keys.ring import MAX_EPOCH, KeyRing
 from vecguard.metric import Distance
-from vecguard.policy.model import CollectionPolicy, PayloadRule, Recover
+from vecguard.policy.model import CollectionPolicy, IdMode, PayloadRule, Recover
 from vecguard.policy.transforms import TransformSpec
 from vecguard.seal import base64url
 
 _PREFIX: Final = "vgm1"
 _SHREDDED: Final = "vgx1"
 _TAG_PURPOSE: Final = "manifest"
+_SIV_KEY_BYTES: Final = 64
 
 Epoch: TypeAlias = Annotated[int, Field(ge=1, le=MAX_EPOCH)]
 
@@ -61,9 +64,20 @@ class Manifest(_Record):
     epochs: dict[Epoch, str]
     current: Epoch
     payload: PayloadRule
+    ids: str | None = None
+    """The key of point ids, sealed under the current epoch's data key; None where ids are stored as they are."""
+
+    _id_key: Key | None = PrivateAttr(default=None)
+
+    @property
+    def id_key(self) -> Key | None:
+        """The key of point ids, which outlives key epochs: an id that changed would be another point."""
+        return self._id_key
 
     @classmethod
-    def new(cls, collection: str, payload: PayloadRule, provider: KeyProvider) -> tuple[Self, KeyRing]:
+    def new(
+        cls, collection: str, payload: PayloadRule, provider: KeyProvider, ids: IdMode = "plain"
+    ) -> tuple[Self, KeyRing]:
         """A manifest for a new collection, with a fresh data key wrapped by `provider`.
 
         Raises:
@@ -80,6 +94,7 @@ class Manifest(_Record):
             current=1,
             payload=payload,
         )
+        manifest._id_key = Key.random() if ids == "encrypted" else None
         return manifest, KeyRing({1: data_key}, 1)
 
     def with_next_epoch(self, ring: KeyRing, provider: KeyProvider) -> tuple[Self, KeyRing]:
@@ -180,8 +195,31 @@ def _tag(ring: KeyRing, epoch: int, purpose: str, identity: uuid.UUID, body: str
     return hmac.digest(key.expose(), f"{_PREFIX}.{body}".encode(), "sha256")
 
 
+def _id_box(ring: KeyRing, epoch: int) -> AESSIV:
+    return AESSIV(ring.subkey(epoch, "ids").derive_bytes(_SIV_KEY_BYTES, "aes-siv"))
+
+
+def _sealed_id_key(manifest: Manifest, ring: KeyRing) -> str | None:
+    if manifest.id_key is None:
+        return None
+    box = _id_box(ring, manifest.current).encrypt(manifest.id_key.expose(), [manifest.uuid.bytes])
+    return base64url.encode(box)
+
+
+def _open_id_key(manifest: Manifest, ring: KeyRing) -> Key | None:
+    if manifest.ids is None:
+        return None
+    try:
+        return Key(_id_box(ring, manifest.current).decrypt(base64url.decode(manifest.ids), [manifest.uuid.bytes]))
+    except (InvalidTag, ValueError):
+        raise Unreadable from None
+
+
 def _pack(record: BaseModel, ring: KeyRing, epoch: int, purpose: str, identity: uuid.UUID) -> str:
-    body = base64url.encode(json.dumps(record.model_dump(mode="json"), sort_keys=True, separators=(",", ":")).encode())
+    content = record.model_dump(mode="json")
+    if content.get("ids", "") is None:
+        del content["ids"]  # what stands for ids that are stored as they are
+    body = base64url.encode(json.dumps(content, sort_keys=True, separators=(",", ":")).encode())
     return f"{_PREFIX}.{body}.{base64url.encode(_tag(ring, epoch, purpose, identity, body))}"
 
 
@@ -193,8 +231,9 @@ def _split(text: str) -> tuple[str, bytes]:
 
 
 def pack_core(manifest: Manifest, ring: KeyRing) -> str:
-    """Text form of a manifest's core."""
-    return _pack(manifest, ring, manifest.current, "core", manifest.uuid)
+    """Text form of a manifest's core. The key of point ids is sealed anew, under the data key that is current now."""
+    whole = manifest.model_copy(update={"ids": _sealed_id_key(manifest, ring)})
+    return _pack(whole, ring, manifest.current, "core", manifest.uuid)
 
 
 def open_core(text: str, provider: KeyProvider) -> tuple[Manifest, KeyRing]:
@@ -215,6 +254,7 @@ def open_core(text: str, provider: KeyProvider) -> tuple[Manifest, KeyRing]:
     ring = manifest.unlock(provider)
     if not hmac.compare_digest(tag, _tag(ring, manifest.current, "core", manifest.uuid, body)):
         raise Unreadable
+    manifest._id_key = _open_id_key(manifest, ring)
     return manifest, ring
 
 
@@ -246,6 +286,9 @@ def differences(manifest: Manifest, vectors: Mapping[str, VectorRecord], policy:
     found: list[str] = []
     if policy.payload != manifest.payload:
         found.append(f"payload is {_shown(manifest.payload)} in the collection, {_shown(policy.payload)} in the policy")
+    kept: IdMode = "plain" if manifest.id_key is None else "encrypted"
+    if policy.ids != kept:
+        found.append(f"ids are {kept} in the collection, {policy.ids} in the policy")
     for name, record in vectors.items():
         rule = policy.vector(name)
         if record.kind == "sparse":

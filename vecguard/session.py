@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Final, Protocol, Self, TypeVar
 
 from google.protobuf.message import Message
 
@@ -14,7 +14,10 @@ from vecguard.model import EXACT, Action, Caller, Condition, Grant, Principal
 from vecguard.policy.decide import decide, may, may_see_database, require_any
 from vecguard.policy.model import Policy
 from vecguard.policy.retention import RetentionRule
+from vecguard.shield import Shield
 from vecguard.upstream import Answer, Exchange, Stream, Upstream
+
+Sent = TypeVar("Sent", bound=Message)
 
 _MIB: Final = 1024 * 1024
 
@@ -28,6 +31,16 @@ class Restrict(Protocol):
         Raises:
             Denied: the call cannot be held to the conditions, or a write breaks them.
         """
+
+
+class Translation(Protocol):
+    """What a front changes in every message on its way to the database, and back."""
+
+    def stored(self, message: Sent, shield: Shield) -> Sent:
+        """What is sent for a message about a protected collection; the message itself stays as it is."""
+
+    def show(self, message: Message, shield: Shield) -> None:
+        """Change an answer about a protected collection, in place."""
 
 
 class Session:
@@ -74,6 +87,7 @@ class Session:
         """Collections whose rows in this call's write were found to satisfy the conditions."""
         self._restrict = restrict
         self._whole = whole
+        self._translation: Translation | None = None
         self.metadata = metadata
 
     @property
@@ -188,8 +202,23 @@ class Session:
         return await self._restrict(self, rpc, message, answer)
 
     async def send(self, rpc: str, message: Message, answer: type[Answer]) -> Answer:
-        """Send a message as it is: for a front's `restrict` alone, which has put the conditions into it."""
-        return await self._upstream.call(rpc, message, answer, self.caller)
+        """Send a message as it is, but translated: for a front's `restrict`, which has put the conditions into it."""
+        shield = self._shield_of(message) if self._translation is not None else None
+        if self._translation is None or shield is None:
+            return await self._upstream.call(rpc, message, answer, self.caller)
+        found = await self._upstream.call(rpc, self._translation.stored(message, shield), answer, self.caller)
+        self._translation.show(found, shield)
+        return found
+
+    def translated(self, translation: Translation) -> Self:
+        """This session, which from now on has its messages about protected collections translated."""
+        self._translation = translation
+        return self
+
+    def _shield_of(self, message: Message) -> Shield | None:
+        """The protection of the opened collection that a message names."""
+        name = getattr(message, "collection_name", None)
+        return next((entry.shield for entry in self.opened if name in (entry.asked, entry.name)), None)
 
     def beyond_rows(self) -> Denied:
         """The refusal of a call that concerns a whole collection, of which the principal has some rows only."""

@@ -21,6 +21,7 @@ from vecguard.policy.model import CollectionPolicy, Limits
 from vecguard.policy.transforms import TransformSpec
 from vecguard.seal.entry import EntrySealer
 from vecguard.seal.fields import FieldSealer
+from vecguard.seal.id_cipher import IdCipher
 from vecguard.seal.rows import RowsSealer
 from vecguard.seal.sparse import SparseSealer
 from vecguard.transform.cells import KIND as CELLS
@@ -115,6 +116,7 @@ class Shield:
         self.declared = declared
         identity = manifest.uuid.bytes
         self.fields = Fields(manifest.payload, FieldSealer(ring, identity), policy.rule_for)
+        self.ids = None if manifest.id_key is None else IdCipher(manifest.id_key)
         self.vectors: dict[str, VectorShield] = {
             name: _compile(record, ring, identity, policy) for name, record in vectors.items()
         }

@@ -623,6 +623,31 @@ def ids_file() -> dict[str, Any]:
     }
 
 
+def encrypted_number(key: bytes, number: int) -> int:
+    left, right = number >> 32, number & 0xFFFFFFFF
+    for i in range(10):
+        block = i.to_bytes(4, "big") + right.to_bytes(4, "big") + bytes(8)
+        f = int.from_bytes(Cipher(algorithms.AES(key), modes.ECB()).encryptor().update(block)[:4], "big")
+        left, right = right, left ^ f
+    return left << 32 | right
+
+
+def encrypted_ids_file() -> dict[str, Any]:
+    numbers = [0, 1, 7, 2**32 - 1, 2**32, 2**63, 2**64 - 1]
+    uuids = [uuid.UUID(int=0), uuid.UUID(int=2**128 - 1), uuid.UUID("936da01f-9abd-4d9d-80c7-02af85c822a8")]
+    number_key, uuid_key = hkdf(OTHER_KEY, 32, "number"), hkdf(OTHER_KEY, 32, "uuid")
+    aes = Cipher(algorithms.AES(uuid_key), modes.ECB())
+    box = siv(hkdf(hkdf(DATA_KEY, 32, "ids"), 64, "aes-siv"), COLLECTION, OTHER_KEY)
+    return {
+        "id_key": OTHER_KEY.hex(),
+        "numbers": [[str(number), str(encrypted_number(number_key, number))] for number in numbers],
+        "uuids": [[str(one), str(uuid.UUID(bytes=aes.encryptor().update(one.bytes)))] for one in uuids],
+        "data_key": DATA_KEY.hex(),
+        "collection": COLLECTION.hex(),
+        "box": base64.urlsafe_b64encode(box).decode().rstrip("="),
+    }
+
+
 def row_ids_file() -> dict[str, Any]:
     numbers, texts, token = (0, -1, 2**63 - 1, -(2**63)), ("", "größe", "a/b"), bytes(range(16))
     return {
@@ -656,6 +681,7 @@ FILES = {
     "entries.json": entries_file,
     "ids.json": ids_file,
     "row_ids.json": row_ids_file,
+    "encrypted_ids.json": encrypted_ids_file,
     "manifest.json": manifest_file,
     "records.json": records_file,
     "declaration.json": declaration_file,

@@ -135,6 +135,11 @@ ALTERED_LABELS: Final = (
     "record is missed or found by the wrong filters, and comes back with its true value"
 )
 
+ENCRYPTED_IDS: Final = (
+    "how many there are, when they change, and whether each id is a number or a UUID; ids are encrypted (keyed "
+    "permutations), so scrolls go in an order of their own"
+)
+
 VISIBLE_AT_REST: Final[Mapping[str, str]] = {
     "records": "how many there are, their ids, when they change",
     "payload": "key names, list lengths, nulls, empty lists and maps",

@@ -164,12 +164,12 @@ def _one_of(value: Any, context: Mapping[str, Any]) -> str:
 def _unknown_key(key: str, loc: tuple[str | int, ...]) -> str:
     here = _models_at(loc)
     known = [name for model in here for name in model.model_fields]
-    close = difflib.get_close_matches(key, known, n=1)
-    if close:
-        return f"is not a key that exists here: did you mean `{close[0]}`?"
     homes = sorted({home for home, model in _sections(Policy) if key in model.model_fields})
     if homes:
         return f"does not belong here but under {' or '.join(f'`{home}`' for home in homes)}"
+    close = difflib.get_close_matches(key, known, n=1)
+    if close:
+        return f"is not a key that exists here: did you mean `{close[0]}`?"
     return f"is not a key that exists here: use {', '.join(f'`{name}`' for name in known)}"
 
 

@@ -48,7 +48,7 @@ def explain(policy: Policy, collection: str) -> list[Section]:
     if not entry.protected:
         return [head, _access(policy, entry, collection)]
     rules = [_vectors(entry, index) for index in range(len(entry.vectors))]
-    return [head, *rules, _payload(entry), _visible(), _access(policy, entry, collection)]
+    return [head, *rules, _payload(entry), _visible(entry), _access(policy, entry, collection)]
 
 
 _UNCOVERED: Final = "no entry of the policy matches this name, so every call that names it is refused"
@@ -157,8 +157,11 @@ def _field(subject: str, mode: FieldMode) -> Line:
     return Line(subject, f"{mode}; a filter can use {claims.MODE_FILTERS[mode]}")
 
 
-def _visible() -> Section:
-    return Section("Still visible at rest (A, B, C)", tuple(Line(*line) for line in claims.VISIBLE_AT_REST.items()))
+def _visible(entry: CollectionPolicy) -> Section:
+    visible = dict(claims.VISIBLE_AT_REST)
+    if entry.ids == "encrypted":
+        visible["records"] = claims.ENCRYPTED_IDS
+    return Section("Still visible at rest (A, B, C)", tuple(Line(*line) for line in visible.items()))
 
 
 def _access(policy: Policy, entry: CollectionPolicy | None, collection: str) -> Section:

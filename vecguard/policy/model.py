@@ -42,6 +42,7 @@ from vecguard.policy.transforms import (
 
 _REMEMBERED: Final = 1024
 
+IdMode = Literal["plain", "encrypted"]
 DefaultMode = Literal["plain", "sealed", "searchable"]
 FieldMode = Literal["plain", "sealed", "searchable", "range"]
 Recover = Literal["derived", "sealed", "none"]
@@ -239,7 +240,7 @@ class CollectionPolicy(PolicyEntry):
     protect: Literal["all", "none"] = Field(
         default="all",
         description="none: vectors and payload pass in clear. It has to be said in so many words, "
-        "and leaves no room for `vectors`, `payload` or `retention`.",
+        "and leaves no room for `vectors`, `payload`, `ids` or `retention`.",
     )
     vectors: Annotated[tuple[VectorRule, ...], ListOf] = Field(
         default=(VectorRule(),),
@@ -247,6 +248,11 @@ class CollectionPolicy(PolicyEntry):
         description="Rules by vector name; a vector that none matches is refused.",
     )
     payload: PayloadRule = Field(default_factory=PayloadRule, description="Rules by payload field.")
+    ids: IdMode = Field(
+        default="plain",
+        description="Point ids at rest. encrypted (Qdrant): numbers become other numbers, UUIDs other UUIDs, by a key "
+        "that the collection keeps for good; scrolls go in the order of those.",
+    )
     limits: Limits = Field(default_factory=Limits, description="Bounds on one call to these collections.")
     retention: Retention | None = Field(
         default=None, description="How long records are kept: `90d`, or a rule of its own; left out: for good."
@@ -260,7 +266,7 @@ class CollectionPolicy(PolicyEntry):
             text = (
                 "`protect: none` stores everything in clear, so there is nothing to rule here: remove one or the other"
             )
-            sections = ("vectors", "payload", "retention")
+            sections = ("vectors", "payload", "ids", "retention")
             given = [section for section in sections if section in self.model_fields_set]
             raise_if_any([Fault((section,), text) for section in given])
         return self

@@ -46,6 +46,8 @@ async def create(request: m.CreateCollectionRequest, session: Session) -> c.Stat
     if policy is None or not policy.protected:
         return await _forgetting(session, _CREATE, request)
     require_clients(request.properties)
+    if policy.ids != "plain":
+        raise InvalidArgument(f"{policy.name}.ids: primary keys in Milvus cannot be encrypted, point ids in Qdrant can")
     if any(pair.key == _DESCRIPTION for pair in request.properties):
         raise InvalidArgument(f"{_DESCRIPTION}: a protected collection has its description in its schema")
     declaration = declare(parse_schema(request.schema), policy)

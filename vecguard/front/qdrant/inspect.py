@@ -12,7 +12,7 @@ from qdrant_client import grpc as q
 from vecguard.catalog import StaleEntry
 from vecguard.errors import InvalidArgument, Unreadable
 from vecguard.front.base import Inspected
-from vecguard.front.qdrant import reveal
+from vecguard.front.qdrant import ids, reveal
 from vecguard.front.qdrant import vectors as wire
 from vecguard.front.qdrant.payloads import point_id_bytes, python_value, reveal_map
 from vecguard.front.qdrant.scope import PAYLOAD, RECORD, UPDATED, WRITTEN
@@ -43,13 +43,13 @@ async def inspect(upstream: Upstream, name: str, shield: Shield) -> AsyncIterato
     Raises:
         UpstreamFailure: the database cannot be reached, or does not know the collection.
     """
-    async for points in stored_pages(upstream, name):
+    async for points in stored_pages(upstream, name, shield):
         if _sound(shield, points):
             yield [Inspected(_shown(point.id), (), content_of(point)) for point in points]
             continue
         found = [Inspected(_shown(point.id), faults_of(shield, point), content_of(point)) for point in points]
         doubtful = [point.id for point, looked in zip(points, found, strict=True) if looked.faults]
-        again = {_shown(point.id): point for point in await _stored(upstream, name, doubtful)}
+        again = {_shown(point.id): point for point in await _stored(upstream, name, doubtful, shield)}
         yield [looked for old in found if (looked := _second(shield, old, again)) is not None]
 
 
@@ -61,13 +61,18 @@ def _second(shield: Shield, first: Inspected, again: dict[str, q.RetrievedPoint]
     return None if point is None else Inspected(first.key, faults_of(shield, point), content_of(point))
 
 
-async def stored_pages(upstream: Upstream, name: str) -> AsyncIterator[Sequence[q.RetrievedPoint]]:
-    """All points as they are stored, whole, in the order of their ids. Raises UpstreamFailure."""
+async def stored_pages(upstream: Upstream, name: str, shield: Shield) -> AsyncIterator[Sequence[q.RetrievedPoint]]:
+    """All points as they are stored, whole, but under the client's ids; in the order of the stored ones.
+
+    Raises:
+        UpstreamFailure: the database cannot be reached, or does not know the collection.
+    """
     ask = q.ScrollPoints(collection_name=name, limit=PAGE)
     ask.with_payload.enable = True
     ask.with_vectors.enable = True
     while True:
-        answer = await upstream.call("/qdrant.Points/Scroll", ask, q.ScrollResponse, _CALLER)
+        answer = await upstream.call("/qdrant.Points/Scroll", ids.stored(ask, shield), q.ScrollResponse, _CALLER)
+        ids.show(answer, shield)
         if answer.result:
             yield answer.result
         if not answer.HasField("next_page_offset"):
@@ -75,11 +80,15 @@ async def stored_pages(upstream: Upstream, name: str) -> AsyncIterator[Sequence[
         ask.offset.CopyFrom(answer.next_page_offset)
 
 
-async def _stored(upstream: Upstream, name: str, ids: Sequence[q.PointId]) -> Sequence[q.RetrievedPoint]:
-    ask = q.GetPoints(collection_name=name, ids=ids)
+async def _stored(
+    upstream: Upstream, name: str, wanted: Sequence[q.PointId], shield: Shield
+) -> Sequence[q.RetrievedPoint]:
+    ask = q.GetPoints(collection_name=name, ids=wanted)
     ask.with_payload.enable = True
     ask.with_vectors.enable = True
-    return (await upstream.call("/qdrant.Points/Get", ask, q.GetResponse, _CALLER)).result
+    answer = await upstream.call("/qdrant.Points/Get", ids.stored(ask, shield), q.GetResponse, _CALLER)
+    ids.show(answer, shield)
+    return answer.result
 
 
 def _shown(point_id: q.PointId) -> str:

@@ -38,7 +38,7 @@ async def create(ask: q.CreateCollection, session: Session) -> q.CollectionOpera
     if policy is not None and policy.protected:
         vectors = records(ask, policy)
         manifest, ring = await asyncio.to_thread(
-            Manifest.new, ask.collection_name, policy.payload, session.catalog.provider
+            Manifest.new, ask.collection_name, policy.payload, session.catalog.provider, policy.ids
         )
         fields = Fields(policy.payload, FieldSealer(ring, manifest.uuid.bytes), policy.rule_for)
         meta.seal_client_metadata(ask.metadata, fields, manifest)

@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from qdrant_client import grpc as q
 
 from vecguard.errors import InvalidArgument, UpstreamFailure
-from vecguard.front.qdrant import serve_collections, serve_names, serve_queries, serve_reads, serve_writes
+from vecguard.front.qdrant import ids, serve_collections, serve_names, serve_queries, serve_reads, serve_writes
 from vecguard.front.qdrant.scope import client_text
 from vecguard.model import Action
 from vecguard.pipeline import AnyRoute, Route, Session
@@ -29,7 +29,7 @@ def _protected(
 ) -> Route[Ask, Reply]:
     async def in_clients_words(message: Ask, session: Session) -> Reply:
         try:
-            answer: Reply = await serve(message, session)
+            answer: Reply = await serve(message, session.translated(ids))
         except UpstreamFailure as failure:
             raise UpstreamFailure(failure.status, client_text(str(failure)), failure.trailing) from None
         return answer
