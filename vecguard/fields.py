@@ -16,7 +16,7 @@ from vecguard.policy.paths import parse, render
 from vecguard.ranking.datetime_text import microseconds
 from vecguard.seal.dyadic import Interval
 from vecguard.seal.fields import FieldSealer, bound_to, fresh_nonces
-from vecguard.seal.labels import RangeLabels
+from vecguard.seal.labels import RangeLabels, WordLabels
 
 Leaf: TypeAlias = bool | int | float | str
 Keys: TypeAlias = tuple[str, ...]
@@ -76,7 +76,7 @@ def _time_of(text: str) -> int | None:
         return None
 
 
-Labels: TypeAlias = RangeLabels
+Labels: TypeAlias = RangeLabels | WordLabels
 LabelsAt: TypeAlias = "Callable[[Keys], Labels | None]"
 
 
@@ -94,7 +94,10 @@ class Fields:
         )
 
     def _labels(self, keys: Keys) -> Labels | None:
-        return self.range_labels(keys) if self._rule.mode_of(keys) == "range" else None
+        mode = self._rule.mode_of(keys)
+        if mode == "tokens":
+            return self._sealer.word_labels(pointer(keys))
+        return self.range_labels(keys) if mode == "range" else None
 
     def range_labels(self, keys: Keys) -> RangeLabels:
         """The labels of a field whose mode is `range`."""

@@ -92,3 +92,23 @@ def test_a_value_that_cannot_be_encoded(labels: RangeLabels) -> None:
     for value in (2**63, "\ud800"):
         with pytest.raises(InvalidArgument):
             labels.of(value)
+
+
+def test_words_have_labels_of_their_own(known: Callable[[str], Any], ring: KeyRing, collection: bytes) -> None:
+    sealer = FieldSealer(ring, collection)
+    for case in known("labels")["texts"]:
+        assert sealer.word_labels(case["path"]).of(case["text"]) == case["labels"]
+    assert sealer.word_labels("/a").of(5) == []
+    assert sealer.word_labels("/a").of("a b a B") == sealer.word_labels("/a").of("b, A")
+    assert not set(sealer.word_labels("/a").of("red")) & set(sealer.word_labels("/b").of("red"))
+
+
+def test_words_are_asked_for_under_every_epoch(collection: bytes) -> None:
+    keys = {1: Key(bytes(32)), 2: Key(bytes([1]) * 32)}
+    labels = FieldSealer(KeyRing(keys, 2), collection).word_labels("/a")
+    (green, red) = labels.each_of("red GREEN red")
+    assert (len(red), len(green)) == (2, 2)
+    assert labels.of("red") == red[:1]
+    assert FieldSealer(KeyRing(keys, 1), collection).word_labels("/a").of("red") == red[1:]
+    assert labels.each_of("...") == []
+    assert labels.of("\ud800red") == red[:1]

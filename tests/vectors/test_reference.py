@@ -526,6 +526,12 @@ def covering(low: int, high: int, depth: int = 0, node: int = 0) -> list[tuple[i
     return [found for digit in range(16) for found in covering(low, high, depth + 1, node + digit * 16 ** (15 - depth))]
 
 
+def word_labels(path: str, words: list[str]) -> list[str]:
+    key = hkdf(DATA_KEY, 32, "field.tokens", path)
+    made = [hmac.new(key, word.encode(), hashlib.sha256).digest()[:8] for word in words]
+    return sorted(base64.urlsafe_b64encode(label).decode().rstrip("=") for label in made)
+
+
 def labels_file() -> dict[str, Any]:
     time = 1_709_208_000_000_000
     cases: list[tuple[Any, bool, int | None]] = [
@@ -560,7 +566,20 @@ def labels_file() -> dict[str, Any]:
         }
         for order, low, high in intervals
     ]
-    return {"data_key": DATA_KEY.hex(), "epoch": 3, "collection": COLLECTION.hex(), "values": values, "covers": covers}
+    # Words as a reader of the page would cut these texts by hand.
+    texts = [
+        ("/text", "Red, green; RED-blue_2", ["red", "green", "blue", "2"]),
+        ("/a/b~1c", "Größe 東京都 ΣΟΦΟΣ", ["größe", "東京都", "σοφος"]),
+        ("/text", "", []),
+    ]
+    return {
+        "data_key": DATA_KEY.hex(),
+        "epoch": 3,
+        "collection": COLLECTION.hex(),
+        "values": values,
+        "covers": covers,
+        "texts": [{"path": path, "text": text, "labels": word_labels(path, cut)} for path, text, cut in texts],
+    }
 
 
 def entries_file() -> dict[str, Any]:

@@ -52,6 +52,9 @@ MODE_AT_REST: Final[Mapping[FieldMode, str]] = {
     "searchable": "encrypted so that equal values look equal (AES-SIV): A sees how often each value occurs, "
     "and may guess common values from that, but reads none",
     "sealed": "encrypted anew on every write (AES-256-GCM), length padded: A sees only about how long it is",
+    "tokens": "sealed as above, and labelled: A sees which texts have words in common, how many distinct words each "
+    "has and in how many texts each word occurs, and may guess common words, and texts that it knows, from that; not "
+    "the words' order. C also sees which words a query asks for together",
     "range": "sealed as above, and labelled: A sees which values are equal, how often each occurs, and of any two "
     "how close they are (how many of the sixteen digits of their order they share), but not which is greater; who "
     "knows how the values are spread may place them by that. C also sees which labels a range asks for, and may learn "
@@ -63,6 +66,8 @@ MODE_FILTERS: Final[Mapping[FieldMode, str]] = {
     "searchable": "match value / any / except, is_empty, is_null, values_count, facet, group_by; "
     "no range, full text, geo, datetime or order_by",
     "sealed": "is_empty, is_null, values_count; nothing that would have to read the value",
+    "tokens": "full text (MatchText, MatchTextAny: whole words, as with an index of the word tokenizer), is_empty, "
+    "is_null, values_count; no match, phrase, prefix, facet, group_by or order_by. Qdrant only",
     "range": "range and datetime range, match value / any, is_empty, is_null, values_count; "
     "no match except, full text, geo, facet, group_by or order_by",
 }

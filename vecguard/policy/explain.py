@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from vecguard.policy import claims
 from vecguard.policy.access import Access, AttributeOf, Role
 from vecguard.policy.model import (
+    LABELLED,
     REFERENCE_DIMS,
     CollectionPolicy,
     FieldMode,
@@ -148,8 +149,7 @@ def _payload(entry: CollectionPolicy) -> Section:
         lines.append(Line("sealed: adversary F", claims.ALTERED_SEALED))
     if "searchable" in modes:
         lines.append(Line("searchable: adversary F", claims.ALTERED_SEARCHABLE))
-    if "range" in modes:
-        lines.append(Line("range: adversary F", claims.ALTERED_LABELS))
+    lines += [Line(f"{mode}: adversary F", claims.ALTERED_LABELS) for mode in sorted(LABELLED & modes)]
     return Section(f"Payload ({entry.name}.payload)", tuple(lines))
 
 

@@ -44,11 +44,11 @@ _REMEMBERED: Final = 1024
 
 IdMode = Literal["plain", "encrypted"]
 DefaultMode = Literal["plain", "sealed", "searchable"]
-FieldMode = Literal["plain", "sealed", "searchable", "range"]
+FieldMode = Literal["plain", "sealed", "searchable", "range", "tokens"]
 Recover = Literal["derived", "sealed", "none"]
 
 # Modes whose fields have labels beside their values.
-LABELLED: frozenset[FieldMode] = frozenset({"range"})
+LABELLED: frozenset[FieldMode] = frozenset({"range", "tokens"})
 # What the keys of those labels begin with.
 RESERVED_KEYS = "_vgl_"
 # Written beside every record by the proxy; clients neither see it nor have a rule for it.
@@ -176,7 +176,7 @@ class PayloadRule(PolicyEntry):
     fields: dict[PolicyPath, FieldMode] = Field(
         default_factory=dict,
         description='Modes by payload path, as in Qdrant filters: `metadata.source`, `meta."file.name"`; '
-        "list markers are ignored. `range` is for numbers and date-times.",
+        "list markers are ignored. `range` is for numbers and date-times, `tokens` for texts.",
     )
 
     @field_validator("fields")

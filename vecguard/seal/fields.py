@@ -14,7 +14,7 @@ from vecguard.errors import Unreadable
 from vecguard.keys.encoding import length_prefixed
 from vecguard.keys.ring import KeyRing
 from vecguard.seal.envelope import HEAD_BYTES, Head, SealKind, from_text, read_head, to_text
-from vecguard.seal.labels import Clock, RangeLabels
+from vecguard.seal.labels import Clock, RangeLabels, WordLabels
 from vecguard.seal.leaf import Leaf, decode_leaf, encode_leaf
 
 UNBOUND: Final = 0x01
@@ -159,6 +159,7 @@ class FieldSealer:
         self._uuid = collection_uuid
         self._sealing = lru_cache(maxsize=_CACHED_FIELDS)(self._make_sealed)
         self._searching = lru_cache(maxsize=_CACHED_FIELDS)(self._make_searchable)
+        self._wording = lru_cache(maxsize=_CACHED_FIELDS)(self._make_word_labels)
         self._ranging = lru_cache(maxsize=_CACHED_FIELDS)(self._make_range_labels)
 
     def sealed(self, path: str) -> SealedField:
@@ -172,6 +173,10 @@ class FieldSealer:
     def range_labels(self, path: str, clock: Clock) -> RangeLabels:
         """The labels of the range field at `path`, for many values; `clock` reads date-time texts."""
         return self._ranging(path, clock)
+
+    def word_labels(self, path: str) -> WordLabels:
+        """The labels of the tokens field at `path`, for many values."""
+        return self._wording(path)
 
     def seal(self, path: str, value: Leaf, point_id: bytes | None) -> str:
         """Encrypt for reading back only; the same value never gives the same text twice.
@@ -228,6 +233,9 @@ class FieldSealer:
 
     def _make_range_labels(self, path: str, clock: Clock) -> RangeLabels:
         return RangeLabels(self._ring.epochs, lambda epoch: self._ring.subkey(epoch, "field.range", path), clock)
+
+    def _make_word_labels(self, path: str) -> WordLabels:
+        return WordLabels(self._ring.epochs, lambda epoch: self._ring.subkey(epoch, "field.tokens", path))
 
     def _gcm(self, path: str, head: bytes) -> tuple[AESGCM, bytes]:
         epoch = read_head(head, SealKind.SEALED_FIELD, UNBOUND).epoch

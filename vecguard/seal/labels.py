@@ -19,6 +19,7 @@ from vecguard.keys.key import Key
 from vecguard.seal import base64url
 from vecguard.seal.dyadic import Interval, Node, Order, cover, in_range_of_keys, nodes_of, number_key, whole_key
 from vecguard.seal.leaf import Leaf, encode_leaf
+from vecguard.seal.words import words
 
 LABEL_BYTES: Final = 8
 _BLOCK: Final = struct.Struct(">BB6xQ")
@@ -85,6 +86,37 @@ class RangeLabels:
         return None if math.isnan(value) else (Order.NUMBER, number_key(float(value)))
 
 
+class WordLabels:
+    """Labels of one path whose values are texts: one for each distinct word, in an order that says nothing.
+
+    The first 8 bytes of HMAC-SHA256 of the word's UTF-8 under the path's subkey, as base64url.
+    """
+
+    def __init__(self, epochs: tuple[int, ...], key_of: Callable[[int], Key]) -> None:
+        """`epochs`: the live ones, the current one first; `key_of`: the path's subkey."""
+        self._macs = [hmac.new(key_of(epoch).expose(), digestmod=hashlib.sha256) for epoch in epochs]
+
+    def of(self, value: Leaf) -> list[str]:
+        """What lies beside a stored value, under the current epoch; nothing where it is no text."""
+        if not isinstance(value, str):
+            return []
+        return sorted(_word_label(self._macs[0], word) for word in words(value))
+
+    def each_of(self, text: str) -> list[list[str]]:
+        """For each distinct word of a query the labels that it has, one for each live epoch."""
+        return [[_word_label(mac, word) for mac in self._macs] for word in words(text)]
+
+
+def _word_label(mac: hmac.HMAC, word: str) -> str:
+    return _begun(mac, word.encode())  # no half of a surrogate pair is alphabetic
+
+
+def _begun(mac: hmac.HMAC, content: bytes) -> str:
+    copied = mac.copy()
+    copied.update(content)
+    return base64url.encode(copied.digest()[:LABEL_BYTES])
+
+
 def _keys(key: Key) -> _EpochKeys:
     return _EpochKeys(
         nodes=key.derive("nodes").expose(),
@@ -100,6 +132,4 @@ def _node_labels(keys: _EpochKeys, order: Order, nodes: Iterable[Node]) -> list[
 
 
 def _equal_label(keys: _EpochKeys, value: Leaf) -> str:
-    mac = keys.equal.copy()
-    mac.update(encode_leaf(value))
-    return base64url.encode(mac.digest()[:LABEL_BYTES])
+    return _begun(keys.equal, encode_leaf(value))

@@ -15,6 +15,7 @@ from vecguard.errors import InvalidArgument, Unreadable
 from vecguard.fields import LABELS, Fields, Keys
 from vecguard.front.milvus.layout import META, is_hidden
 from vecguard.seal.envelope import TEXT_PREFIX
+from vecguard.seal.labels import RangeLabels
 
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 
@@ -83,7 +84,7 @@ def _labels(value: dict[str, JsonValue], keys: Keys, fields: Fields) -> dict[str
         if key.startswith(LABELS):
             raise InvalidArgument(f"cannot set json key to: {key}: keys that begin with {LABELS} hold labels")
         labels = fields.labels_at((*keys, key)) if fields.labels_at is not None else None
-        if labels is not None and isinstance(item, bool | int | float | str):
+        if isinstance(labels, RangeLabels) and isinstance(item, bool | int | float | str):
             found[LABELS + key] = list(labels.of(item))
     return found
 

@@ -58,6 +58,7 @@ _OVERHEAD_BYTES: Final[dict[FieldMode, int]] = {
     "sealed": _SEALED_BYTES,
     "searchable": 7 + 16,
     "range": _SEALED_BYTES,
+    "tokens": _SEALED_BYTES,
 }
 _FIXED_LEAF_BYTES: Final = 8
 

@@ -257,6 +257,8 @@ def _require_sealable(field: s.FieldSchema, column: Column, policy: CollectionPo
     if value_type not in SEALABLE_TYPES:
         kind = TYPE_NAMES.get(value_type, str(value_type))
         raise InvalidArgument(f"{where}, has type {kind}, which cannot be encrypted: give it mode plain")
+    if column.mode == "tokens":
+        raise InvalidArgument(f"{where}: words of columns in Milvus cannot be labelled; text search needs mode plain")
     if column.mode == "range" and (column.role != "scalar" or value_type not in RANGE_TYPES):
         raise InvalidArgument(f"{where}, is no single number: range works on INT8 to INT64, FLOAT, DOUBLE, and in JSON")
     if field.is_partition_key and column.mode != "searchable":

@@ -56,7 +56,8 @@ An approximate index (HNSW) adds its own misses, as it does without VecGuard; `p
 | datatypes Uint8 and Turbo* | INVALID_ARGUMENT at creation | too coarse to hold a noised vector that can be recovered; quantization_config is free |
 | a range on a field that is neither `plain` nor `range` | INVALID_ARGUMENT likewise | the stored form keeps no order |
 | match except, facet, group_by or order on a `range` field; setting or deleting a part of one | INVALID_ARGUMENT likewise | its labels tell whether a value is in a range, not which is greater, and belong to the whole value |
-| geo, text, prefix or order on a field that is not `plain` | INVALID_ARGUMENT naming field, mode and policy entry | the stored form keeps no order and no words |
+| a full-text match on a field that is neither `plain` nor `tokens`; a phrase, or options of its text index that mean other words, on a `tokens` field | INVALID_ARGUMENT likewise | the stored form has no words, or has them without their order |
+| geo, prefix or order on a field that is not `plain` | INVALID_ARGUMENT naming field, mode and policy entry | the stored form keeps no order and no words |
 | match, facet, group_by or an index on a `sealed` field | INVALID_ARGUMENT likewise | the stored form keeps no equality |
 | a text query (`text`) on a field that is not `plain` | INVALID_ARGUMENT | the query's words would travel in clear |
 | vectors of a `recover: none` name in an answer | INVALID_ARGUMENT | nobody can recover them |

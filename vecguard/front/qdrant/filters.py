@@ -30,6 +30,7 @@ _RANGES: Final = ("range", "datetime_range")
 # Modes that can answer; a range field's own conditions became matches of labels before.
 _PLAIN: Final[tuple[FieldMode, ...]] = ("plain",)
 _ORDERED: Final[tuple[FieldMode, ...]] = ("plain", "range")
+_WORDS: Final[tuple[FieldMode, ...]] = ("plain", "tokens")
 _TEXT: Final = {
     "text": "a full-text match",
     "text_any": "a full-text match",
@@ -58,7 +59,7 @@ def _equality_values(match: q.Match, kind: str) -> tuple[list[Leaf], bool]:
 def _rewrite_match(match: q.Match, key: str, prefix: Keys, fields: Fields) -> None:
     kind = match.WhichOneof("match_value")
     if kind in _TEXT:
-        fields.require(key, prefix, _PLAIN, _TEXT[kind])
+        fields.require(key, prefix, _WORDS if kind in ("text", "text_any") else _PLAIN, _TEXT[kind])
         return
     if kind is None or kind not in _EQUALITY:
         raise InvalidArgument(f"Wrong input: match condition on `{key}` holds nothing that is known here")
@@ -76,11 +77,6 @@ def _rewrite_match(match: q.Match, key: str, prefix: Keys, fields: Fields) -> No
 
 
 def _rewrite_field(condition: q.FieldCondition, prefix: Keys, fields: Fields, place: Callable[[str], str]) -> None:
-    labels = asked(condition, prefix, fields)
-    if labels is not None:
-        match = q.Match(keywords=q.RepeatedStrings(strings=labels))
-        condition.CopyFrom(q.FieldCondition(key=place(label_path(condition.key)), match=match))
-        return
     for name, what in _CONTENT.items():
         if condition.HasField(name):  # type: ignore[arg-type]
             fields.require(condition.key, prefix, _ORDERED if name in _RANGES else _PLAIN, what)
@@ -90,9 +86,18 @@ def _rewrite_field(condition: q.FieldCondition, prefix: Keys, fields: Fields, pl
     condition.key = place(condition.key)
 
 
+def _ask_labels(condition: q.Condition, labels: list[list[str]], key: str) -> None:
+    """Have a condition ask for one label of each list."""
+    matches = [q.Match(keywords=q.RepeatedStrings(strings=any_of)) for any_of in labels]
+    conditions = [q.Condition(field=q.FieldCondition(key=key, match=match)) for match in matches]
+    condition.CopyFrom(conditions[0] if len(conditions) == 1 else q.Condition(filter=q.Filter(must=conditions)))
+
+
 def _rewrite_condition(condition: q.Condition, prefix: Keys, fields: Fields, place: Callable[[str], str]) -> None:
     kind = condition.WhichOneof("condition_one_of")
-    if kind == "field":
+    if kind == "field" and (labels := asked(condition.field, prefix, fields)) is not None:
+        _ask_labels(condition, labels, place(label_path(condition.field.key)))
+    elif kind == "field":
         _rewrite_field(condition.field, prefix, fields, place)
     elif kind == "is_empty":
         client_keys(condition.is_empty.key)

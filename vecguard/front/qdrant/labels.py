@@ -21,6 +21,7 @@ from vecguard.fields import LABELS, Fields, Keys, LabelsAt, client_keys
 from vecguard.policy.paths import render
 from vecguard.ranking.payload_path import PayloadPath, Wildcard
 from vecguard.seal.dyadic import Interval, Order, met, numbers, wholes
+from vecguard.seal.labels import WordLabels
 
 _MICROSECONDS: Final = 1_000_000
 _NANOSECONDS: Final = 1_000
@@ -84,8 +85,8 @@ def deleted_with(path: str, labels_at: LabelsAt) -> list[str]:
     return [str(_beside(path))]
 
 
-def asked(condition: q.FieldCondition, prefix: Keys, fields: Fields) -> list[str] | None:
-    """The labels of which a value has to have one for a condition on a labelled field; None for other conditions.
+def asked(condition: q.FieldCondition, prefix: Keys, fields: Fields) -> list[list[str]] | None:
+    """Lists of labels: of each a value has to have one, for a condition on a labelled field. None for other conditions.
 
     Raises:
         InvalidArgument: it asks more than one thing, or what labels cannot answer.
@@ -101,10 +102,24 @@ def asked(condition: q.FieldCondition, prefix: Keys, fields: Fields) -> list[str
         return None  # what asks of the shape alone
     if len(parts) > 1:
         raise InvalidArgument(f"Wrong input: a condition on `{render(keys)}` asks several things: ask them one by one")
+    labels = fields.labels_at(keys)
+    if isinstance(labels, WordLabels):
+        return _word_labels(condition, keys, labels, fields)
     if content == ["match"]:
-        return list(_equal_labels(condition.match, keys, fields))
+        return [list(_equal_labels(condition.match, keys, fields))]
     interval = number_interval(condition.range) if content == ["range"] else time_interval(condition.datetime_range)
-    return fields.labels_within(keys, interval)
+    return [fields.labels_within(keys, interval)]
+
+
+def _word_labels(condition: q.FieldCondition, keys: Keys, labels: WordLabels, fields: Fields) -> list[list[str]]:
+    kind = condition.match.WhichOneof("match_value") if condition.HasField("match") else None
+    if kind not in ("text", "text_any"):
+        what = f"a {kind} match" if kind in ("phrase", "prefix", "substring") else "a match of whole values or a range"
+        fields.require(render(keys), (), ("plain",), what)
+        raise AssertionError("a labelled field is not plain")
+    # A query without words finds nothing, as in Qdrant.
+    words = labels.each_of(getattr(condition.match, kind)) or [[]]
+    return words if kind == "text" else [[label for word in words for label in word]]
 
 
 def _equal_labels(match: q.Match, keys: Keys, fields: Fields) -> Iterator[str]:

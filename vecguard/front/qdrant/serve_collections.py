@@ -29,7 +29,17 @@ _EQUALITY: Final = ("keyword", "integer", "bool", "uuid")
 _INDEXABLE: Final[dict[FieldMode, tuple[str, ...]]] = {
     "searchable": _EQUALITY,
     "range": (*_EQUALITY, "float", "datetime"),
+    "tokens": ("text",),
 }
+
+
+_KEPT: Final[dict[FieldMode, str]] = {
+    "searchable": "equality only",
+    "range": "equality and ranges only",
+    "tokens": "words only",
+}
+# Of a text index on words that are labelled as they are written: what does not change which words those are.
+_TEXT_OPTIONS: Final = frozenset({"tokenizer", "lowercase", "on_disk", "enable_hnsw", "memory", "nested"})
 
 
 async def create(ask: q.CreateCollection, session: Session) -> q.CollectionOperationResponse:
@@ -131,6 +141,8 @@ async def create_index(ask: q.CreateFieldIndexCollection, session: Session) -> q
     mode = shield.fields.require(ask.field_name, (), ("plain", *_INDEXABLE), "a payload index")
     if mode != "plain":
         _check_indexable(ask, mode)
+    if mode == "tokens":
+        _check_words(ask)
     ask.field_name = _indexed_path(ask.field_name, shield)
     if mode == "plain":
         _move_nested(ask.field_index_params, stored_path)
@@ -161,10 +173,31 @@ def _check_indexable(ask: q.CreateFieldIndexCollection, mode: FieldMode) -> None
         raise InvalidArgument("field_type and field_index_params do not match")
     if told is not None and told not in _INDEXABLE[mode]:
         path = render(client_keys(ask.field_name))
-        keeps = "equality only" if mode == "searchable" else "equality and ranges only"
+        keeps = _KEPT[mode]
         raise InvalidArgument(
             f"a {told} index cannot work on field `{path}`: its mode is {mode}, which keeps {keeps}; "
             "it needs mode plain"
+        )
+
+
+def _check_words(ask: q.CreateFieldIndexCollection) -> None:
+    """Refuse options of a text index that would find other words than those that are labelled.
+
+    Raises:
+        InvalidArgument: there is one; names it.
+    """
+    declared = ask.field_index_params.text_index_params
+    given = {field.name: value for field, value in declared.ListFields()}
+    odd = sorted(name for name, value in given.items() if name not in _TEXT_OPTIONS and value is not False)
+    if given.get("tokenizer", q.TokenizerType.Word) != q.TokenizerType.Word:
+        odd.append("tokenizer")
+    if declared.HasField("lowercase") and not declared.lowercase:
+        odd.append("lowercase")
+    if odd:
+        path = render(client_keys(ask.field_name))
+        raise InvalidArgument(
+            f"a text index on field `{path}` cannot have {', '.join(odd)}: its mode is tokens, which labels lower-case "
+            "words as the word tokenizer finds them; other options need mode plain"
         )
 
 

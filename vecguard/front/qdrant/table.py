@@ -104,7 +104,7 @@ _ROUTES: Final[tuple[AnyRoute, ...]] = (
         q.PointsOperationResponse,
         "write",
         serve_collections.create_index,
-        "path rewritten; searchable and range fields get a keyword index, sealed ones are refused",
+        "path rewritten; searchable, range and tokens fields get a keyword index, sealed ones are refused",
     ),
     _protected(
         f"{_P}DeleteFieldIndex",
