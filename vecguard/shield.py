@@ -117,6 +117,7 @@ class Shield:
         identity = manifest.uuid.bytes
         self.fields = Fields(manifest.payload, FieldSealer(ring, identity), policy.rule_for)
         self.ids = None if manifest.id_key is None else IdCipher(manifest.id_key)
+        """What point ids are encrypted with; None where they are stored as they are."""
         self.vectors: dict[str, VectorShield] = {
             name: _compile(record, ring, identity, policy) for name, record in vectors.items()
         }
