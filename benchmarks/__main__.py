@@ -28,6 +28,8 @@ from benchmarks.recall import measure_quality, servers
 from benchmarks.report import aims_table, draw, print_run, quality_table, write_json
 from benchmarks.results_page import AT_REST_HEADS, at_rest_row, results_page
 from benchmarks.routes import BARE, ROUTES
+from benchmarks.soak import MOST_GROWTH
+from benchmarks.soak import soak as run_soak
 from benchmarks.summary import aims, protection_aim, summarise
 from benchmarks.vectors import Sample, synthetic
 
@@ -156,6 +158,29 @@ def recall(
     document = {"machine": describe_machine(), "documents": documents, "questions": questions}
     written.write_text(json.dumps({**document, "variants": [asdict(q) for q in qualities]}, indent=1) + "\n")
     console.print(f"written: {written}")
+
+
+@app.command()
+def soak(
+    minutes: Annotated[float, typer.Option(min=0.2, help="How long.")] = 30.0,
+    out: Out = OUT,
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 2,
+) -> None:
+    """Steady load for a long time; exit status 1 where a call failed, or memory went on growing (by over 5 %)."""
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out) as folder, Progress(console=console) as bar:
+        task = bar.add_task("soak", total=1.0)
+        seen = run_soak(
+            minutes * 60, Path(folder), workers=workers, progress=lambda done: bar.update(task, completed=done)
+        )
+    document = {"machine": describe_machine(), "workers": workers, **asdict(seen), "growth": seen.growth}
+    (out / "soak.json").write_text(json.dumps(document, indent=1) + "\n")
+    console.print(
+        f"{sum(seen.calls.values())} calls in {seen.seconds:.0f} s, failures {dict(seen.failures)}; memory "
+        f"{seen.memory[0]:.0f} to {seen.memory[-1]:.0f} MiB, {seen.growth:+.1%} since it was warm"
+    )
+    if seen.failures or seen.growth > MOST_GROWTH:
+        raise typer.Exit(1)
 
 
 @app.command()
