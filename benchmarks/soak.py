@@ -27,6 +27,7 @@ _WARM = 1 / 3
 MOST_GROWTH = 0.05
 _SAMPLE_S = 1.0
 _CALL_S = 60.0
+_START_S = 180.0
 
 
 @dataclass
@@ -57,7 +58,7 @@ def soak(
     command = ("vecguard", "serve", "--listen", f"127.0.0.1:{port}", "--rest", "off", "--workers", str(workers))
     files = ("--upstream", f"embedded:{folder / 'data'}", "--key-file", str(folder / "key"))
     with running("soak", (*command, *files), folder) as child, grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        wait_until_serving(child, f"127.0.0.1:{port}")
+        wait_until_serving(child, f"127.0.0.1:{port}", _START_S)
         load = _Load(channel, seen)
         load.make()
         started = sampled = time.monotonic()
