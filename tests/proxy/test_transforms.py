@@ -62,3 +62,40 @@ def test_a_defence_end_to_end(proxy: Proxy, client: QdrantClient, name: str, dis
         found += len({hit.id for hit in hits} & set(order.tolist()))
         np.testing.assert_allclose([hit.score for hit in hits], scores[[hit.id for hit in hits]], atol=1e-4)
     assert found >= 0.95 * 120
+
+
+@pytest.mark.parametrize("name", ["subspace", "cells"])
+def test_what_else_goes_by_vectors(client: QdrantClient, name: str) -> None:
+    """Other strategies, named vectors, multivectors, and updates of vectors alone, where dimensions or keys differ."""
+    collection, x = f"{name}-more", clustered(60)
+    multi = models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM)
+    cosine = models.Distance.COSINE
+    config = {
+        "a": models.VectorParams(size=DIMS, distance=cosine),
+        "m": models.VectorParams(size=DIMS, distance=cosine, multivector_config=multi),
+    }
+    client.create_collection(collection, vectors_config=config)
+    shown = client.get_collection(collection).config.params.vectors
+    assert {key: of.size for key, of in shown.items()} == {"a": DIMS, "m": DIMS}
+    rows = {i: x[[i, (i + 1) % 60]] for i in range(60)}
+    vectors = [{"a": x[i].tolist(), "m": rows[i].tolist()} for i in range(60)]
+    client.upsert(collection, [models.PointStruct(id=i, vector=vectors[i]) for i in range(60)], wait=True)
+    (hit, *_) = client.query_points(collection, query=rows[7].tolist(), using="m", limit=3).points
+    assert (hit.id, round(hit.score, 3)) == (7, 2.0)
+    found = client.query_points(collection, query=7, using="a", limit=5).points
+    order = [i for i in np.argsort(-(x @ x[7])).tolist() if i != 7][:5]
+    assert [hit.id for hit in found] == order
+    mmr = models.NearestQuery(nearest=x[3].tolist(), mmr=models.Mmr(diversity=0.0, candidates_limit=10))
+    assert [hit.id for hit in client.query_points(collection, query=mmr, using="a", limit=4).points] == np.argsort(
+        -(x @ x[3])
+    ).tolist()[:4]
+    recommend = models.RecommendQuery(recommend=models.RecommendInput(positive=[4, 5]))
+    assert len(client.query_points(collection, query=recommend, using="a", limit=4).points) == 4
+    matrix = client.search_matrix_pairs(collection, sample=20, limit=2, using="a")
+    for pair in matrix.pairs:
+        assert pair.score == pytest.approx(float(x[pair.a] @ x[pair.b]), abs=1e-4)
+    client.update_vectors(collection, [models.PointVectors(id=7, vector={"a": x[8].tolist()})], wait=True)
+    (record,) = client.retrieve(collection, ids=[7], with_vectors=["a"])
+    np.testing.assert_allclose(record.vector["a"], x[8], atol=1e-4)
+    with pytest.raises(Exception, match=f"expected dim: {DIMS}"):
+        client.query_points(collection, query=[1.0] * 40, using="a")
