@@ -161,7 +161,18 @@ def test_clear_to_protected_in_place(place: Guarded, names: Callable[[str], str]
     assert (again.phase, again.copied) == ("done", COUNT)
 
 
-def test_to_another_policy_behind_an_alias(place: Guarded, names: Callable[[str], str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "{recover: sealed}",
+        "{recover: sealed, rerank: {candidates: 100}, transforms: [{kind: cells, count: 2}, {kind: rotation}, "
+        "{kind: truncate, dims: 5}]}",
+    ],
+    ids=["sealed", "cells and fewer dimensions"],
+)
+def test_to_another_policy_behind_an_alias(
+    place: Guarded, names: Callable[[str], str], tmp_path: Path, rule: str
+) -> None:
     """What was made under other rules than the policy now has: the collection that clients are refused."""
     name, alias = names("box"), f"{names('box')}-alias"
     make(place.client, name)
@@ -170,7 +181,7 @@ def test_to_another_policy_behind_an_alias(place: Guarded, names: Callable[[str]
     change.actions.add().create_alias.CopyFrom(q.CreateAlias(collection_name=name, alias_name=alias))
     place.client.collections.UpdateAliases(change)
     file = tmp_path / "policy.yaml"
-    file.write_text(POLICY.replace('match: "box-*"', 'match: "box-*"\n    vectors: [{recover: sealed}]'))
+    file.write_text(POLICY.replace('match: "box-*"', f'match: "box-*"\n    vectors: [{rule}]'))
     journal = migrated(place, file, Order(alias, None, tmp_path / "state"))
     assert f"`{name}` is kept" in journal.outcome
     assert looked(place, alias).bad == {}

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import grpc
 
@@ -24,7 +24,7 @@ from vecguard.keys.lease import LeasingProvider
 from vecguard.manifest import Manifest, VectorRecord, open_core, open_vector
 from vecguard.model import Caller, Peer, Principal
 from vecguard.pipeline import Pipeline
-from vecguard.policy.model import CollectionPolicy, Policy, VectorRule
+from vecguard.policy.model import CollectionPolicy, FixedRerankRule, Policy, VectorRule
 from vecguard.registry import ENGINES, FRONTS
 from vecguard.seal.declaration import open_declaration
 from vecguard.shield import Shield
@@ -77,13 +77,18 @@ class Database:
 def as_made(manifest: Manifest, vectors: dict[str, VectorRecord]) -> CollectionPolicy:
     """The policy entry that a collection was made under, as far as its manifest remembers it; for its name alone."""
     rules = tuple(
-        VectorRule(match=literal(name), transforms=record.transforms, recover=record.recover, rerank="off")
+        VectorRule(match=literal(name), transforms=record.transforms, recover=record.recover, rerank=_reranked(record))
         for name, record in vectors.items()
         if record.kind != "sparse"
     )
     return CollectionPolicy(
         match=literal(manifest.collection), vectors=(*rules, VectorRule()), payload=manifest.payload
     )
+
+
+def _reranked(record: VectorRecord) -> Literal["off"] | FixedRerankRule:
+    """A rule that goes with the record's transforms, whatever it was: nothing is searched under it."""
+    return FixedRerankRule(candidates=1) if any(step.divides for step in record.transforms) else "off"
 
 
 def literal(name: str) -> str:
