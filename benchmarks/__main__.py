@@ -124,6 +124,20 @@ def protect(out: Out = OUT) -> None:
     (out / "protect.json").write_text(json.dumps({"machine": describe_machine(), "speeds": speeds}, indent=1) + "\n")
 
 
+@app.command("rotation")
+def rotation(records: Annotated[int, typer.Option(help="In each collection.")] = 2_000) -> None:
+    """How many records a second a rotation of a data key brings over, with the embedded engine."""
+    table = Table(title=f"{records} records of at_rest: wall time, the job and the engine alone")
+    for heading in ("dims", "seconds", "records/s"):
+        table.add_column(heading, justify="right")
+    line = [sys.executable, "-m", "benchmarks.rotation", str(records)]
+    environment = {**os.environ, **ONE_BLAS_THREAD}
+    for turned in json.loads(subprocess.run(line, check=True, capture_output=True, env=environment, cwd=ROOT).stdout):
+        rate = turned["records"] / turned["seconds"]
+        table.add_row(str(turned["dims"]), f"{turned['seconds']:.1f}", f"{rate:,.0f}")
+    console.print(table)
+
+
 @app.command("at_rest")
 def at_rest(out: Out = OUT) -> None:
     """What sealing costs a record of Qdrant's API, in time and bytes, without any network."""

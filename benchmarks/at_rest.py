@@ -33,9 +33,7 @@ RECOVERIES: Final[tuple[Recover, ...]] = ("derived", "sealed")
 BATCH: Final = 100
 SECONDS: Final = 2.0
 _TEXT: Final = 800
-_PAYLOAD: Final = PayloadRule(
-    default="sealed", fields={"source": "searchable", "author": "searchable", "year": "plain"}
-)
+PAYLOAD: Final = PayloadRule(default="sealed", fields={"source": "searchable", "author": "searchable", "year": "plain"})
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ class Cost:
 def measure_cost(dims: int, recover: Recover, seconds: float = SECONDS) -> Cost:
     """The cost at `dims` dimensions, with the exact vector derived from the stored one or sealed beside it."""
     shield = _shield(dims, recover)
-    clear = _points(dims)
+    clear = points(dims)
     encoded = [point.SerializeToString() for point in clear]
     stored = [q.PointStruct.FromString(one) for one in encoded]
     seal = _seconds(
@@ -87,17 +85,18 @@ def measure_cost(dims: int, recover: Recover, seconds: float = SECONDS) -> Cost:
 
 def _shield(dims: int, recover: Recover) -> Shield:
     rule = VectorRule(recover=recover)
-    policy = CollectionPolicy(match="*", vectors=(rule,), payload=_PAYLOAD)
+    policy = CollectionPolicy(match="*", vectors=(rule,), payload=PAYLOAD)
     record = VectorRecord(
         name="", kind="dense", dims=dims, distance="cosine", transforms=rule.transforms, recover=recover
     )
     return scratch_shield("benchmark", [record], policy)
 
 
-def _points(dims: int) -> list[q.PointStruct]:
+def points(dims: int) -> list[q.PointStruct]:
+    """The records of a batch, in clear."""
     rows = synthetic(rows=BATCH, queries=1, dims=dims, seed=dims).rows
     letters = np.random.default_rng(dims).integers(97, 123, (BATCH, _TEXT), dtype=np.uint8)
-    points = []
+    made = []
     for number, (row, text) in enumerate(zip(rows, letters, strict=True)):
         words = text.tobytes().decode()
         point = q.PointStruct(id=q.PointId(num=number))
@@ -112,8 +111,8 @@ def _points(dims: int) -> list[q.PointStruct]:
             point.payload[key].string_value = value
         point.payload["page"].integer_value = number
         point.payload["year"].integer_value = 2000 + number % 25
-        points.append(point)
-    return points
+        made.append(point)
+    return made
 
 
 def _answered(point: q.PointStruct) -> q.RetrievedPoint:

@@ -8,18 +8,22 @@ from pathlib import Path
 import pytest
 from shields import IDENTITY, PAYLOAD, manifest_of, policy_of, record_of, ring_of, transforms_of
 
-from vecguard.errors import FailedPrecondition, Unreadable
+from vecguard.errors import FailedPrecondition, Shredded, Unreadable
 from vecguard.keys.key import Key
 from vecguard.keys.ring import KeyRing
 from vecguard.keys.wrapping import LocalWrapping
 from vecguard.manifest import (
     Manifest,
+    Tombstone,
     VectorRecord,
     differences,
+    is_shredded,
     open_core,
     open_vector,
     pack_core,
+    pack_tombstone,
     pack_vector,
+    read_tombstone,
 )
 from vecguard.policy.model import CollectionPolicy, PayloadRule
 from vecguard.seal import base64url
@@ -296,3 +300,81 @@ def test_records_cannot_be_changed_and_take_no_unknown_keys():
         VectorRecord.model_validate({**record.model_dump(), "more": 1})
     assert record.transforms == transforms_of(1.0)
     assert manifest_of().uuid == IDENTITY
+
+
+# -- epochs ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_rotation_goes_through_three_manifests_of_one_collection():
+    manifest, ring = new()
+    both, both_ring = manifest.with_next_epoch(ring, PROVIDER)
+    assert (sorted(both.epochs), both.current, both_ring.epochs) == ([1, 2], 1, (1, 2))
+    turned, turned_ring = both.with_newest_current(both_ring)
+    assert (sorted(turned.epochs), turned.current, turned_ring.epochs) == ([1, 2], 2, (2, 1))
+    ended, ended_ring = turned.with_current_only(turned_ring)
+    assert (sorted(ended.epochs), ended.current, ended_ring.epochs) == ([2], 2, (2,))
+    for state, keys in ((both, both_ring), (turned, turned_ring), (ended, ended_ring)):
+        opened, found = open_core(pack_core(state, keys), PROVIDER)
+        assert (opened, found.same_keys(keys)) == (state, True)
+        assert opened.uuid == manifest.uuid
+    with pytest.raises(Unreadable):
+        ended_ring.subkey(1, "x")  # what the old key sealed is lost
+    assert turned_ring.subkey(2, "x") != turned_ring.subkey(1, "x")
+    again, _ = ended.with_next_epoch(ended_ring, PROVIDER)
+    assert max(again.epochs) == 3  # an epoch that was rotated away never comes back
+
+
+def test_epochs_cannot_be_exchanged_or_taken_from_another_collection():
+    another, _ = Manifest.with_next_epoch(*new(), PROVIDER)
+    both, ring = Manifest.with_next_epoch(*new(), PROVIDER)
+    text = pack_core(both, ring)
+    first, second = both.epochs[1], both.epochs[2]
+    foreign = another.epochs[2]
+    for epochs in ({"1": second, "2": first}, {"1": first, "2": foreign}, {"1": first, "2": first}):
+        with pytest.raises(Unreadable):
+            open_core(repacked(text, epochs=epochs), PROVIDER)
+    for current in (2, 3):  # the marker of what is written to, moved
+        with pytest.raises(Unreadable):
+            open_core(repacked(text, current=current), PROVIDER)
+    with pytest.raises(Unreadable):  # and one epoch less than there are
+        open_core(repacked(text, epochs={"1": first}), PROVIDER)
+
+
+def test_a_vector_record_is_of_the_current_epoch():
+    manifest, ring = new()
+    old = pack_vector(record_of("v"), manifest, ring)
+    turned, ring = manifest.with_next_epoch(ring, PROVIDER)
+    turned, ring = turned.with_newest_current(ring)
+    assert open_vector("v", pack_vector(record_of("v"), turned, ring), turned, ring) == record_of("v")
+    with pytest.raises(Unreadable):
+        open_vector("v", old, turned, ring)
+
+
+# -- other key-encryption keys, and none -------------------------------------------------------------------------------
+
+
+def test_rewrapping_changes_wrapped_keys_and_nothing_else():
+    manifest, ring = new()
+    other = LocalWrapping(Key(bytes([7] * 32)))
+    again = manifest.rewrapped(ring, other)
+    assert again.model_copy(update={"epochs": manifest.epochs}) == manifest
+    opened, found = open_core(pack_core(again, ring), other)
+    assert (opened, found.same_keys(ring)) == (again, True)
+    with pytest.raises(Unreadable):
+        open_core(pack_core(again, ring), PROVIDER)
+
+
+def test_a_tombstone_in_its_known_form():
+    text = (
+        "vgx1.eyJjb2xsZWN0aW9uIjoibm90ZXMiLCJlcG9jaHMiOlsxLDJdLCJmb3JtYXQiOjEsInRpbWUiOiIyMDI1LTAxLTAyVDAzOjA0OjA1WiIs"
+        "InV1aWQiOiIwZjBlMGQwYy0wYjBhLTQ5MDgtODcwNi0wNTA0MDMwMjAxMDAifQ"
+    )
+    time = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
+    tombstone = Tombstone(uuid=IDENTITY, collection="notes", epochs=(1, 2), time=time)
+    assert (pack_tombstone(tombstone), read_tombstone(text), is_shredded(text)) == (text, tombstone, True)
+    with pytest.raises(Shredded) as caught:
+        open_core(text, PROVIDER)
+    assert (caught.value.identity, caught.value.status) == (IDENTITY.bytes, "FAILED_PRECONDITION")
+    for damaged in ("vgx1.", "vgx1.e30", f"vgx1.{text}"):
+        with pytest.raises(Unreadable):
+            open_core(damaged, PROVIDER)

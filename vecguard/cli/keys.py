@@ -8,7 +8,7 @@ import os
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 keys_app = typer.Typer(help="Try a key provider, encrypt a key file, rotate keys.", no_args_is_help=True)
 
 _CONTEXT = b"vecguard keys check"
+_BLAS_THREADS: Final = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 
 
 @keys_app.command("check")
@@ -92,6 +93,9 @@ def rotate_command(
 
 
 async def _rotated(settings: Settings, front: FrontName | None, collection: str, settle: float) -> Progress:
+    # Threads that spin would take the cores from the proxies; this must be said before numpy is first imported.
+    for name in _BLAS_THREADS:
+        os.environ.setdefault(name, "1")
     from vecguard.cli.progress import stages
     from vecguard.upkeep.access import open_database
     from vecguard.upkeep.rotate import rotate

@@ -201,7 +201,8 @@ def _by_names(turns: Sequence[_Turn]) -> list[list[_Turn]]:
 
 def _vectors(turns: Sequence[_Turn]) -> Operation:
     one = Operation.UpdateVectors(points=[q.PointVectors(id=turn.point.id, vectors=turn.vectors) for turn in turns])
-    one.update_filter.CopyFrom(_as_read(turns, and_ours=True))
+    ids = filters.only_ids([turn.point.id for turn in turns])
+    one.update_filter.CopyFrom(_all_of(ids, _as_read(turns, and_ours=True)))
     return Operation(update_vectors=one)
 
 
