@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -19,8 +18,9 @@ from vecguard.policy.explain import Section, explain
 from vecguard.policy.load import Checked, check, schema
 from vecguard.policy.model import Policy
 from vecguard.policy.source import Problem
-from vecguard.transform import pca
-from vecguard.transform.base import Floats
+
+if TYPE_CHECKING:
+    from vecguard.transform.base import Floats
 
 policy_app = typer.Typer(help="Check and explain policy files.", no_args_is_help=True)
 
@@ -71,6 +71,8 @@ def fit_pca_command(
     Take a few thousand embeddings of texts like those to be stored. The file says how they spread, not what they are;
     whoever has it still lacks the key of the rotation after it.
     """
+    from vecguard.transform import pca
+
     try:
         mean, axes = pca.fit(_sample(sample), components)
         digest = pca.save(out, mean, axes)
@@ -81,6 +83,9 @@ def fit_pca_command(
 
 
 def _sample(file: Path) -> Floats:
+    # Not before it is needed: commands that serve say first how many threads numpy may start.
+    import numpy as np
+
     try:
         vectors = np.load(file, allow_pickle=False)
     except (OSError, ValueError) as fault:

@@ -17,7 +17,6 @@ from vecguard.policy.globs import shadowed
 from vecguard.policy.model import Policy
 from vecguard.policy.source import Place, Problem, Source, parse_source
 from vecguard.policy.transforms import PcaSpec
-from vecguard.transform.pca import read_named
 
 _MAX_BYTES: Final = 1 << 20
 
@@ -162,6 +161,9 @@ def _without_use(source: Source, policy: Policy) -> Iterator[Problem]:
 
 def _unusable(source: Source, policy: Policy) -> Iterator[Problem]:
     """Artefacts that cannot be read, or are not those that the policy names."""
+    # Not before it is needed: commands that serve say first how many threads numpy may start.
+    from vecguard.transform.pca import read_named
+
     for index, entry in enumerate(policy.collections):
         for position, rule in enumerate(entry.vectors):
             for step, spec in enumerate(rule.transforms):
