@@ -1,8 +1,8 @@
 """How many records a second a rotation of a data key brings over: the job and the embedded engine, nobody else.
 
-`python -m benchmarks rotation` runs it as a child with one BLAS thread. Records are those of `at_rest`. Time is wall time
-from the first manifest to the last, the waits for other replicas left out; it holds the pass that moves the records,
-and the one that finds none left.
+`python -m benchmarks rotation` runs it as a child with one BLAS thread. Records are those of `at_rest`. Time is wall
+time from the first manifest to the last, the waits for other replicas left out; it holds the pass that moves the
+records, and the one that finds none left.
 """
 
 from __future__ import annotations
