@@ -135,6 +135,13 @@ def _require_recoverable(parts: _Parts) -> None:
             f"vector `{lost[0]}` of collection `{parts.manifest.collection}` has `recover: none`: nobody can read what "
             "would have to be protected anew. Write the records into a new collection instead"
         )
+    fitted = [name for name, of in parts.vectors.items() if any(step.kind == "pca" for step in of.transforms)]
+    if fitted:
+        raise FailedPrecondition(
+            f"vector `{fitted[0]}` of collection `{parts.manifest.collection}` is projected by a `pca`, whose file is "
+            "named in the policy and not in the manifest, so this command cannot protect records anew. "
+            "`vecguard migrate` carries them into a collection with new keys"
+        )
 
 
 async def _changed(database: Database, name: str, parts: _Parts, manifest: Manifest, ring: KeyRing) -> _Parts:
