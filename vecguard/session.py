@@ -46,6 +46,8 @@ class Translation(Protocol):
 class Session:
     """One attempt at one call: who calls, under which rules, with how much time; and the way to the database."""
 
+    _translation: Translation | None = None
+
     def __init__(
         self,
         principal: Principal,
@@ -87,7 +89,6 @@ class Session:
         """Collections whose rows in this call's write were found to satisfy the conditions."""
         self._restrict = restrict
         self._whole = whole
-        self._translation: Translation | None = None
         self.metadata = metadata
 
     @property
