@@ -117,6 +117,32 @@ def test_a_changed_claim_breaks_the_signature(place: Path) -> None:
         principal(f"{head}.{body}.{signature}", issuer_of(place))
 
 
+def test_a_token_is_checked_once_while_its_keys_and_its_rule_are_the_same(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks: list[str] = []
+    real = jwt.decode
+    monkeypatch.setattr(
+        jwt,
+        "decode",
+        lambda text, *more, **options: checks.append("key" if more else "") or real(text, *more, **options),
+    )
+
+    async def run() -> None:
+        tokens, known, text = Tokens(), issuer_of(place, leeway_s=0), token(exp=int(time.time()) + 3)
+        for _ in range(3):
+            assert (await tokens.principal(text, (known,))).name == "ann"
+        assert checks.count("key") == 1
+        other = issuer_of(place, leeway_s=0, roles=("more",))  # as after a reload of the policy
+        assert (await tokens.principal(text, (other,))).roles == {"more"}
+        assert checks.count("key") == 2
+        await asyncio.sleep(3.1)  # it has expired since
+        with pytest.raises(Unauthenticated):
+            await tokens.principal(text, (other,))
+
+    asyncio.run(run())
+
+
 class TestRollover:
     """Keys that change while tokens are checked."""
 

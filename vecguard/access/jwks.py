@@ -56,6 +56,11 @@ class KeySet:
             raise Unavailable("the keys of the token's issuer cannot be fetched")
         return found
 
+    @property
+    def fetched(self) -> float | None:
+        """When the keys in use were fetched (monotonic seconds): whatever was checked before was by other keys."""
+        return self._fetched
+
     def _age(self) -> float:
         return float("inf") if self._fetched is None else time.monotonic() - self._fetched
 

@@ -6,8 +6,11 @@ expiry are required; what a token says of its own keys (`jku`, `x5u`, `jwk`) is 
 
 from __future__ import annotations
 
+import hashlib
 import time
+from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import jwt
@@ -19,7 +22,18 @@ from vecguard.policy.access import JwtIssuer
 
 _REFUSED: Final = "the token is not valid here"
 _MOST_VALUES: Final = 1_000
+_REMEMBERED: Final = 10_000
 Claims = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Good:
+    """A token that was checked: under which rule, with the keys of which fetch, and when it expires."""
+
+    principal: Principal
+    issuer: JwtIssuer
+    keys: float | None
+    until: float
 
 
 class Tokens:
@@ -27,6 +41,8 @@ class Tokens:
 
     def __init__(self) -> None:
         self._sets: dict[tuple[str, int], KeySet] = {}
+        # Tokens found good, by their SHA-256: checking a signature takes longer than the rest of a small call.
+        self._good: OrderedDict[bytes, _Good] = OrderedDict()
 
     async def principal(self, token: str, issuers: tuple[JwtIssuer, ...]) -> Principal:
         """The principal that a token speaks of.
@@ -40,8 +56,17 @@ class Tokens:
         keys = self._sets.get(place)
         if keys is None:
             keys = self._sets[place] = KeySet(*place)
-        claims = _checked(token, header, await keys.find(header.get("kid")), issuer)
-        return _principal(claims, issuer)
+        found = await keys.find(header.get("kid"))
+        digest = hashlib.sha256(token.encode()).digest()
+        good = self._good.get(digest)
+        if good is not None and good.issuer is issuer and good.keys == keys.fetched and good.until > time.time():
+            return good.principal
+        claims = _checked(token, header, found, issuer)
+        principal = _principal(claims, issuer)
+        self._good[digest] = _Good(principal, issuer, keys.fetched, float(claims["exp"]))
+        while len(self._good) > _REMEMBERED:
+            self._good.popitem(last=False)
+        return principal
 
 
 def _whose(token: str, issuers: tuple[JwtIssuer, ...]) -> tuple[dict[str, Any], JwtIssuer]:

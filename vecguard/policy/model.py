@@ -229,6 +229,8 @@ class Limits(PolicyEntry):
 
     def within(self, role: RoleLimits) -> Limits:
         """These bounds and a role's: the lower of each."""
+        if not role.model_fields_set:
+            return self
         lower = {name: value for name, value in role if value is not None and value < getattr(self, name)}
         return self.model_copy(update=lower) if lower else self
 
