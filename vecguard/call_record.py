@@ -62,6 +62,8 @@ class CallRecord:
         }
         if self.session is not None:
             fields.update(self.session.reranking)
+            if self.session.excluded and not self.cause:
+                fields["dropped"] = sum(map(len, self.session.excluded.values()))
         if self.cause:
             fields["cause"] = self.cause
         if self.clock.seconds:

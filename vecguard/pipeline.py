@@ -24,6 +24,7 @@ from vecguard.errors import (
     Refused,
     UnknownField,
     Unreadable,
+    UpstreamFailure,
     VecGuardError,
 )
 from vecguard.load import Load
@@ -31,12 +32,13 @@ from vecguard.model import ANONYMOUS, EXACT, UNKNOWN_PEER, Action, Peer, Princip
 from vecguard.policy.decide import allowances
 from vecguard.policy.model import Policy
 from vecguard.request_id import request_id
-from vecguard.session import Restrict, Session
+from vecguard.session import Damaged, Restrict, Session
 from vecguard.stages import Clock, begin, stage
 from vecguard.upstream import Upstream
 
 __all__ = (
     "AnyRoute",
+    "Damaged",
     "Failed",
     "Handling",
     "Identify",
@@ -59,6 +61,9 @@ Handling = Literal["protected", "passed", "admin", "refused"]
 
 # How often a call is run again after its collection turned out to have been made anew meanwhile.
 _ATTEMPTS: Final = 3
+# How often it is run again without the records that turned out not to open: each run may meet others.
+_MOST_DROPS: Final = 8
+_SHOWN: Final = 20
 _TRACE_PARENT: Final = "traceparent"
 _UNBOUNDED_MIB: Final = 1 << 40
 
@@ -151,6 +156,7 @@ class Pipeline:
         restrict: Restrict | None = None,
         shaped: Shaped | None = None,
         whole: bool = False,
+        damaged: Damaged | None = None,
         records: Records = no_records,
         rates: Rates | None = None,
         require_free: Callable[[str], None] = lambda principal: None,
@@ -167,12 +173,10 @@ class Pipeline:
         self._load = Load(_UNBOUNDED_MIB) if load is None else load
         self._require_free = require_free
         self._records = records
-        self._restrict = restrict
-        self._shaped = shaped
-        self._whole = whole
+        self._restrict, self._shaped = restrict, shaped
+        self._whole, self._damaged = whole, damaged
         self._rates = Rates() if rates is None else rates
-        self._failed = failed
-        self._passed_metadata = passed_metadata
+        self._failed, self._passed_metadata = failed, passed_metadata
         self._routes = routes
         self._catalog = catalog
         self._upstream = upstream
@@ -305,9 +309,52 @@ class Pipeline:
                 session.require(route.action)  # before anything is looked up: a refused caller learns nothing
         held = allowances(session.rules, session.principal)
         self._rates.admit(session.principal, held)
+        answer = await self._without_damage(route, body, session)
+        if session.shape != EXACT:
+            self._shape(parse(route, body), answer, session)
+        if held:
+            self._rates.charge(session.principal, held, self._records(parse(route, body), answer))
+        return answer
+
+    async def _without_damage(self, route: AnyRoute, body: bytes, session: Session) -> Message:
+        """Serve the call; where the policy says so, again without the records that do not open.
+
+        Raises:
+            Unreadable: there are such, and the policy says that the call fails, or nobody can say which they are.
+        """
+        for _ in range(_MOST_DROPS):
+            try:
+                return await self._served(route, body, session)
+            except Unreadable:
+                if not await self._dropped(session):
+                    raise
+        raise Unreadable
+
+    async def _dropped(self, session: Session) -> bool:
+        """Find the records that do not open, tell the trail of them, and leave them out if the policy says so."""
+        if self._damaged is None or session.written:
+            return False
+        try:
+            found = await self._damaged(session)
+        except (UpstreamFailure, Unreadable):  # what the client gets is the first error
+            return False
+        dropped = bool(found)
+        for name, ids in found.items():
+            known = session.excluded.get(name, [])
+            fresh = [one for one in ids if one not in known]
+            outcome = session.entries[name].policy.integrity
+            shown = {"ids": fresh[:_SHOWN], "outcome": outcome, "principal": session.principal.name}
+            self._trail("integrity", collection=session.entries[name].name, records=len(fresh), **shown)
+            dropped = dropped and bool(fresh) and outcome == "drop"
+            session.excluded[name] = known + fresh
+        return dropped
+
+    async def _served(self, route: AnyRoute, body: bytes, session: Session) -> Message:
+        """Serve the call; again where a collection was made anew under it."""
         for _ in range(_ATTEMPTS):
             session.opened.clear()
             session.written.clear()
+            session.read.clear()
             try:
                 answer: Message = await route.serve(parse(route, body), session)
             except DecodeError:
@@ -322,10 +369,6 @@ class Pipeline:
                 continue
             # What was written must have gone under the manifest that the collection really has.
             if await self._current(session.written, session):
-                if session.shape != EXACT:
-                    self._shape(parse(route, body), answer, session)
-                if held:
-                    self._rates.charge(session.principal, held, self._records(parse(route, body), answer))
                 return answer
         if session.written:
             raise FailedPrecondition("the collection kept being made anew during the call: try again")

@@ -33,6 +33,13 @@ class Restrict(Protocol):
         """
 
 
+class Damaged(Protocol):
+    """A front's way of finding which of the records that a call has read do not open."""
+
+    async def __call__(self, session: Session) -> dict[str, list[str]]:
+        """Their ids, by collection as it is called, looked at once more and whole."""
+
+
 class Translation(Protocol):
     """What a front changes in every message on its way to the database, and back."""
 
@@ -82,13 +89,12 @@ class Session:
         self.mandatory: dict[str, tuple[Condition, ...]] = {}
         """Conditions that every record must satisfy which this call sees or touches, by collection as it is called."""
         self.entries: dict[str, Entry] = {}
-        self.shape = EXACT
-        """The form of this call's answer: the strictest of the roles that granted a part of it."""
+        self.read: list[tuple[Message, Message]] = []  # requests of this attempt, and their answers
+        self.excluded: dict[str, list[str]] = {}  # ids of records left out as they do not open, by collection as called
+        self.shape = EXACT  # the form of this call's answer: the strictest of the roles that granted a part of it
         self.retains = False  # whether records of a collection in this call have an end
-        self.vetted: set[str] = set()
-        """Collections whose rows in this call's write were found to satisfy the conditions."""
-        self._restrict = restrict
-        self._whole = whole
+        self.vetted: set[str] = set()  # collections whose rows in this call's write were found to satisfy them
+        self._restrict, self._whole = restrict, whole
         self.metadata = metadata
 
     @property
@@ -196,7 +202,7 @@ class Session:
             Denied: the call sees or touches more than the records that satisfy them.
             UpstreamFailure: the database says no, or cannot be reached.
         """
-        if not self.mandatory and not self.retains:
+        if not self.mandatory and not self.retains and not self.excluded:
             return await self.send(rpc, message, answer)
         if self._restrict is None:
             raise self.beyond_rows()
@@ -206,9 +212,11 @@ class Session:
         """Send a message as it is, but translated: for a front's `restrict`, which has put the conditions into it."""
         shield = self._shield_of(message) if self._translation is not None else None
         if self._translation is None or shield is None:
-            return await self._upstream.call(rpc, message, answer, self.caller)
-        found = await self._upstream.call(rpc, self._translation.stored(message, shield), answer, self.caller)
-        self._translation.show(found, shield)
+            found = await self._upstream.call(rpc, message, answer, self.caller)
+        else:
+            found = await self._upstream.call(rpc, self._translation.stored(message, shield), answer, self.caller)
+            self._translation.show(found, shield)
+        self.read.append((message, found))
         return found
 
     def translated(self, translation: Translation) -> Self:

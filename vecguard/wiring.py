@@ -205,6 +205,7 @@ class Worker:
             passed_metadata=front.passed_metadata - upstream.carries,
             records=front.records,
             restrict=front.restrict,
+            damaged=front.damaged,
             shaped=front.shaped,
             rates=self._rates,
             require_free=self._require_free,

@@ -10,7 +10,7 @@ from vecguard.catalog import StoredManifest
 from vecguard.front.rotation import Reprotect
 from vecguard.front.transfer import Transfer
 from vecguard.model import Caller
-from vecguard.pipeline import AnyRoute, Failed, Pipeline, Records, Restrict, Shaped, by_status, no_records
+from vecguard.pipeline import AnyRoute, Damaged, Failed, Pipeline, Records, Restrict, Shaped, by_status, no_records
 from vecguard.policy.retention import RetentionRule
 from vecguard.shield import Shield
 from vecguard.upstream import Upstream
@@ -60,7 +60,7 @@ class Front:
     has. `failed` makes the reply that tells of an error where the protocol has them in its replies; `passed_metadata`
     are the keys of a client's metadata that go on to the database, which may know the client by them; `records` counts
     the records that a request and its reply carry; `restrict` sends messages under conditions on records; `shaped`
-    gives answers the form that a role may have.
+    gives answers the form that a role may have; `damaged` finds the records that do not open.
     """
 
     name: str
@@ -78,4 +78,5 @@ class Front:
     passed_metadata: frozenset[str] = frozenset()
     records: Records = no_records
     restrict: Restrict | None = None
+    damaged: Damaged | None = None
     shaped: Shaped | None = None

@@ -260,6 +260,12 @@ class CollectionPolicy(PolicyEntry):
         default=None, description="How long records are kept: `90d`, or a rule of its own; left out: for good."
     )
 
+    integrity: Literal["fail", "drop"] = Field(
+        default="fail",
+        description="What a call does that meets a record which does not open, since others altered, swapped or put it "
+        "there: `fail` (DATA_LOSS), or `drop` it from the answer. The trail tells of it either way.",
+    )
+
     _name: str = PrivateAttr(default="collections[?]")
 
     @model_validator(mode="after")

@@ -129,7 +129,7 @@ class Metrics:
             self._candidates.observe(call["candidates"])
         if call.get("uncertified"):
             self._uncertified.labels(collection).inc(call["uncertified"])
-        if cause == "integrity":
+        if cause == "integrity" or call.get("dropped"):
             self._integrity.labels(collection).inc()
         if cause == "upstream":
             self._upstream_failures.labels(protocol, status).inc()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vecguard.front.base import Front
 from vecguard.front.milvus import listing  # by its module, since `names` is another module's name here
-from vecguard.front.milvus.inspect import count, inspect
+from vecguard.front.milvus.inspect import count, damaged, inspect
 from vecguard.front.milvus.mandatory import restricted
 from vecguard.front.milvus.metadata import read_manifest, real_name, write_manifest
 from vecguard.front.milvus.reprotect import reprotect
@@ -43,5 +43,6 @@ FRONT = Front(
     _PASSED,
     records=records,
     restrict=restricted,
+    damaged=damaged,
     shaped=shaped,
 )

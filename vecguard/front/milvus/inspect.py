@@ -14,12 +14,13 @@ from vecguard.front.milvus.expression import pk_in
 from vecguard.front.milvus.expression.literals import write_string
 from vecguard.front.milvus.layout import VARCHAR, Layout, is_hidden, layout_of
 from vecguard.front.milvus.metadata import pairs
-from vecguard.front.milvus.place import Place, from_key
+from vecguard.front.milvus.place import Place, from_key, place_of
 from vecguard.front.milvus.proto import c, m, rpc, s
 from vecguard.front.milvus.selection import RowPlace, chosen_rows
 from vecguard.front.milvus.status import checked
 from vecguard.keys.encoding import length_prefixed
 from vecguard.model import Caller
+from vecguard.pipeline import Session
 from vecguard.shield import DenseShield, Shield
 from vecguard.upstream import Upstream
 
@@ -118,6 +119,48 @@ def _keys(layout: Layout, columns: Sequence[s.FieldData]) -> Sequence[Any]:
             raise Unreadable
         return ()
     return scalars(data, primary.data_type, row_count(data)).elements
+
+
+async def damaged(session: Session) -> dict[str, list[str]]:
+    """Which of the rows that a call has read do not open; see `vecguard.session.Damaged`.
+
+    Raises:
+        UpstreamFailure: the database cannot be reached.
+    """
+    met: dict[str, dict[str, int | str]] = {}
+    for ask, answer in list(session.read):
+        if isinstance(answer, m.QueryResults | m.SearchResults):
+            place = place_of(getattr(ask, "db_name", ""), getattr(ask, "collection_name", ""), session.metadata)
+            entry = session.entries.get(place.key)
+            if entry is not None and entry.shield is not None:
+                rows = _met(layout_of(entry.shield), answer)
+                met.setdefault(place.key, {}).update({str(row_key): row_key for row_key in rows})
+    found: dict[str, list[str]] = {}
+    for key, keys in met.items():
+        shield = session.entries[key].shield
+        assert shield is not None  # noqa: S101 - looked at above
+        layout = layout_of(shield)
+        listed = list(keys.values())
+        for start in range(0, len(listed), PAGE):
+            page = listed[start : start + PAGE]
+            request = _request(from_key(key), pk_in(layout.primary.name, page), ["*", *layout.hidden], {})
+            columns = checked(await session.send(_QUERY, request, m.QueryResults)).fields_data
+            for i, row_key in enumerate(_keys(layout, columns)):
+                if faults_of(shield, layout, one_row(columns, i)):
+                    found.setdefault(key, []).append(str(row_key))
+    return found
+
+
+def _met(layout: Layout, answer: m.QueryResults | m.SearchResults) -> Sequence[Any]:
+    if isinstance(answer, m.QueryResults):
+        return _keys(layout, answer.fields_data) if _names_keys(layout, answer.fields_data) else ()
+    ids = answer.results.ids
+    keys: Sequence[Any] = ids.str_id.data if ids.HasField("str_id") else ids.int_id.data
+    return keys
+
+
+def _names_keys(layout: Layout, columns: Sequence[s.FieldData]) -> bool:
+    return any(data.field_name == layout.primary.name for data in columns)
 
 
 def one_row(columns: Sequence[s.FieldData], row: int) -> list[s.FieldData]:

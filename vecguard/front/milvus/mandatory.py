@@ -21,7 +21,7 @@ from vecguard.front.milvus import filters
 from vecguard.front.milvus import layout as kinds
 from vecguard.front.milvus.candidates import primary_keys as keys_of
 from vecguard.front.milvus.columns import row_count, scalars
-from vecguard.front.milvus.expression import conjunction, pk_in
+from vecguard.front.milvus.expression import conjunction, not_in, pk_in
 from vecguard.front.milvus.expression.columns import META
 from vecguard.front.milvus.layout import Layout, layout_of
 from vecguard.front.milvus.place import Place, place_of
@@ -72,7 +72,7 @@ async def restricted(session: Session, rpc: str, message: Message, answer: type[
     conditions, entry = session.mandatory.get(place.key), session.entries.get(place.key)
     if entry is None:  # it was never opened, so nobody asked what holds for it
         raise session.beyond_rows()
-    if conditions is not None or session.retention(entry) is not None:
+    if conditions is not None or session.retention(entry) is not None or session.excluded.get(place.key):
         await held(request, place, session)
     found = await session.send(rpc, message, answer)
     if conditions is not None:
@@ -86,7 +86,10 @@ def _expression(place: Place, session: Session) -> str:
     shield, rule = _shield(entry), session.retention(entry)
     layout = layout_of(shield)
     rows = [_at_rest(condition, layout, shield) for condition in session.mandatory.get(place.key, ())]
-    return conjunction(*rows, *([] if rule is None else [kept(rule, layout, time.time())]))
+    young = [] if rule is None else [kept(rule, layout, time.time())]
+    excluded, primary = session.excluded.get(place.key, []), layout.primary
+    keys = excluded if primary.data_type == kinds.VARCHAR else [int(key) for key in excluded]
+    return conjunction(*rows, *young, *([not_in(primary.name, keys)] if keys else []))
 
 
 def _shield(entry: Entry) -> Shield:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vecguard.front.base import Front
 from vecguard.front.qdrant import weight  # by its module, since the name `records` is another one's here
-from vecguard.front.qdrant.inspect import count, inspect
+from vecguard.front.qdrant.inspect import count, damaged, inspect
 from vecguard.front.qdrant.listing import names
 from vecguard.front.qdrant.mandatory import restricted
 from vecguard.front.qdrant.metadata import read_manifest, real_name, write_manifest
@@ -28,5 +28,6 @@ FRONT = Front(
     reprotect,
     records=weight.records,
     restrict=restricted,
+    damaged=damaged,
     shaped=shaped,
 )

@@ -18,12 +18,14 @@ from vecguard.front.qdrant.payloads import point_id_bytes, python_value, reveal_
 from vecguard.front.qdrant.scope import PAYLOAD, RECORD, UPDATED, WRITTEN
 from vecguard.keys.encoding import length_prefixed
 from vecguard.model import Caller
+from vecguard.pipeline import Session
 from vecguard.seal import record
 from vecguard.shield import DenseShield, Shield
 from vecguard.upstream import Upstream
 
 PAGE: Final = 100
 _CALLER: Final = Caller()
+_POINTS: Final = (q.QueryResponse, q.ScrollResponse, q.GetResponse)
 _OURS: Final = frozenset({PAYLOAD, RECORD, UPDATED, WRITTEN})
 
 
@@ -89,6 +91,37 @@ async def _stored(
     answer = await upstream.call("/qdrant.Points/Get", ids.stored(ask, shield), q.GetResponse, _CALLER)
     ids.show(answer, shield)
     return answer.result
+
+
+async def damaged(session: Session) -> dict[str, list[str]]:
+    """Which of the points that a call has read do not open; see `vecguard.session.Damaged`.
+
+    Raises:
+        UpstreamFailure: the database cannot be reached.
+    """
+    met: dict[str, dict[str, q.PointId]] = {}
+    for ask, answer in list(session.read):
+        for point in getattr(answer, "result", ()) if isinstance(answer, _POINTS) else ():
+            met.setdefault(getattr(ask, "collection_name", ""), {})[_shown(point.id)] = point.id
+    found: dict[str, list[str]] = {}
+    for name, points in met.items():
+        entry = session.entries.get(name)
+        if entry is None or entry.shield is None:
+            continue
+        listed = list(points.values())
+        for start in range(0, len(listed), PAGE):
+            ask = q.GetPoints(collection_name=name, ids=listed[start : start + PAGE])
+            ask.with_payload.enable = True
+            ask.with_vectors.enable = True
+            for point in (await session.send("/qdrant.Points/Get", ask, q.GetResponse)).result:
+                if faults_of(entry.shield, point):
+                    found.setdefault(name, []).append(_shown(point.id))
+    return found
+
+
+def id_of(key: str) -> q.PointId:
+    """The id that is shown as `key`."""
+    return q.PointId(num=int(key)) if key.isdecimal() else q.PointId(uuid=key)
 
 
 def _shown(point_id: q.PointId) -> str:

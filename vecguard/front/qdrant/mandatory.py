@@ -18,6 +18,7 @@ from qdrant_client import grpc as q
 from vecguard.errors import Denied, InvalidArgument, NotFound
 from vecguard.front.qdrant import filters
 from vecguard.front.qdrant.conditions import Demands, compiled
+from vecguard.front.qdrant.inspect import id_of
 from vecguard.front.qdrant.retention import kept
 from vecguard.front.qdrant.stages import key_of, vector_inputs
 from vecguard.pipeline import Session
@@ -68,10 +69,12 @@ def _demands(session: Session, collection: str) -> Demands | None:
     conditions, entry = session.mandatory.get(collection, ()), session.entries.get(collection)
     if entry is None:  # it was never opened, so nobody asked what holds for it
         raise session.beyond_rows()
-    rule = session.retention(entry)
-    if not conditions and rule is None:
+    rule, excluded = session.retention(entry), session.excluded.get(collection, [])
+    if not conditions and rule is None and not excluded:
         return None
-    return compiled(conditions, entry, None if rule is None else kept(rule, time.time()))
+    young = None if rule is None else kept(rule, time.time())
+    sound = filters.without_ids([id_of(key) for key in excluded]) if excluded else None
+    return compiled(conditions, entry, filters.merged(young, sound))
 
 
 def _narrow(message: Any, demands: Demands) -> None:
