@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from vecguard.catalog import StaleEntry
 from vecguard.errors import InvalidArgument, Refused, Unreadable
-from vecguard.fields import Fields, Keys
+from vecguard.fields import LABELS, Fields, Keys
 from vecguard.front.milvus import columns as wire
 from vecguard.front.milvus import reveal
 from vecguard.front.milvus.columns import row_count
@@ -119,6 +119,8 @@ def _epochs(fields: Fields, layout: Layout, data: s.FieldData) -> Iterator[int]:
     """The epochs of all that is sealed in a column of one row."""
     name = data.field_name
     column = layout.columns.get(name)
+    if name.startswith(LABELS):
+        return  # written together with the values that they are of
     if is_hidden(name):
         for text in wire.scalars(data, VARCHAR, row_count(data)).elements:
             yield from (epoch_of(entry) for entry in decode(text).entries.values())
@@ -137,6 +139,8 @@ def _epochs(fields: Fields, layout: Layout, data: s.FieldData) -> Iterator[int]:
 def _json_epochs(content: Any, keys: Keys, fields: Fields) -> Iterator[int]:
     if isinstance(content, dict):
         for key, inner in content.items():
+            if key.startswith(LABELS) and fields.labels_at is not None:
+                continue
             yield from _json_epochs(inner, (*keys, key), fields)
     elif isinstance(content, list):
         for inner in content:

@@ -15,8 +15,10 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from qdrant_client import grpc as q
 
+from vecguard.model import Caller
 from vecguard.seal.ids import uuid_id
 from vecguard.shield import Shield
+from vecguard.upstream import Answer, Upstream
 
 Sent = TypeVar("Sent", bound=Message)
 
@@ -86,6 +88,17 @@ def show(message: Message, shield: Shield) -> None:
     """
     if shield.ids is not None and _holds_ids(message.DESCRIPTOR):
         _change(message, shield.ids.decrypt_numbers, shield.ids.decrypt_uuids)
+
+
+async def call(upstream: Upstream, rpc: str, message: Message, answer: type[Answer], shield: Shield) -> Answer:
+    """Ask the database about one collection without a session; the client's ids on this side.
+
+    Raises:
+        UpstreamFailure: the database says no, or cannot be reached.
+    """
+    found = await upstream.call(rpc, stored(message, shield), answer, Caller())
+    show(found, shield)
+    return found
 
 
 def _change(

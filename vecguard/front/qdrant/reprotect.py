@@ -17,20 +17,19 @@ from vecguard.catalog import StaleEntry
 from vecguard.errors import InvalidArgument, Unreadable
 from vecguard.front.qdrant import filters, records, reveal
 from vecguard.front.qdrant import vectors as wire
+from vecguard.front.qdrant.ids import call
 from vecguard.front.qdrant.metadata import reseal_client_metadata
 from vecguard.front.qdrant.payloads import levels_of, point_id_bytes, protect_map, reveal_map
 from vecguard.front.qdrant.scope import RECORD, UPDATED
 from vecguard.front.qdrant.stale import has_stale_record, is_stale, stale_maps
 from vecguard.front.qdrant.writes import Entries, Operation, protect_vectors
 from vecguard.front.rotation import Moved
-from vecguard.model import Caller
 from vecguard.policy.paths import render
 from vecguard.seal import base64url, record
 from vecguard.shield import Shield
 from vecguard.upstream import Upstream
 
 PAGE = 100
-_CALLER = Caller()
 
 
 async def reprotect(upstream: Upstream, name: str, shield: Shield) -> AsyncIterator[Moved]:
@@ -44,7 +43,7 @@ async def reprotect(upstream: Upstream, name: str, shield: Shield) -> AsyncItera
     ask.with_payload.enable = True
     ask.with_vectors.enable = False
     while True:
-        answer = await upstream.call("/qdrant.Points/Scroll", ask, q.ScrollResponse, _CALLER)
+        answer = await call(upstream, "/qdrant.Points/Scroll", ask, q.ScrollResponse, shield)
         stale, odd = _sorted_out(shield, answer.result)
         found = len(stale) + len(odd)
         odd += await _move(upstream, name, shield, stale) if stale else []
@@ -74,7 +73,7 @@ async def _move(upstream: Upstream, name: str, shield: Shield, ids: Sequence[q.P
     """Protect points anew; the ids of those that do not open."""
     ask = q.GetPoints(collection_name=name, ids=ids)
     ask.with_payload.enable = ask.with_vectors.enable = True
-    points = (await upstream.call("/qdrant.Points/Get", ask, q.GetResponse, _CALLER)).result
+    points = (await call(upstream, "/qdrant.Points/Get", ask, q.GetResponse, shield)).result
     operations, odd = list[Operation](), list[q.PointId]()
     try:
         operations = _operations(shield, points)
@@ -86,7 +85,7 @@ async def _move(upstream: Upstream, name: str, shield: Shield, ids: Sequence[q.P
                 odd.append(point.id)
     if operations:
         batch = q.UpdateBatchPoints(collection_name=name, operations=operations, wait=True)
-        await upstream.call("/qdrant.Points/UpdateBatch", batch, q.UpdateBatchResponse, _CALLER)
+        await call(upstream, "/qdrant.Points/UpdateBatch", batch, q.UpdateBatchResponse, shield)
     return odd
 
 

@@ -1,0 +1,61 @@
+"""Key rotation, and a look at every record, of a collection with labels and encrypted ids."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from qdrant_client import models
+from serving import Server
+
+from proxy.behind import guarded, manifest_of
+from proxy.test_rotation import QUICK, rotate_command, run
+from proxy.test_verify import looked
+
+POLICY = """
+version: 1
+access: {anonymous: [read, write, admin]}
+collections:
+  - match: "*"
+    payload: {default: sealed, fields: {price: range, rows.price: range, text: tokens}}
+    ids: encrypted
+"""
+NAME = "moding"
+QUESTIONS = (
+    models.FieldCondition(key="price", range=models.Range(gte=3, lt=9)),
+    models.FieldCondition(key="rows[].price", range=models.Range(gt=12)),
+    models.FieldCondition(key="text", match=models.MatchText(text="number three")),
+    models.HasIdCondition(has_id=[1, 4, 99]),
+)
+
+
+@pytest.mark.slow
+def test_labels_and_ids_outlive_a_rotation(engine: Server, tmp_path: Path) -> None:
+    words = ("three", "four", "five")
+    points = [
+        models.PointStruct(
+            id=i, vector=[1.0, i], payload={"price": i, "rows": [{"price": 2 * i}], "text": f"Number {words[i % 3]}"}
+        )
+        for i in range(12)
+    ]
+    with guarded(engine, tmp_path, POLICY) as place, closing(place.proxy.client()) as client:
+        client.create_collection(NAME, vectors_config=models.VectorParams(size=2, distance=models.Distance.DOT))
+        client.upsert(NAME, points, wait=True)
+
+        def answers() -> list[list[int]]:
+            filters = [models.Filter(must=[question]) for question in QUESTIONS]
+            return [sorted(one.id for one in client.scroll(NAME, scroll_filter=f, limit=50)[0]) for f in filters]
+
+        before, was = answers(), sorted(client.scroll(NAME, limit=50, with_vectors=True)[0], key=lambda one: one.id)
+        assert before == [[3, 4, 5, 6, 7, 8], [7, 8, 9, 10, 11], [0, 3, 6, 9], [1, 4]]
+        done = run(rotate_command(place.proxy, NAME, *QUICK, upstream=f"qdrant://{place.engine.target}"))
+        assert done.returncode == 0, done.stderr
+        assert manifest_of(place, NAME)[0].epochs.keys() == {2}
+        place.forget()
+        assert answers() == before
+        now = sorted(client.scroll(NAME, limit=50, with_vectors=True)[0], key=lambda one: one.id)
+        assert [(one.id, one.payload) for one in now] == [(one.id, one.payload) for one in was]
+        found = looked(place, NAME)
+        assert (found.records, found.bad) == (len(points), {})
+        client.delete_collection(NAME)
