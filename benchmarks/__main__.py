@@ -19,7 +19,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from benchmarks.backend import Backend, QdrantBackend
-from benchmarks.beir import Dataset, read_dataset
 from benchmarks.embeddings import Embedded, cached
 from benchmarks.machine import describe_machine
 from benchmarks.overhead import FULL, QUICK, Plan, bench, measure_overhead
@@ -32,6 +31,7 @@ from benchmarks.soak import MOST_GROWTH
 from benchmarks.soak import soak as run_soak
 from benchmarks.summary import aims, protection_aim, summarise
 from benchmarks.vectors import Sample, synthetic
+from vecguard.audit.beir import Dataset, read_dataset
 
 DOCUMENTS, QUESTIONS = 5_000, 500
 OUT = Path("out")
@@ -195,6 +195,41 @@ def soak(
     )
     if seen.failures or seen.growth > MOST_GROWTH:
         raise typer.Exit(1)
+
+
+@app.command()
+def defences(
+    data: Annotated[Path | None, typer.Option(help="BEIR layout; without: the demo's synthetic notes.")] = None,
+    cache: Cache = CACHE,
+    out: Out = OUT,
+    quick: Annotated[bool, typer.Option(help="Under three minutes: small samples, less of each.")] = False,
+    seed: Annotated[int, typer.Option(help="Decides samples and keys.")] = 0,
+) -> None:
+    """All defences, and other products where installed, on the same vectors: leakage, search quality, cost."""
+    from benchmarks.defences import compare
+    from benchmarks.peers import missing_peers
+    from vecguard.audit.page import render
+    from vecguard.audit.report import audit_document, leakage_table, utility_table
+
+    machine = describe_machine()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("texts", total=None)
+
+        def tell(what: str, done: int, steps: int) -> None:
+            bar.update(task, description=what, completed=done, total=steps)
+
+        audit = compare(data, cache, quick, seed, tell)
+    console.print(leakage_table(audit))
+    console.print(utility_table(audit))
+    for name in missing_peers():
+        console.print(f"{name}: not compared, since it is not installed (extra `peers`)")
+    out.mkdir(parents=True, exist_ok=True)
+    written = out / f"defences_{audit.data}"
+    document = {"machine": machine, "quick": quick, **audit_document(audit)}
+    written.with_suffix(".json").write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    written.with_suffix(".html").write_text(render(audit), encoding="utf-8")
+    console.print(f"written: {written}.json, {written}.html")
 
 
 @app.command()

@@ -18,7 +18,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.beir import Dataset
+from vecguard.audit.beir import Dataset
 
 
 class Embedder(Protocol):

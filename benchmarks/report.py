@@ -9,11 +9,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.beir import Dataset
 from benchmarks.overhead import Plan, Run
 from benchmarks.recall import Quality
 from benchmarks.routes import DIRECT, ROUTES
 from benchmarks.summary import PHASES, SEARCHES, Aim, Row
+from vecguard.audit.beir import Dataset
 
 NAMES = {route.key: route.name for route in ROUTES}
 COLOURS = ("#9aa5b1", "#52606d", "#7cc4a4", "#2f8f6b", "#14532d")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.leakage_page import audit_section
 from benchmarks.routes import ROUTES
 from benchmarks.summary import PHASES
 from vecguard.errors import ConfigError
@@ -98,6 +99,9 @@ def results_page(folder: Path) -> str:
     recalls = {name.removeprefix("recall_"): run for name, run in found.items() if name.startswith("recall_")}
     if recalls:
         parts.append(_recall(recalls))
+    for name, audit in found.items():
+        if name.startswith(("audit_", "defences_")):
+            parts.append(audit_section(name, audit))
     if len(parts) == 1:
         raise ConfigError(
             f"{folder}: no overhead*.json, protect.json, at_rest.json or recall_*.json: run the benchmarks first"

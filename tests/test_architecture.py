@@ -82,10 +82,13 @@ ARROWS: dict[str, set[str]] = {
         *("wiring",),
     },
     "demo": {"errors"},
-    "audit": {"errors"},
+    "audit": {
+        *("demo", "errors", "keys", "manifest", "metric", "policy", "registry", "rerank", "dense_shield", "shield"),
+        "transform",
+    },
     "cli": {
-        *("config", "demo", "engine", "errors", "journal", "keys", "policy", "process", "registry", "transform"),
-        *("trail", "upkeep", "v1"),
+        *("audit", "config", "demo", "engine", "errors", "journal", "keys", "policy", "process", "registry"),
+        *("trail", "transform", "upkeep", "v1"),
     },
     "__main__": {"cli"},
     "__init__": set(),

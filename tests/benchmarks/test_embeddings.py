@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks.beir import Dataset, Text
 from benchmarks.embeddings import Embedded, cached
+from vecguard.audit.beir import Dataset, Text
 
 DATASET = Dataset(
     name="small",

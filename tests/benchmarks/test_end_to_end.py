@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from benchmarks.backend import Backend, QdrantBackend
-from benchmarks.beir import Dataset, Text
 from benchmarks.embeddings import Embedded
 from benchmarks.milvus_backend import MilvusBackend
 from benchmarks.overhead import Plan, bench, measure_overhead
@@ -17,6 +16,7 @@ from benchmarks.recall import VARIANTS, measure_quality, servers
 from benchmarks.routes import BARE, DIRECT, ROUTES
 from benchmarks.summary import aims, summarise
 from benchmarks.vectors import synthetic
+from vecguard.audit.beir import Dataset, Text
 
 PLAN = Plan(dims=(64,), points=400, queries=60, rounds=2, single_s=0.1, many_s=0.3, index=False)
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from pymilvus import MilvusClient
 
-from benchmarks.beir import read_dataset
 from benchmarks.embeddings import Embedded, cached
 from milvus.proxies import serving_milvus
 from milvus.servers import MilvusServer
+from vecguard.audit.beir import read_dataset
 from vecguard.demo.embedder import MODEL_SHA256, MiniLM
 
 DATA = Path(os.environ.get("VECGUARD_DATA", Path(__file__).parents[3] / "shared" / "data"))

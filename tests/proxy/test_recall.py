@@ -18,8 +18,8 @@ from qdrant_client import QdrantClient, models
 from qdrant_client import grpc as pb
 from serving import Proxy
 
-from benchmarks.beir import read_dataset
 from benchmarks.embeddings import Embedded, cached
+from vecguard.audit.beir import read_dataset
 from vecguard.demo.embedder import MODEL_SHA256, MiniLM
 
 DATA = Path(os.environ.get("VECGUARD_DATA", Path(__file__).parents[3] / "shared" / "data"))

@@ -1,1 +1,1 @@
-"""The audit lab: attacks on protected vectors, and what they recover. Only vecguard.cli reaches it, lazily."""
+"""The audit lab: real attacks against what a policy stores, and what the same policy costs in search quality."""

@@ -6,6 +6,7 @@ import typer
 
 from vecguard.cli.access import access_app
 from vecguard.cli.admin import admin_app, status
+from vecguard.cli.audit import audit_app
 from vecguard.cli.demo import demo
 from vecguard.cli.engine import engine
 from vecguard.cli.init import init
@@ -15,6 +16,7 @@ from vecguard.cli.policy import policy_app
 from vecguard.cli.retention import retention_app
 from vecguard.cli.serve import serve
 from vecguard.cli.trail import trail_app
+from vecguard.cli.tune import tune
 from vecguard.cli.verify import verify
 
 app = typer.Typer(
@@ -29,10 +31,12 @@ app.command()(init)
 app.command()(engine)
 app.command()(verify)
 app.command()(migrate)
+app.command()(tune)
 app.add_typer(policy_app, name="policy")
 app.add_typer(access_app, name="access")
 app.command()(status)
 app.add_typer(admin_app, name="admin")
+app.add_typer(audit_app, name="audit")
 app.add_typer(keys_app, name="keys")
 app.add_typer(retention_app, name="retention")
 app.add_typer(trail_app, name="trail")

@@ -17,7 +17,7 @@ from qdrant_client import grpc as qdrant
 
 from vecguard.errors import Unavailable
 
-START_S = 30.0
+START_S = 90.0
 STOP_S = 20.0
 LOG_TAIL = 2000
 
@@ -37,8 +37,10 @@ def bare_engine(data: Path, log: Path) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def protected_engine(data: Path, log: Path) -> Iterator[int]:
-    """`vecguard serve` with its default policy before an embedded engine over `data`. Yields the proxy's gRPC port.
+def protected_engine(data: Path, log: Path, policy: Path | None = None) -> Iterator[int]:
+    """`vecguard serve` before an embedded engine over `data`, by `policy`, else by its default one.
+
+    Yields the proxy's gRPC port.
 
     Raises:
         Unavailable: it did not start; the message holds the end of its log.
@@ -46,6 +48,8 @@ def protected_engine(data: Path, log: Path) -> Iterator[int]:
     port = free_port()
     addresses = ["--listen", f"127.0.0.1:{port}", "--rest", "off"]
     command = ["-m", "vecguard", "serve", *addresses, "--upstream", f"embedded:{data}"]
+    if policy is not None:
+        command += ["--policy", str(policy)]
     with _serving(command, port, log):
         yield port
 

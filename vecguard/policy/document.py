@@ -48,6 +48,7 @@ _SECTIONS: Final[Mapping[str, str]] = {
     "PayloadRule": "payload",
     "Limits": "limits",
     "RetentionRule": "retention",
+    "AuditThresholds": "audit",
 }
 
 _INTRODUCTION: Final = """\

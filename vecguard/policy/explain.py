@@ -49,7 +49,22 @@ def explain(policy: Policy, collection: str) -> list[Section]:
     if not entry.protected:
         return [head, _access(policy, entry, collection)]
     rules = [_vectors(entry, index) for index in range(len(entry.vectors))]
-    return [head, *rules, _payload(entry), _visible(entry), _access(policy, entry, collection)]
+    return [head, *rules, _payload(entry), _visible(entry), _access(policy, entry, collection), *_thresholds(policy)]
+
+
+def _thresholds(policy: Policy) -> list[Section]:
+    """What `vecguard audit gate` holds the policy to, where it says so."""
+    held = policy.audit
+    if held is None:
+        return []
+    given = [
+        (held.max_token_f1, "token F1", "at most {:g} recovered by any attack"),
+        (held.min_recall, "recall@10", "at least {:g}"),
+        (held.max_pairs_recovery, "re-identification", "at most a share of {:g} of records"),
+    ]
+    lines = [Line(subject, text.format(value)) for value, subject, text in given if value is not None]
+    pairs = Line("leaked pairs", f"up to {held.max_pairs:,} are reckoned with")
+    return [Section("Held to by `vecguard audit gate`", (*lines, pairs))]
 
 
 _UNCOVERED: Final = "no entry of the policy matches this name, so every call that names it is refused"

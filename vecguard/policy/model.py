@@ -24,6 +24,7 @@ from pydantic_core import PydanticCustomError
 from vecguard.errors import FailedPrecondition, InvalidArgument
 from vecguard.model import Principal
 from vecguard.policy.access import Access, RoleLimits
+from vecguard.policy.audit import AuditThresholds
 from vecguard.policy.chain import chain_faults
 from vecguard.policy.entry import ListOf, PolicyEntry
 from vecguard.policy.faults import Fault, raise_if_any
@@ -338,6 +339,7 @@ class Policy(PolicyEntry):
     collections: Annotated[tuple[CollectionPolicy, ...], ListOf] = Field(
         description="Protection by collection name; a collection that none matches is refused.", min_length=1
     )
+    audit: AuditThresholds | None = Field(default=None, description="Thresholds of `vecguard audit gate`.")
 
     @field_validator("collections")
     @classmethod

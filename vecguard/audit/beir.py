@@ -84,17 +84,23 @@ def _read_rows(folder: Path, stem: str) -> list[dict[str, Any]]:
     packed, plain = folder / f"{stem}.jsonl.zst", folder / f"{stem}.jsonl"
     if not packed.exists() and not plain.exists():
         raise ConfigError(f"{folder}: neither {packed.name} nor {plain.name} is there; expected the BEIR layout")
-    lines = _unpacked(packed) if packed.exists() else plain.open(encoding="utf-8")
-    with lines:
+    with open_lines(packed if packed.exists() else plain) as lines:
         rows = [json.loads(line) for line in lines if line.strip()]
     return [{**row, "id": row["id"] if "id" in row else row["_id"]} for row in rows]
 
 
-def _unpacked(path: Path) -> io.TextIOWrapper:
+def open_lines(path: Path) -> io.TextIOWrapper:
+    """The lines of a UTF-8 text file, unpacked where its name ends in `.zst`; close it.
+
+    Raises:
+        ConfigError: unpacking needs a package that is not here.
+    """
+    if path.suffix != ".zst":
+        return path.open(encoding="utf-8")
     try:
         import zstandard
     except ImportError as error:
-        raise ConfigError(f"{path}: reading zstd needs the package `zstandard` (extra `dev`)") from error
+        raise ConfigError(f"{path}: reading zstd needs the package `zstandard` (extra `audit`)") from error
     stream = zstandard.ZstdDecompressor().stream_reader(path.open("rb"), closefd=True)
     return io.TextIOWrapper(stream, encoding="utf-8")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from benchmarks.beir import Dataset, read_dataset
+from vecguard.audit.beir import Dataset, read_dataset
 from vecguard.errors import ConfigError
 
 

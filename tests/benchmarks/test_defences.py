@@ -1,0 +1,44 @@
+"""The comparison of defences and peers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks.defences import LINES, listed
+from benchmarks.peers import Alloy, Hadamask, Permutation, missing_peers
+from vecguard.audit.attacks.permutation import matched_coordinates
+from vecguard.audit.defence import Defence
+from vecguard.metric import normalize
+
+
+def rows(count: int = 40, dims: int = 64) -> np.ndarray:
+    return normalize(np.random.default_rng(3).standard_normal((count, dims)).astype(np.float32))
+
+
+def test_the_list_holds_what_this_build_knows() -> None:
+    names = [defence.name for defence in listed(quick=False)]
+    assert set(names) & set(LINES) >= {"rotation", "rotation+gaussian:ratio=1"}
+    assert "(permutation of coordinates)" in names
+    assert len(listed(quick=True)) < len(names)
+
+
+def test_a_permutation_keeps_scores_and_falls_to_matching() -> None:
+    deployment = Permutation().deploy(64, seed=0)
+    clear = rows()
+    stored = deployment.store(clear).vectors
+    np.testing.assert_allclose(deployment.ask(clear[:3]) @ stored.T, clear[:3] @ clear.T, atol=1e-5)
+    order, signs = matched_coordinates(stored[:16], clear[:16])
+    np.testing.assert_allclose(stored[:, order] * signs, clear, atol=1e-5)
+
+
+@pytest.mark.parametrize("peer", [Hadamask(), Alloy(1.0)], ids=lambda peer: peer.name)
+def test_a_peer_that_is_installed_hides_vectors_and_is_searchable(peer: Defence) -> None:
+    if any(name.partition("-")[0] in peer.name for name in missing_peers()):
+        pytest.skip("not installed (extra `peers`)")
+    deployment = peer.deploy(64, seed=0)
+    clear = rows()
+    stored = deployment.store(clear)
+    assert abs(float(np.vecdot(stored.vectors[:, :64], clear).mean())) < 0.3
+    found, _ = deployment.search(stored, clear[:10], 1)
+    assert [ids[0] for ids in found] == list(range(10))
