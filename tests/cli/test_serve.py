@@ -86,9 +86,9 @@ def test_the_greeting_claims_nothing_that_is_not_so():
     ("arguments", "said"),
     [
         (["--listen", "nowhere"], "`nowhere` is not an address to listen on"),
-        (["--listen", "0.0.0.0:1"], "in clear and from anybody"),
+        (["--listen", "0.0.0.0:1"], "from the network in clear"),
         (["--rest", "nowhere"], "`nowhere` is not an address to listen on"),
-        (["--rest", "0.0.0.0:1"], "in clear and from anybody"),
+        (["--rest", "0.0.0.0:1"], "from the network in clear"),
         (["--upstream", "http://db"], "not an upstream"),
         (["--workers", "0"], "workers: "),
         (["--config", "gone.yaml"], "config file gone.yaml cannot be read"),
