@@ -44,6 +44,11 @@ def epochs_at_rest(behind: MilvusServer, name: str, column: str) -> set[int]:
     return {epoch_of(entry) for row in rows for entry in decode(row[column]).entries.values()}
 
 
+def properties_at_rest(behind: MilvusServer, name: str) -> dict[str, str]:
+    with contextlib.closing(MilvusClient(uri=behind.uri)) as client:
+        return dict(client.describe_collection(name)["properties"])
+
+
 def test_every_kind_of_column_is_brought_over(lite: MilvusServer, tmp_path: Path) -> None:
     """Dense and sparse vectors, null values, arrays, JSON; and what the database numbers itself is refused by name."""
     with serving_milvus(tmp_path, lite, POLICIES["noised"]) as proxy, proxy.client() as client:
@@ -65,8 +70,10 @@ def test_every_kind_of_column_is_brought_over(lite: MilvusServer, tmp_path: Path
                 assert after[key][column] == row[column]
         again = client.search(name, SPARSE_QUERIES[:1], anns_field="s", limit=8)[0]
         assert [hit.id for hit in again] == [hit.id for hit in found]
+        manifest = properties_at_rest(lite, side.name("auto"))
         refused = run(rotate_command(lite, proxy, side.name("auto")))
         assert (refused.returncode, "primary keys" in refused.stderr) == (1, True)
+        assert properties_at_rest(lite, side.name("auto")) == manifest
 
 
 def test_nothing_is_lost_under_writes_searches_and_kills(lite: MilvusServer, tmp_path: Path) -> None:

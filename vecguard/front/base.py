@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from vecguard.catalog import StoredManifest
-from vecguard.front.rotation import Reprotect
+from vecguard.front.rotation import Reprotect, RequireRotatable, always_rotatable
 from vecguard.front.transfer import Transfer
 from vecguard.model import Caller
 from vecguard.pipeline import AnyRoute, Damaged, Failed, Pipeline, Records, Restrict, Shaped, by_status, no_records
@@ -56,11 +56,12 @@ class Front:
 
     `inspect` looks at every stored record of a collection, some at a time, in the order of their ids; `count` says how
     many there are; `transfer` carries a collection, by name, through a pipeline; `sweep` deletes what is too old;
-    `reprotect` brings its records to the current keys; `write_manifest` puts a manifest in the place of the one that it
-    has. `failed` makes the reply that tells of an error where the protocol has them in its replies; `passed_metadata`
-    are the keys of a client's metadata that go on to the database, which may know the client by them; `records` counts
-    the records that a request and its reply carry; `restrict` sends messages under conditions on records; `shaped`
-    gives answers the form that a role may have; `damaged` finds the records that do not open.
+    `reprotect` brings its records to the current keys, where `require_rotatable` lets it; `write_manifest` puts a
+    manifest in the place of the one that it has. `failed` makes the reply that tells of an error where the protocol has
+    them in its replies; `passed_metadata` are the keys of a client's metadata that go on to the database, which may
+    know the client by them; `records` counts the records that a request and its reply carry; `restrict` sends messages
+    under conditions on records; `shaped` gives answers the form that a role may have; `damaged` finds the records that
+    do not open.
     """
 
     name: str
@@ -80,3 +81,4 @@ class Front:
     restrict: Restrict | None = None
     damaged: Damaged | None = None
     shaped: Shaped | None = None
+    require_rotatable: RequireRotatable = always_rotatable

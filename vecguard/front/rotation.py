@@ -26,3 +26,12 @@ Reprotect = Callable[[Upstream, str, Shield], AsyncIterator[Moved]]
 
 A record is written only where it still is what was read; one that changed meanwhile is left to the next pass.
 """
+
+
+RequireRotatable = Callable[[Shield], None]
+"""Refuses a collection whose records cannot be written again in place, before anything is changed. Raises Refused."""
+
+
+def always_rotatable(shield: Shield) -> None:
+    """A database in which every record can be written again under its own id."""
+    del shield

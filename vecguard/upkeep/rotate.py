@@ -69,6 +69,7 @@ async def rotate(database: Database, name: str, settle_s: float = SETTLE_S) -> A
     `settle_s` in seconds, see `SETTLE_S`; tests of a single process may make it shorter.
 
     Raises:
+        Refused: its records cannot be written again in place; nothing was changed.
         FailedPrecondition: it lies in clear, a vector cannot be recovered, records do not open, or somebody else has
             changed the manifest meanwhile. Whatever was reached stays, both keys with it.
         UpstreamFailure, Unreadable, Unavailable: see `Database.shield`.
@@ -76,6 +77,10 @@ async def rotate(database: Database, name: str, settle_s: float = SETTLE_S) -> A
     real = await database.front.real_name(database.upstream, name, CALLER)
     parts = await _read(database, real)
     _require_recoverable(parts)
+    shield = await database.shield(real)
+    if shield is None:
+        raise Unreadable
+    database.front.require_rotatable(shield)
     if len(parts.manifest.epochs) == 1:
         yield Progress(max(parts.manifest.epochs) + 1, "new key", 0, 0, 0)
         parts = await _changed(database, real, parts, *parts.manifest.with_next_epoch(parts.ring, database.provider))

@@ -7,7 +7,7 @@ from vecguard.front.milvus import listing  # by its module, since `names` is ano
 from vecguard.front.milvus.inspect import count, damaged, inspect
 from vecguard.front.milvus.mandatory import restricted
 from vecguard.front.milvus.metadata import read_manifest, real_name, write_manifest
-from vecguard.front.milvus.reprotect import reprotect
+from vecguard.front.milvus.reprotect import reprotect, require_rotatable
 from vecguard.front.milvus.retention import sweep
 from vecguard.front.milvus.shaping import shaped
 from vecguard.front.milvus.status import failed
@@ -45,4 +45,5 @@ FRONT = Front(
     restrict=restricted,
     damaged=damaged,
     shaped=shaped,
+    require_rotatable=require_rotatable,
 )

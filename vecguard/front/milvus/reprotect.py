@@ -35,19 +35,29 @@ from vecguard.upstream import Upstream
 _CALLER: Final = Caller()
 
 
+def require_rotatable(shield: Shield) -> None:
+    """Refuse a collection in which a row that is written again becomes another one.
+
+    Raises:
+        Refused: the database makes the primary keys.
+    """
+    if layout_of(shield).auto_id:
+        raise Refused(
+            f"collection `{shield.manifest.collection}`: the database makes its primary keys, and would make new ones "
+            "for rows that are written again, so its data key cannot be rotated in place. Write the rows into a new "
+            "collection instead"
+        )
+
+
 async def reprotect(upstream: Upstream, key: str, shield: Shield) -> AsyncIterator[Moved]:
     """One pass over all rows, partition by partition; see `vecguard.front.rotation.Reprotect`.
 
     Raises:
-        Refused: the database makes the primary keys, and would make others for rows that are written again.
+        Refused: see `require_rotatable`.
         UpstreamFailure: the database cannot be reached, or has not loaded the collection.
     """
+    require_rotatable(shield)
     layout = layout_of(shield)
-    if layout.auto_id:
-        raise Refused(
-            f"collection `{key}`: the database makes its primary keys, and would make new ones for rows that are "
-            "written again, so its data key cannot be rotated in place"
-        )
     for partition in await _partitions(upstream, from_key(key), layout):
         async for columns, keys in stored_pages(upstream, key, layout, partition):
             rows = [one_row(columns, row) for row in range(len(keys))]
