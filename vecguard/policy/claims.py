@@ -182,7 +182,8 @@ def thief_text(noise: NoiseSpec | None) -> str:
     if noise is None:
         return (
             "coordinates mean nothing without the key, but all distances stay: clusters and duplicates are visible, "
-            "and an unsupervised alignment with similar public text can undo the rotation; noise is what resists that"
+            "and an unsupervised alignment with similar public text can undo the rotation; noise of ratio 2 resists that "
+            "where ratio 1 does not (docs/audit.md)"
         )
     bits = {dims: leaked_bits_per_dimension(noise.ratio_at(dims)) * dims for dims in (384, 768, 1536)}
     shown = ", ".join(f"{of:,.0f} at d={dims}" for dims, of in bits.items())
@@ -190,7 +191,8 @@ def thief_text(noise: NoiseSpec | None) -> str:
     bound = "at most" if isinstance(noise, GaussianSpec | AnalyticGaussianSpec) else "about"
     return (
         f"coordinates mean nothing without the key, and distances are blurred: {bound} d/2·log2(1+1/r²) bits pass "
-        f"about a record ({shown})"
+        f"about a record ({shown}); at ratio 1 an unsupervised alignment with thousands of similar texts still links "
+        "records, at ratio 2 it did not (docs/audit.md)"
     )
 
 
