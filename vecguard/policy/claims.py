@@ -182,8 +182,8 @@ def thief_text(noise: NoiseSpec | None) -> str:
     if noise is None:
         return (
             "coordinates mean nothing without the key, but all distances stay: clusters and duplicates are visible, "
-            "and an unsupervised alignment with similar public text can undo the rotation; noise of ratio 2 resists that "
-            "where ratio 1 does not (docs/audit.md)"
+            "and an unsupervised alignment with similar public text can undo the rotation; noise of ratio 2 resists "
+            "that where ratio 1 does not (docs/audit.md)"
         )
     bits = {dims: leaked_bits_per_dimension(noise.ratio_at(dims)) * dims for dims in (384, 768, 1536)}
     shown = ", ".join(f"{of:,.0f} at d={dims}" for dims, of in bits.items())
