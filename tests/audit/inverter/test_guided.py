@@ -12,6 +12,7 @@ from inverter.test_checkpoint import TEXTS, saved
 from inverter.test_decoder import SHAPE, random_weights, unit_rows
 from vecguard.audit.inverter.candidates import Candidates
 from vecguard.audit.inverter.decoder import Floats
+from vecguard.audit.inverter.edits import Editor, Width
 from vecguard.audit.inverter.generative import GenerativeInverter, Search
 from vecguard.audit.inverter.vocabulary import Vocabulary
 from vecguard.errors import InvalidArgument
@@ -67,9 +68,10 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_no_stage_lowers_the_cosine(checkpoint: Path) -> None:
     embed = LetterEmbedder(12)
     targets = embed(TEXTS[:2])
-    inverter = GenerativeInverter.open(checkpoint, embed, Search(beams=3, drawn=2, rounds=3))
+    inverter = GenerativeInverter.open(checkpoint, embed, Search(beams=3, drawn=2, rounds=2, edits=2))
     stages = inverter.stages(targets)
-    assert [name for name, _ in stages] == ["beam", "reranked", "corrected 1", "corrected 2", "corrected 3"]
+    names = ["beam", "reranked", "corrected 1", "corrected 2", "edited 1", "edited 2"]
+    assert [name for name, _ in stages] == names
     cosines = np.array([np.einsum("nd,nd->n", embed(texts), targets) for _, texts in stages])
     assert (np.diff(cosines, axis=0) >= -1e-6).all()
     assert cosines[-1].mean() > cosines[0].mean()
@@ -85,3 +87,43 @@ def test_without_an_embedder_it_is_beam_search_and_length_does_not_matter(checkp
     assert inverter.invert(targets[:0]) == []
     with pytest.raises(InvalidArgument, match=r"\(n, 12\)"):
         inverter.invert(unit_rows(1, 13))
+
+
+def test_edits_leave_out_put_in_and_exchange() -> None:
+    vocabulary = Vocabulary.train(TEXTS * 5, 400)
+    editor = Editor(vocabulary, Width(wrong=1, missing=1, places=2))
+    (tokens,) = vocabulary.encode(["the old river bridge"])
+    assert vocabulary.decode([[token for word in editor.words(tokens) for token in word]]) == ["the old river bridge"]
+    assert len(editor.words(tokens)) == 4
+    target, own = np.full(len(vocabulary), -3.0, np.float32), np.full(len(vocabulary), -3.0, np.float32)
+    for word in ("the", "river", "bridge"):
+        target[vocabulary.encode([word])[0]] = own[vocabulary.encode([word])[0]] = 2.0
+    own[vocabulary.encode(["old"])[0]] = 2.0
+    target[vocabulary.encode(["lamp"])[0]] = 1.0
+    edits = editor.edits("the old river bridge", target, own, np.random.default_rng(0))
+    assert edits[:2] == ["the river bridge", "the lamp river bridge"]
+    assert len(edits) == 4
+    assert all(sorted(text.split()) == sorted(["the", "old", "river", "bridge", "lamp"]) for text in edits[2:])
+    assert editor.edits("", target, own, np.random.default_rng(0)) == ["lamp"]
+
+
+def test_edits_alone_find_a_text_word_by_word() -> None:
+    """A bag of letters is a poor embedder, but any word that is missing shows in it."""
+    vocabulary = Vocabulary.train(TEXTS * 5, 400)
+    embed, editor = LetterEmbedder(64), Editor(vocabulary, Width(wrong=4, missing=8))
+    goal = "the river runs past the old bridge"
+    candidates = Candidates(embed([goal]), embed, 2)
+    candidates.add([0], ["the lamp runs the old"])
+    evidence = np.full(len(vocabulary), -3.0, np.float32)
+    evidence[vocabulary.encode([goal])[0]] = 2.0
+    chance = np.random.default_rng(0)
+    before = -1.0
+    for _ in range(6):
+        (best,) = candidates.best(0, 1)
+        assert best.cosine >= before
+        before = best.cosine
+        own = np.full(len(vocabulary), -3.0, np.float32)
+        own[vocabulary.encode([best.text])[0]] = 2.0
+        edits = editor.edits(best.text, evidence, own, chance)
+        candidates.add([0] * len(edits), edits)
+    assert sorted(candidates.texts()[0].split()) == sorted(goal.split())

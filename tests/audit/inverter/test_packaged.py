@@ -50,7 +50,7 @@ def embedder() -> MiniLM:
 
 def test_it_reads_sentences_that_nobody_trained_on(embedder: MiniLM) -> None:
     embeddings = embedder.embed(OWN)
-    inverter = GenerativeInverter.open(embed=embedder.embed, search=Search(beams=4, drawn=8, rounds=2))
+    inverter = GenerativeInverter.open(embed=embedder.embed, search=Search(beams=8, drawn=4, edits=3))
     stages = dict(inverter.stages(embeddings))
     assert mean_f1(stages["beam"], OWN) > 0.4
     assert mean_f1(inverter.invert(embeddings), OWN) > 0.5
@@ -106,6 +106,6 @@ def test_it_reads_validation_sentences(embedder: MiniLM) -> None:
     with SHARED.open("rb") as packed:
         lines = io.TextIOWrapper(zstandard.ZstdDecompressor().stream_reader(packed), encoding="utf-8")
         texts = [json.loads(line)["text"] for line in lines]
-    sample = [texts[row] for row in np.random.default_rng(11).permutation(len(texts))[:100]]
-    inverter = GenerativeInverter.open(embed=embedder.embed, search=Search(rounds=2))
+    sample = [texts[row] for row in np.random.default_rng(11).permutation(len(texts))[:40]]
+    inverter = GenerativeInverter.open(embed=embedder.embed, search=Search(beams=12, edits=2))
     assert mean_f1(inverter.invert(embedder.embed(sample)), sample) > 0.5

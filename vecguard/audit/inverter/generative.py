@@ -1,17 +1,21 @@
-"""The generative inverter: writes the text behind an embedding, in up to three stages.
+"""The generative inverter: writes the text behind an embedding, in up to four stages.
 
 1. base: beam search of a decoder conditioned on the embedding (GEIA, Li et al. 2023; Vec2Text's first stage, Morris et
    al. 2023);
 2. with the embedder: beams and drawn texts are embedded, and the one closest to the target by cosine is kept;
 3. corrector: the best texts so far are revised given the target, their own embeddings and the difference (Vec2Text,
-   section 4); what it writes is embedded in turn. The best cosine never falls from round to round.
+   section 4); what it writes is embedded in turn;
+4. edits: words of the best text are left out, put in and exchanged, led by the word evidence
+   (vecguard/audit/inverter/edits.py).
+
+The best cosine never falls from round to round.
 
 Text comes out in lower case. Needs numpy and tokenizers only; training is in vecguard/audit/training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Self
@@ -24,6 +28,7 @@ from vecguard.audit.inverter.beam import Draft, beam_search, sample
 from vecguard.audit.inverter.candidates import Candidate, Candidates, Embed
 from vecguard.audit.inverter.checkpoint import Checkpoint, open_checkpoint
 from vecguard.audit.inverter.decoder import Decoder, Writing
+from vecguard.audit.inverter.edits import Editor
 from vecguard.audit.inverter.vocabulary import END, PAD
 
 Floats = npt.NDArray[np.float32]
@@ -39,12 +44,13 @@ class Search(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    beams: int = Field(default=8, ge=1, description="of the base's beam search")
-    drawn: int = Field(default=8, ge=0, description="texts drawn from the base beside its beams")
+    beams: int = Field(default=28, ge=1, description="of the base's beam search")
+    drawn: int = Field(default=0, ge=0, description="texts drawn from the base beside its beams")
     heat: float = Field(default=0.7, gt=0, description="temperature of the drawing")
-    rounds: int = Field(default=4, ge=0, description="of the corrector")
-    revised: int = Field(default=2, ge=1, description="best texts that are revised in a round")
+    rounds: int = Field(default=1, ge=0, description="of the corrector, where there is one")
+    revised: int = Field(default=1, ge=1, description="best texts that are revised in a round")
     revisions: int = Field(default=4, ge=1, description="beams of the corrector for each of them")
+    edits: int = Field(default=2, ge=0, description="rounds of edits of the best text, at most 28 of them a round")
     seed: int = 7
 
 
@@ -59,6 +65,7 @@ class GenerativeInverter:
         self.search = search or Search()
         self._embed = embed
         self._longest = checkpoint.card.base.length - 1
+        self._editor = Editor(checkpoint.vocabulary)
 
     @classmethod
     def open(cls, path: Path | None = None, embed: Embed | None = None, search: Search | None = None) -> Self:
@@ -86,17 +93,28 @@ class GenerativeInverter:
         found = [("beam", self._texts([row[0] for row in drafts]))]
         if self._embed is None:
             return found
-        candidates = Candidates(unit, self._embed, max(self.search.revised, 1))
+        candidates = Candidates(unit, self._embed, self.search.revised)
+        for stage in self._improve(candidates, drafts):
+            found.append((stage, candidates.texts()))
+            if report is not None:
+                report(stage)
+        return found
+
+    def _improve(self, candidates: Candidates, drafts: list[list[Draft]]) -> Iterator[str]:
+        """Adds candidates, and says after which stage."""
         rows = [row for row, several in enumerate(drafts) for _ in several]
         candidates.add(rows, self._texts([draft for several in drafts for draft in several]))
-        candidates.add(*self._drawn(unit))
-        found.append(("reranked", candidates.texts()))
-        for number in range(self.search.rounds if self.checkpoint.corrector else 0):
-            candidates.add(*self._revisions(candidates))
-            found.append((f"corrected {number + 1}", candidates.texts()))
-            if report is not None:
-                report(found[-1][0])
-        return found
+        candidates.add(*self._drawn(candidates.targets))
+        yield "reranked"
+        corrector = self.checkpoint.corrector
+        if corrector is not None:
+            for number in range(self.search.rounds):
+                candidates.add(*self._revisions(candidates, corrector))
+                yield f"corrected {number + 1}"
+        chance = np.random.default_rng(self.search.seed)
+        for number in range(self.search.edits):
+            candidates.add(*self._edits(candidates, chance))
+            yield f"edited {number + 1}"
 
     def greedy(self, embeddings: Floats, /) -> list[str]:
         """The base's likeliest token at every position: the weakest stage, for comparison."""
@@ -114,16 +132,14 @@ class GenerativeInverter:
         chance = np.random.default_rng(self.search.seed)
         rows: list[int] = []
         drafts: list[Draft] = []
-        for part in _parts(len(unit), TOGETHER // max(1, self.search.drawn)) if self.search.drawn else []:
+        for part in _parts(len(unit), max(1, TOGETHER // max(1, self.search.drawn))) if self.search.drawn else []:
             repeated = np.repeat(part, self.search.drawn)
             drafts += sample(base, base.begin(unit[repeated]), self._longest, chance, self.search.heat)
             rows += repeated.tolist()
         return rows, self._texts(drafts)
 
-    def _revisions(self, candidates: Candidates) -> tuple[list[int], list[str]]:
+    def _revisions(self, candidates: Candidates, corrector: Decoder) -> tuple[list[int], list[str]]:
         """What the corrector makes of the best candidates of every row."""
-        corrector = self.checkpoint.corrector
-        assert corrector is not None  # noqa: S101  (stages() asks)
         work = [
             (row, candidate)
             for row in range(len(candidates.targets))
@@ -140,6 +156,21 @@ class GenerativeInverter:
                 drafts += several
                 rows += [row] * len(several)
         return rows, self._texts(drafts)
+
+    def _edits(self, candidates: Candidates, chance: np.random.Generator) -> tuple[list[int], list[str]]:
+        """Texts one change away from the best one of every row that has any."""
+        best = [(row, *candidates.best(row, 1)) for row in range(len(candidates.targets)) if candidates.best(row, 1)]
+        rows: list[int] = []
+        texts: list[str] = []
+        for part in _parts(len(best), TOGETHER):
+            some = [best[place] for place in part]
+            target = self.checkpoint.base.word_evidence(candidates.targets[[row for row, _ in some]])
+            own = self.checkpoint.base.word_evidence(np.stack([one.embedding for _, one in some]))
+            for (row, one), wanted, had in zip(some, target, own, strict=True):
+                edits = self._editor.edits(one.text, wanted, had, chance)
+                texts += edits
+                rows += [row] * len(edits)
+        return rows, texts
 
     def _hearing(self, corrector: Decoder, targets: Floats, hypotheses: Sequence[Candidate]) -> Writing:
         encoded = self.checkpoint.vocabulary.encode([hypothesis.text for hypothesis in hypotheses])

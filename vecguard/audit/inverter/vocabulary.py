@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 PAD, BEGIN, END = 0, 1, 2
 SPECIAL = ("<pad>", "<s>", "</s>")
+# How the byte-level alphabet writes a space.
+WORD_BEGIN = "\u0120"
 # All 256 bytes and the special tokens.
 SMALLEST = 256 + len(SPECIAL)
 
@@ -91,6 +93,10 @@ class Vocabulary:
         """Each token as text by itself, in order of its number; '' for a special one or a part of a character."""
         alone = self.decode([[token] for token in range(len(self))])
         return ["" if "\ufffd" in text else text for text in alone]
+
+    def begin_words(self) -> list[bool]:
+        """For each token, whether it begins a word (its first byte is a space)."""
+        return [(self._tokenizer.id_to_token(token) or "").startswith(WORD_BEGIN) for token in range(len(self))]
 
 
 def _package() -> Any:
