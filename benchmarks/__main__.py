@@ -138,6 +138,35 @@ def rotation(records: Annotated[int, typer.Option(help="In each collection.")] =
     console.print(table)
 
 
+@app.command()
+def inversion(
+    data: Annotated[Path, typer.Option(help="JSON Lines with a `text` each.")],
+    texts: Annotated[int, typer.Option(help="Texts to invert, after those that the weights were chosen with.")] = 1_000,
+    beams: Annotated[int, typer.Option(min=1, help="Of the beam search.")] = 48,
+    edits: Annotated[int, typer.Option(min=0, help="Rounds of edits.")] = 5,
+    out: Out = OUT,
+) -> None:
+    """What the packaged text inverter recovers of clear MiniLM embeddings, stage by stage."""
+    from benchmarks.inversion import measure_inversion, sample_texts
+    from vecguard.audit.inverter.generative import Search
+
+    columns = (TextColumn("inverting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    chosen = sample_texts(data, texts)
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("inverting", total=len(chosen))
+        stages = measure_inversion(chosen, Search(beams=beams, edits=edits), lambda count: bar.advance(task, count))
+    table = Table(title=f"{len(chosen):,} clear embeddings")
+    for heading in ("stage", "token F1", "BLEU-4", "ROUGE-L", "exact", "cosine"):
+        table.add_column(heading, justify="left" if heading == "stage" else "right")
+    for stage in stages:
+        figures = (stage.token_f1, stage.bleu, stage.rouge_l, stage.exact, stage.cosine)
+        table.add_row(stage.name, *(f"{figure:.3f}" for figure in figures))
+    console.print(table)
+    out.mkdir(parents=True, exist_ok=True)
+    found = {"machine": describe_machine(), "texts": len(chosen), "stages": [asdict(stage) for stage in stages]}
+    (out / "inversion.json").write_text(json.dumps(found, indent=1) + "\n")
+
+
 @app.command("at_rest")
 def at_rest(out: Out = OUT) -> None:
     """What sealing costs a record of Qdrant's API, in time and bytes, without any network."""

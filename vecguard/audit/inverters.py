@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from vecguard.audit.inverter.generative import GenerativeInverter
+from vecguard.audit.inverter.generative import GenerativeInverter, Search
 from vecguard.audit.scene import TextInverter, Trainer
 from vecguard.demo.inverters import WordInverter
 
@@ -18,6 +18,7 @@ Floats = NDArray[np.float32]
 PACKAGED_FOR: Final = "minilm"
 # Beam search is dear: so many records are inverted by it, for each attack and number of pairs.
 GENERATED: Final = 64
+BEAMS: Final = 4
 
 
 @dataclass(frozen=True)
@@ -78,4 +79,4 @@ def inverters_for(embedder: str | None) -> Trainer:
     """What an attacker has for vectors of this embedder (None: an unknown one): for MiniLM also the packaged model."""
     if embedder != PACKAGED_FOR:
         return trainer()
-    return trainer(Sampled(GenerativeInverter.open(), GENERATED))
+    return trainer(Sampled(GenerativeInverter.open(search=Search(beams=BEAMS)), GENERATED))

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from vecguard.cli.audit_train import train_command
 from vecguard.errors import ConfigError, VecGuardError
 from vecguard.policy.defaults import DEFAULT_POLICY
 from vecguard.policy.load import load
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from vecguard.audit.scene import Scene, Tell
 
 audit_app = typer.Typer(help="Attack what a policy stores; measure what search keeps.", no_args_is_help=True)
+audit_app.command("train")(train_command)
 
 PASSED_OVER = 2
 """Exit status of `gate` when a threshold is passed."""

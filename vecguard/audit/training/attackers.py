@@ -231,3 +231,8 @@ def told(step: str, report: Report) -> Callable[[Plan, Point], None]:
         )
 
     return tell
+
+
+def use_threads(count: int) -> None:
+    """How many threads torch computes with."""
+    torch.set_num_threads(count)
