@@ -119,6 +119,20 @@ def test_all_steps_and_what_the_attackers_then_recover(tmp_path: Path) -> None:
     assert {step for step, _ in told} == {"hypotheses", "validation hypotheses"}  # read from disk, nothing trained
 
 
+def test_a_folder_of_another_training_is_refused(tmp_path: Path) -> None:
+    given, _, _ = material()
+    small = Training(vocabulary=300, width=16, layers=1, heads=2)
+    Attackers(given, embed, tmp_path, small, About("directions", "made sentences"))
+    Attackers(given, embed, tmp_path, small.model_copy(update={"neighbours": 1}), About("directions", "renamed"))
+    with pytest.raises(InvalidArgument, match="other width"):
+        Attackers(given, embed, tmp_path, small.model_copy(update={"width": 32}), About("directions", "made sentences"))
+    with pytest.raises(InvalidArgument, match="other embedder"):
+        Attackers(given, embed, tmp_path, small, About("ada", "made sentences"))
+    fewer = Material(given.texts[:300], given.embeddings[:300], given.valid_texts, given.valid_embeddings)
+    with pytest.raises(InvalidArgument, match="other texts"):
+        Attackers(fewer, embed, tmp_path, small, About("directions", "made sentences"))
+
+
 def test_too_little_material_is_refused() -> None:
     rows = embed(["a"] * 199)
     with pytest.raises(InvalidArgument, match="at least 200 texts"):

@@ -5,6 +5,8 @@ Every step leaves its result in the folder and is skipped where that is there, s
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +37,7 @@ Report = Callable[[str, str], None]
 CHECKPOINT = "inverter.npz"
 BAG_OF_WORDS = "bag_of_words.npz"
 VOCABULARY = "vocabulary.json"
+BEGUN = "begun.json"
 SMALLEST_SET = 200
 
 
@@ -84,9 +87,14 @@ class Attackers:
     """One training of all inverters, in `folder`."""
 
     def __init__(self, material: Material, embed: Embed, folder: Path, training: Training, about: About) -> None:
-        """`embed` gives the embedder's unit embeddings; `about` is for the card."""
+        """`embed` gives the embedder's unit embeddings; `about` is for the card.
+
+        Raises:
+            InvalidArgument: the folder holds a training of other texts, another embedder or another network.
+        """
         self.material, self.embed, self.folder, self.training, self.about = material, embed, folder, training, about
         folder.mkdir(parents=True, exist_ok=True)
+        self._begin()
         self.vocabulary = self._vocabulary()
         self._encoded = self.vocabulary.encode(list(material.texts))
         self._valid_encoded = self.vocabulary.encode(list(material.valid_texts))
@@ -176,6 +184,21 @@ class Attackers:
         )
         weights = None if corrector is None else weights_of(corrector)
         return save(self.folder / CHECKPOINT, card, self.vocabulary, weights_of(base), weights)
+
+    def _begin(self) -> None:
+        """Writes down what must stay the same when a training goes on, or holds it to what is written."""
+        texts = hashlib.sha256("\0".join(self.material.texts).encode()).hexdigest()
+        sizes = self.training.model_dump(include={"vocabulary", "width", "layers", "heads", "seed"})
+        now = {"embedder": self.about.embedder, "texts": texts, **sizes}
+        path = self.folder / BEGUN
+        if not path.exists():
+            path.write_text(json.dumps(now, indent=2) + "\n", encoding="utf-8")
+        before = json.loads(path.read_text(encoding="utf-8"))
+        changed = sorted(name for name in now.keys() | before.keys() if now.get(name) != before.get(name))
+        if changed:
+            raise InvalidArgument(
+                f"{self.folder} holds a training with other {', '.join(changed)}: take another folder"
+            )
 
     def _vocabulary(self) -> Vocabulary:
         path = self.folder / VOCABULARY
