@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scenes import notes_scene
 
+from audit.scenes import notes_scene
 from vecguard.audit.defence import ClearStorage, PolicyDefence, nearest, parse_defence
 from vecguard.audit.metrics import recall_at
 from vecguard.audit.utility import measure_utility

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 from qdrant_client import models
-from scenes import WordVectors
 from serving import Proxy
 
+from audit.scenes import WordVectors
 from vecguard.audit.data import Sizes
 from vecguard.audit.inverters import trainer
 from vecguard.audit.live import LiveSource, live_scene

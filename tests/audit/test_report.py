@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from scenes import notes_scene
 
+from audit.scenes import notes_scene
 from vecguard.audit.access import access_rows
 from vecguard.audit.attacks import ATTACKS
 from vecguard.audit.defence import parse_defence

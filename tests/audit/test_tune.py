@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scenes import notes_scene
 
+from audit.scenes import notes_scene
 from vecguard.audit.scene import Scene
 from vecguard.audit.tune import Aim, Candidate, frontier, frontier_plot, rule_name, tune
 from vecguard.errors import ConfigError

@@ -60,4 +60,4 @@ def test_explain_reads_the_given_file(runner: CliRunner, tmp_path: Path) -> None
 
 def test_schema_is_json(runner: CliRunner) -> None:
     result = runner.invoke(policy_app, ["schema"])
-    assert json.loads(result.stdout)["properties"].keys() == {"version", "access", "collections"}
+    assert json.loads(result.stdout)["properties"].keys() == {"version", "access", "audit", "collections"}

@@ -288,7 +288,7 @@ class TestHolder:
 def test_schema_names_every_key_and_allows_no_other() -> None:
     document = schema()
     assert document["$schema"] == "https://json-schema.org/draft/2020-12/schema"
-    assert set(document["properties"]) == {"version", "access", "collections"}
+    assert set(document["properties"]) == {"version", "access", "audit", "collections"}
     for definition in (document, *document["$defs"].values()):
         assert definition["additionalProperties"] is False
     ratio = document["$defs"]["GaussianSpec"]["properties"]["ratio"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scenes import best, notes_scene, target_of
 
+from audit.scenes import best, notes_scene, target_of
 from vecguard.audit.attacks import ATTACKS, attack_names
 from vecguard.audit.attacks.denoise import wiener
 from vecguard.audit.attacks.permutation import matched_coordinates

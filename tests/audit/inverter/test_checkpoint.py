@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from inverter.test_decoder import SHAPE, random_weights, unit_rows
+
 from vecguard.audit.inverter.checkpoint import Card, open_checkpoint, save
 from vecguard.audit.inverter.decoder import Decoder, Floats
 from vecguard.audit.inverter.vocabulary import Vocabulary

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from inverter.test_checkpoint import TEXTS, saved
 from inverter.test_decoder import SHAPE, random_weights, unit_rows
+
 from vecguard.audit.inverter.candidates import Candidates
 from vecguard.audit.inverter.decoder import Floats
 from vecguard.audit.inverter.edits import Editor, Width

@@ -12,6 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from training.test_training import sentences  # noqa: E402
+
 from vecguard.audit.inverter.bag_of_words import BagOfWordsInverter  # noqa: E402
 from vecguard.audit.inverter.decoder import Floats  # noqa: E402
 from vecguard.audit.inverter.generative import GenerativeInverter, Search  # noqa: E402

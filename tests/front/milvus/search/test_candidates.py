@@ -144,8 +144,8 @@ def page_of(keys, distances, worst=0.0):
 
 def test_a_row_that_comes_twice_counts_once():
     found = Candidates("L2", Band(), None)
-    found.add(page_of([1, 2], [3, 1]))
-    found.add(page_of([2, 3], [1, 2], worst=2))
+    found.add(page_of([1, 2], [3, 1]), 0)
+    found.add(page_of([2, 3], [1, 2], worst=2), 0)
     assert list(found.keys) == [1, 2, 3]
     assert found.distances.tolist() == [3, 1, 2]
     assert [found.keys[i] for i in found.ranked()] == [2, 3, 1]
@@ -153,27 +153,27 @@ def test_a_row_that_comes_twice_counts_once():
 
 def test_nothing_is_settled_before_enough_is_read():
     found = Candidates("IP", Band(), None)
-    assert not found.beyond(found.bound(1))
-    found.add(page_of([1], [5], worst=5))
-    assert found.beyond(found.bound(1))
-    assert not found.beyond(found.bound(2))
+    assert not found.beyond(found.bound(1), 0)
+    found.add(page_of([1], [5], worst=5), 0)
+    assert found.beyond(found.bound(1), 0)
+    assert not found.beyond(found.bound(2), 0)
 
 
 def test_what_a_range_leaves_out_is_skipped_but_known():
     found = Candidates("L2", Band(radius=3, range_filter=2), None)
-    found.add(page_of([1, 2, 3], [1, 2, 5], worst=5))
+    found.add(page_of([1, 2, 3], [1, 2, 5], worst=5), 0)
     assert [found.keys[i] for i in found.ranked()] == [2]
     assert found.skipped == 1
-    assert found.beyond(found.bound(9))  # what was not read lies beyond the radius
+    assert found.beyond(found.bound(9), 0)  # what was not read lies beyond the radius
 
 
 def test_a_page_of_a_part_does_not_say_how_far_the_whole_was_read():
     found = Candidates("L2", Band(), None)
-    found.add(page_of([1], [1], worst=1))
-    found.add(page_of([2], [9], worst=9), whole=False)
-    assert not found.beyond(5)
-    found.add(page_of([3], [6], worst=6))
-    assert found.beyond(5)
+    found.add(page_of([1], [1], worst=1), 0)
+    found.add(page_of([2], [9], worst=9), 0, whole=False)
+    assert not found.beyond(5, 0)
+    found.add(page_of([3], [6], worst=6), 0)
+    assert found.beyond(5, 0)
 
 
 @given(
@@ -188,23 +188,24 @@ def test_settling_asks_the_certificate(distances, noise, read):
     query = np.ones(16, np.float32)
     settling = Settling.of("L2", query, 1.0, 1.0, stored_scale=2.0, dims=16)
     found = Candidates("L2", Band(), settling)
-    found.add(page_of(order.tolist(), [distances[i] for i in order], worst=float(rest[order[-1]])))
+    found.add(page_of(order.tolist(), [distances[i] for i in order], worst=float(rest[order[-1]])), 0)
     best = sorted(np.float32(distances[i]) for i in order)
     if len(best) < 3:
-        assert not found.beyond(found.bound(3))
+        assert not found.beyond(found.bound(3), 0)
     else:
-        assert found.beyond(found.bound(3)) == settling.settled(float(best[2]), float(np.float32(rest[order[-1]])), 1.0)
+        worst = float(np.float32(rest[order[-1]]))
+        assert found.beyond(found.bound(3), 0) == settling.settled(float(best[2]), worst, 1.0)
 
 
 def test_what_is_foretold():
     """Without a certificate, or before there is an answer, twice what was read; else what the certificate says."""
     found = Candidates("L2", Band(), None)
-    found.add(page_of([1, 2], [1, 2], worst=1))
-    assert found.foretold(5.0) == 4
+    found.add(page_of([1, 2], [1, 2], worst=1), 0)
+    assert found.foretold(5.0, 0) == 4
     settling = Settling.of("L2", np.ones(16, np.float32), 1.0, 1.0, stored_scale=2.0, dims=16)
     found = Candidates("L2", Band(), settling)
     at_rest = np.linspace(1, 3, 20, dtype=np.float32)
-    found.add(Page(list(range(20)), [RowPlace(0, i) for i in range(20)], [], at_rest, at_rest, 1.0))
-    assert found.foretold(None) == 40
-    assert found.foretold(2.0) == settling.foretold(2.0, at_rest, 1.0)
-    assert 30 <= found.foretold(2.0) <= 160
+    found.add(Page(list(range(20)), [RowPlace(0, i) for i in range(20)], [], at_rest, at_rest, 1.0), 0)
+    assert found.foretold(None, 0) == 40
+    assert found.foretold(2.0, 0) == settling.foretold(2.0, at_rest, 1.0)
+    assert 30 <= found.foretold(2.0, 0) <= 160

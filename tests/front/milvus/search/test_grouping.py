@@ -33,13 +33,13 @@ def test_what_can_be_grouped_by():
 
 
 def test_values_at_rest():
-    _, layout = shield_for(SCHEMA)
-    assert group_keys(layout, [data_of("open", "Int64", [3, 4])], "open", 2) == [3, 4]
+    shield, layout = shield_for(SCHEMA)
+    assert group_keys(shield, layout, [data_of("open", "Int64", [3, 4])], "open", 2) == [3, 4]
     words = data_of("word", "VarChar", ["t", "", "u"], valid=[True, False, True])
-    assert group_keys(layout, [words], "word", 3) == ["t", None, "u"]
+    assert group_keys(shield, layout, [words], "word", 3) == ["t", None, "u"]
     for columns in ([], [data_of("open", "VarChar", ["a", "b"])], [data_of("open", "Int64", [3])]):
         with pytest.raises(Unreadable):
-            group_keys(layout, columns, "open", 2)
+            group_keys(shield, layout, columns, "open", 2)
 
 
 def test_best_groups():
@@ -58,15 +58,15 @@ def test_best_groups():
 @pytest.mark.parametrize(
     ("keys", "text"),
     [
-        ([1, 2], "f in [1, 2]"),
-        (["a", "it's"], """f in ["a", "it's"]"""),
-        ([True], "f == true"),
-        ([None, 3], "f in [3] or f is null"),
-        ([True, False, None], "f == true or f == false or f is null"),
+        ([1, 2], "open in [1, 2]"),
+        (["a", "it's"], """open in ["a", "it's"]"""),
+        ([True], "open == true"),
+        ([None, 3], "open in [3] or open is null"),
+        ([True, False, None], "open == true or open == false or open is null"),
     ],
 )
 def test_the_condition_of_being_in_groups(keys, text):
-    condition = in_groups("f", keys)
+    condition = in_groups(*shield_for(SCHEMA), "open", keys)
     assert condition == text
     joined = conjunction("a > 1 or b > 1", condition)
     assert joined.startswith("(")
