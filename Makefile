@@ -24,7 +24,14 @@ $(SIDE_VENVS): .venv-%: .venv-%/.installed
 	.venv-$*/bin/python -m pip install --quiet --no-warn-script-location -c constraints-$*.txt -e '.[$*]'
 	touch $@
 
-demo: $(VENV)/.installed
+# What the demonstration needs, which is a small part of what development does.
+$(VENV)/.demo: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --no-warn-script-location --upgrade pip
+	$(BIN)/python -m pip install --quiet --no-warn-script-location -c constraints.txt -e '.[demo]'
+	touch $@
+
+demo: $(VENV)/.demo
 	$(BIN)/vecguard demo
 
 lint: $(VENV)/.installed

@@ -117,7 +117,7 @@ def test_collections_and_how_each_is_protected(plane: Plane) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("key", ["", "x", new_key()])
+@pytest.mark.parametrize("key", ["", "x", new_key()], ids=["none", "short", "another"])
 def test_nobody_else_is_let_in(plane: Plane, key: str) -> None:
     for method in v1.DESCRIPTOR.services_by_name["Admin"].methods:
         with grpc.insecure_channel(plane.address) as channel:
