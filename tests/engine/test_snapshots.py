@@ -13,6 +13,8 @@ import pytest
 from qdrant_client import QdrantClient, models
 from qdrant_client import grpc as pb
 
+from vecguard.engine import snapshots as making
+from vecguard.engine.durable_files import copy_tree, remove_tree
 from vecguard.engine.snapshots import Snapshots
 from vecguard.errors import AlreadyExists, InvalidArgument
 
@@ -162,3 +164,30 @@ def test_long_and_foreign_names_make_files(tmp_path: Path) -> None:
         await store.close()
 
     asyncio.run(run())
+
+
+def test_a_file_that_goes_away_while_it_is_copied_has_the_copy_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Copied is what there was at one moment: never a part of it, and not for ever."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()
+    (source / "kept").write_bytes(b"kept")
+    for times in (1, 2, 9):
+        flushes = iter(range(times))
+
+        def copy(of: Path, to: Path, flushes: Iterator[int] = flushes) -> None:
+            copy_tree(of, to)
+            if next(flushes, None) is not None:
+                (to / "part").write_bytes(b"of a file that went away")
+                raise FileNotFoundError
+
+        monkeypatch.setattr(making, "copy_tree", copy)
+        if times == 9:
+            with pytest.raises(FileNotFoundError):
+                making._copy_settled(source, target)
+            assert not target.exists()
+            return
+        making._copy_settled(source, target)
+        assert [file.name for file in target.iterdir()] == ["kept"]
+        remove_tree(target)

@@ -34,6 +34,7 @@ _CHECKSUM_SUFFIX = ".checksum"
 _MAX_STEM_BYTES = 190
 _SHARD = "shard-0"
 _BLOCK = 1024 * 1024
+_COPIES = 5
 _ALIASES = "aliases.json"
 
 
@@ -145,10 +146,23 @@ class Snapshots:
 async def _copy_collection(collection: Collection, target: Path) -> None:
     await asyncio.to_thread(target.mkdir, parents=True)
     async with collection.paused_writes():
-        await asyncio.to_thread(copy_tree, collection.shard_folder, target / _SHARD)
+        await asyncio.to_thread(_copy_settled, collection.shard_folder, target / _SHARD)
         record = (collection.folder / RECORD_FILE).read_bytes()
     write_atomically(target / RECORD_FILE, record)
     write_atomically(target / CURRENT, _SHARD.encode())
+
+
+def _copy_settled(source: Path, target: Path) -> None:
+    """Copy a shard's files. Edge still flushes what was written before: a temporary file of its that goes away while
+    it is read has the copy begun again, since only a whole one is a snapshot."""
+    for left in reversed(range(_COPIES)):
+        try:
+            copy_tree(source, target)
+            return
+        except FileNotFoundError:
+            remove_tree(target)
+            if not left:
+                raise
 
 
 def _file_name(stem: str) -> str:
