@@ -30,8 +30,8 @@ def test_search_needs_no_declaration(report: dict[str, Any], exact: Exact) -> No
     ("framework", "call", "field", "needs"),
     [
         ("langchain", "equal", "metadata.department", "plain or searchable"),
-        ("langchain", "range", "metadata.page", "plain"),
-        ("llama-index", "made", "doc_id", "plain or searchable"),
+        ("langchain", "range", "metadata.page", "plain or range"),
+        ("llama-index", "made", "doc_id", "plain or searchable or range"),
         ("llama-index", "deleted", "doc_id", "plain or searchable"),
         ("haystack", "filter", "meta.department", "plain or searchable"),
         ("haystack", "delete", "meta.department", "plain or searchable"),

@@ -138,7 +138,7 @@ async def create_index(ask: q.CreateFieldIndexCollection, session: Session) -> q
     shield = entry.shield
     if shield is None:
         return await session.call(rpc, ask, q.PointsOperationResponse)
-    mode = shield.fields.require(ask.field_name, (), ("plain", *_INDEXABLE), "a payload index")
+    mode = _indexed_mode(ask, shield)
     if mode != "plain":
         _check_indexable(ask, mode)
     if mode == "tokens":
@@ -164,13 +164,37 @@ def _indexed_path(path: str, shield: Shield) -> str:
     return stored_path(label_path(path) if labelled else path)
 
 
-def _check_indexable(ask: q.CreateFieldIndexCollection, mode: FieldMode) -> None:
-    """Refuse a kind of index, told by type or by parameters, that works on more than the mode can answer."""
+def _indexed_mode(ask: q.CreateFieldIndexCollection, shield: Shield) -> FieldMode:
+    """The mode of the field to be indexed.
+
+    Raises:
+        InvalidArgument: it answers nothing that an index could be of; names the modes that an index of this kind needs.
+    """
+    mode = shield.fields.mode(client_keys(ask.field_name))
+    if mode in _INDEXABLE:
+        return mode
+    told = _told(ask)
+    able = (mode for mode, kinds in _INDEXABLE.items() if told is None or told in kinds)
+    return shield.fields.require(ask.field_name, (), ("plain", *able), "a payload index")
+
+
+def _told(ask: q.CreateFieldIndexCollection) -> str | None:
+    """The kind of index that is asked for, by type or by parameters.
+
+    Raises:
+        InvalidArgument: both are given, and differ.
+    """
     typed = _KINDS.get(ask.field_type, str(ask.field_type)) if ask.HasField("field_type") else None
     params = ask.field_index_params.WhichOneof("index_params")
     told = params.removesuffix("_index_params") if params is not None else typed
     if typed is not None and told != typed:
         raise InvalidArgument("field_type and field_index_params do not match")
+    return told
+
+
+def _check_indexable(ask: q.CreateFieldIndexCollection, mode: FieldMode) -> None:
+    """Refuse a kind of index that works on more than the mode can answer."""
+    told = _told(ask)
     if told is not None and told not in _INDEXABLE[mode]:
         path = render(client_keys(ask.field_name))
         keeps = _KEPT[mode]
