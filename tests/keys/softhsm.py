@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import ctypes
 import functools
 import os
@@ -31,9 +32,12 @@ def module() -> str | None:
     found = [place for place in places if place and Path(place).is_file()]
     if found:
         return found[0]
-    if not list(_UNPACKED.rglob("libsofthsm2.so")):
-        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            subprocess.run(["sh", str(_FETCH), str(_UNPACKED)], check=False, timeout=120, capture_output=True)
+    # One of several test processes unpacks it: another may have it loaded, which a second unpacking would pull away.
+    with _UNPACKED.with_name(".softhsm.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not list(_UNPACKED.rglob("libsofthsm2.so")):
+            with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                subprocess.run(["sh", str(_FETCH), str(_UNPACKED)], check=False, timeout=120, capture_output=True)
     unpacked = [path for path in _UNPACKED.rglob("libsofthsm2.so") if path.is_file()]
     return str(unpacked[0]) if unpacked else None
 
