@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import ctypes
+import fcntl
 import functools
 import os
 import secrets
