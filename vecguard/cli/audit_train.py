@@ -6,8 +6,6 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
-import numpy.typing as npt
 import typer
 from rich.console import Console
 from rich.progress import Progress
@@ -16,8 +14,7 @@ from vecguard.errors import ConfigError, VecGuardError
 
 if TYPE_CHECKING:
     from vecguard.audit.training.attackers import Material
-
-Floats = npt.NDArray[np.float32]
+    from vecguard.transform.base import Floats
 
 # Texts that are embedded, and kept, at a time.
 PART = 8192
@@ -121,4 +118,6 @@ class _Trainer:
             for start in range(0, len(texts), PART):
                 parts.append(self._kept.embed(texts[start : start + PART]))
                 shown.update(task, completed=start + len(parts[-1]))
+        import numpy as np  # not before a command runs, which says how many threads numpy may start
+
         return np.concatenate(parts) if parts else np.zeros((0, 0), dtype=np.float32)
