@@ -14,27 +14,23 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Final
 
-from vecguard.errors import (
-    Denied,
-    FailedPrecondition,
-    Shredded,
-    Unavailable,
-    Unreadable,
-    UpstreamFailure,
-    VecGuardError,
-)
+from vecguard.entry import Entry, StoredManifest
+from vecguard.errors import FailedPrecondition, Shredded, Unavailable, Unreadable, UpstreamFailure, VecGuardError
+from vecguard.fit import policy_of, require_fit
 from vecguard.generation import Generation
-from vecguard.keys.lease import LeasingProvider, Recording
+from vecguard.keys.lease import LeasingProvider
 from vecguard.keys.provider import KeyProvider
 from vecguard.keys.ring import KeyRing
-from vecguard.manifest import Manifest, VectorRecord, differences, open_core, open_vector
+from vecguard.manifest import Manifest, open_core, open_tenants, open_vector
 from vecguard.model import Caller
-from vecguard.policy.model import CollectionPolicy, Policy
+from vecguard.policy.model import Policy
 from vecguard.seal.declaration import open_declaration
 from vecguard.shield import Shield
+
+__all__ = ("MAX_AGE_S", "Catalog", "Entry", "StaleEntry", "StoredManifest")
 
 MAX_AGE_S: Final = 2.0
 RENEWAL_PAUSE_S: Final = 2.0
@@ -45,41 +41,8 @@ class StaleEntry(Exception):
     """A record carries another manifest than the entry in use: made anew meanwhile, or foreign."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredManifest:
-    """A collection's manifest as the backend keeps it: texts of the core and of each vector's record.
-
-    `declared` is the text of the collection's declaration as the client made it, where a front keeps that.
-    """
-
-    core: str
-    vectors: Mapping[str, str] = field(default_factory=dict)
-    declared: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One collection as it was at `checked` (monotonic seconds). `shield` is None where the policy protects nothing.
-
-    `keys` knows how long the shield's keys are good.
-    """
-
-    asked: str
-    policy: CollectionPolicy
-    shield: Shield | None
-    stored: StoredManifest | None
-    rules: Policy
-    generation: int
-    checked: float
-    keys: Recording | None = None
-
-    @property
-    def name(self) -> str:
-        """The collection's own name where it is known (an alias may have been asked for)."""
-        return self.shield.manifest.collection if self.shield is not None else self.asked
-
-
 ReadManifest = Callable[[str, Caller], Awaitable[StoredManifest | None]]
+WriteTenantKeys = Callable[[str, Mapping[str, str], Caller], Awaitable[None]]
 RealName = Callable[[str, Caller], Awaitable[str]]
 # A name that clients use, and the metadata with which the backend is asked about it.
 Place = tuple[str, tuple[tuple[str, str], ...]]
@@ -96,12 +59,14 @@ class Catalog:
         policy: Callable[[], Policy],
         generation: Generation,
         max_age: float = MAX_AGE_S,
+        write_tenant_keys: WriteTenantKeys | None = None,
     ) -> None:
         """Take what is asked of the backend and of the process.
 
         `read` fetches a stored manifest; `real_name` says which collection a name means (itself, or what the alias
         stands for); `policy` gives the rules in force. `provider` is asked through a lease, of the usual length where
-        it is not a `LeasingProvider` already.
+        it is not a `LeasingProvider` already. `write_tenant_keys` puts texts of tenants' keys beside a manifest, where
+        the front can.
         """
         self._read = read
         self._real_name = real_name
@@ -109,6 +74,9 @@ class Catalog:
         self._policy = policy
         self._generation = generation
         self._max_age = max_age
+        self._write_tenant_keys = write_tenant_keys
+        self.making = asyncio.Lock()
+        """Held while a tenant's key is made, so that one worker makes one."""
         self._entries: dict[str, Entry] = {}
         self._compiling = asyncio.Lock()
         self._renewing: asyncio.Task[None] | None = None
@@ -132,34 +100,55 @@ class Catalog:
             return known
         return await self._load(name, caller)
 
+    async def add_tenant_key(self, entry: Entry, place: str, text: str, caller: Caller) -> Entry:
+        """Put the text of a new tenant's key beside a manifest, and read it back; see `vecguard.new_tenants`.
+
+        Raises:
+            FailedPrecondition: the front cannot.
+            UpstreamFailure: the database says no, or cannot be reached.
+        """
+        if self._write_tenant_keys is None:
+            raise FailedPrecondition(f"collection `{entry.name}` has no keys of tenants")
+        await self._write_tenant_keys(entry.name, {place: text}, caller)
+        self.forget()
+        return await self._load(entry.asked, caller)
+
     def known_name(self, name: str) -> str | None:
         """Which collection a name means, as far as it is known without asking the backend."""
         known = self._entries.get(name)
         return None if known is None else known.name
 
-    async def confirm(self, entry: Entry, caller: Caller) -> bool:
+    async def confirm(self, entry: Entry, caller: Caller, *, exactly: bool = True) -> bool:
         """Whether the backend still has what `entry` says: run after a write, before it is acknowledged.
 
-        It is asked from now on, so that the answer is younger than the write. Writes that end while another one's
-        answer is awaited share the next look at the backend, which begins after all of them.
+        See `Entry.still` and `look`.
+        """
+        return entry.still(await self.look(entry, caller), exactly=exactly)
+
+    async def look(self, entry: Entry, caller: Caller) -> Entry:
+        """The same collection as the backend has it now: it is asked from now on, so the answer is younger than a
+        write that ended before. Writes that end while another one's answer is awaited share the next look at the
+        backend, which begins after all of them.
+
+        Raises:
+            As `get`.
         """
         place = (entry.asked, caller.metadata)
         if place not in self._looking:
-            return (await self._look(place, caller)).stored == entry.stored
+            return await self._look(place, caller)
         following = self._following.get(place)
         if following is None:
             following = self._following[place] = asyncio.create_task(self._look_next(place, caller))
             following.add_done_callback(lambda look: look.cancelled() or look.exception())  # whoever waits gets it
         asked = time.monotonic()
         try:
-            found = await asyncio.wait_for(asyncio.shield(following), caller.timeout)
+            return await asyncio.wait_for(asyncio.shield(following), caller.timeout)
         except TimeoutError:
             raise UpstreamFailure("DEADLINE_EXCEEDED", "Deadline Exceeded") from None
         except VecGuardError:
             # It ran on another write's time: what went wrong there need not go wrong here.
             left = None if caller.timeout is None else max(caller.timeout - (time.monotonic() - asked), 0.0)
-            found = await self._load(entry.asked, replace(caller, timeout=left))
-        return found.stored == entry.stored
+            return await self._load(entry.asked, replace(caller, timeout=left))
 
     async def _look(self, place: Place, caller: Caller) -> Entry:
         """Ask the backend now, and let others know that it is being asked."""
@@ -200,7 +189,7 @@ class Catalog:
             Unreadable: the manifest does not authenticate.
             Unavailable: the key provider is away.
         """
-        policy = _policy_of(self._policy(), name)
+        policy = policy_of(self._policy(), name)
         if stored is None:
             if policy.protected:
                 raise FailedPrecondition(
@@ -214,7 +203,7 @@ class Catalog:
                     f"the copy is not of collection `{name}`: a protected collection keeps its name for good"
                 )
             vectors = {key: open_vector(key, text, manifest, ring) for key, text in stored.vectors.items()}
-            _require_fit(name, policy, manifest, vectors)
+            require_fit(name, policy, manifest, vectors)
         finally:
             ring.close()
 
@@ -230,35 +219,65 @@ class Catalog:
         generation, rules, checked = self._generation.current(), self._policy(), time.monotonic()
         try:
             stored = await self._read(name, caller)
+            newer = self._entries.get(name)
+            if newer is not None and newer.checked > checked and newer.rules is rules and _has_all(newer, stored):
+                return newer  # it was read later than this, beside which keys of tenants came
             entry = self._again(name, stored, rules) or await self._compiled(name, stored, rules, caller)
         except BaseException as failure:
-            known = self._entries.pop(name, None)
             if isinstance(failure, Shredded):
                 self.provider.forget(failure.identity)
-                if known is not None and known.shield is not None:
-                    known.shield.ring.close()
+                for shield in self._shields(failure.identity):
+                    shield.ring.close()
+            self._entries.pop(name, None)
             raise
-        entry = replace(entry, generation=generation, checked=checked)
+        since = newer.moving_since if newer is not None and _move_alike(newer.stored, stored) else time.monotonic()
+        entry = replace(entry, stored=stored, moving_since=since, generation=generation, checked=checked)
         self._entries[name] = entry
         return entry
+
+    def _shields(self, identity: bytes) -> list[Shield]:
+        """Those of one collection, by its uuid's bytes: under its own name, and each alias that is known."""
+        shields = [entry.shield for entry in self._entries.values()]
+        return [each for each in shields if each is not None and each.manifest.uuid.bytes == identity]
 
     def _again(self, name: str, stored: StoredManifest | None, rules: Policy) -> Entry | None:
         """What is known of the collection, if it still is what the backend has, and its keys are good."""
         known = self._entries.get(name)
         if known is None or known.stored != stored or known.rules is not rules:
             return None
+        if known.shield is None and not self._leads_there(known):
+            return None
         return known if known.keys is None or known.keys.good else None
+
+    def _leads_there(self, clear: Entry) -> bool:
+        """Whether the name still means the same collection, of which no manifest says so."""
+        fresh = time.monotonic() - clear.resolved < self._max_age
+        return fresh and clear.generation == self._generation.current()
+
+    async def _grown(self, name: str, stored: StoredManifest | None, rules: Policy) -> Entry | None:
+        """What is known of the collection, if all that is new are keys of tenants, which it learns."""
+        known = self._entries.get(name)
+        if known is None or known.stored is None or known.shield is None or stored is None or known.rules is not rules:
+            return None
+        if not stored.has_all_of(known.stored) or (known.keys is not None and not known.keys.good):
+            return None
+        shield = known.shield
+        await asyncio.to_thread(open_tenants, stored.tenants, shield.manifest, shield.ring, shield.ring.tenants)
+        entry = self._entries[name] = replace(known, stored=stored)
+        return entry
 
     async def _compiled(self, name: str, stored: StoredManifest | None, rules: Policy, caller: Caller) -> Entry:
         """A new entry. Calls that need the same one wait for the first of them, since compiling is slow."""
         async with self._compiling:
-            known = self._again(name, stored, rules)
+            known = self._again(name, stored, rules) or await self._grown(name, stored, rules)
             if known is not None:
                 return known
             keys = None if stored is None else self.provider.recording()
             shield = None if stored is None or keys is None else await self._compile(name, stored, rules, caller, keys)
-            policy = shield.policy if shield is not None else await self._clear(name, rules, caller)
-            entry = Entry(name, policy, shield, stored, rules, generation=-1, checked=-math.inf, keys=keys)
+            if shield is not None:
+                entry = Entry(name, shield.policy, shield, stored, rules, generation=-1, checked=-math.inf, keys=keys)
+            else:
+                entry = await self._clear(name, rules, caller)
             self._entries[name] = entry
             self._drop_later()
             return entry
@@ -302,52 +321,58 @@ class Catalog:
         finally:
             self._renewing = None
 
-    async def _clear(self, name: str, rules: Policy, caller: Caller) -> CollectionPolicy:
-        """The policy of a collection without a manifest: `protect: none`, for an alias and for the name behind it."""
-        policies = [_policy_of(rules, known) for known in (name, await self._real_name(name, caller))]
-        for policy in policies:
+    async def _clear(self, name: str, rules: Policy, caller: Caller) -> Entry:
+        """A collection without a manifest: `protect: none`, for an alias and the name behind it, whose entry holds.
+
+        Raises:
+            Denied, FailedPrecondition: see `get`.
+            UpstreamFailure: the database cannot be reached.
+        """
+        resolved = time.monotonic()
+        called = await self._real_name(name, caller)
+        for policy in (policy_of(rules, name), policy_of(rules, called)):
             if policy.protected:
                 raise FailedPrecondition(
                     f"collection `{name}` was not made through this proxy, yet {policy.name} protects it: "
                     "carry it over with `vecguard migrate`, or say `protect: none` for it"
                 )
-        return policies[0]
+        return Entry(
+            *(name, policy_of(rules, called), None, None, rules),
+            generation=-1,
+            checked=-math.inf,
+            called=called,
+            resolved=resolved,
+        )
 
     async def _compile(
         self, name: str, stored: StoredManifest, rules: Policy, caller: Caller, keys: KeyProvider
     ) -> Shield:
         manifest, ring = await asyncio.to_thread(open_core, stored.core, keys)
+        if manifest.tenants is not None or stored.tenants:
+            tenants = await asyncio.to_thread(open_tenants, stored.tenants, manifest, ring)
+            ring = ring.with_tenants(tenants)
+            for known in self._shields(manifest.uuid.bytes):
+                if known.ring.tenants is not None:
+                    known.ring.tenants.destroy(tenants.destroyed)
         if manifest.collection != name and await self._real_name(name, caller) != manifest.collection:
             raise Unreadable  # authentic, but of another collection: somebody put it here behind our back
         return await asyncio.to_thread(_shield, name, stored, manifest, ring, rules)
 
 
+def _has_all(entry: Entry, stored: StoredManifest | None) -> bool:
+    return entry.stored is not None and stored is not None and entry.stored.has_all_of(stored)
+
+
+def _move_alike(one: StoredManifest | None, other: StoredManifest | None) -> bool:
+    return one is not None and other is not None and one.moving == other.moving
+
+
 def _shield(name: str, stored: StoredManifest, manifest: Manifest, ring: KeyRing, rules: Policy) -> Shield:
     vectors = {key: open_vector(key, text, manifest, ring) for key, text in stored.vectors.items()}
-    policy = _policy_of(rules, manifest.collection)
-    _require_fit(name, policy, manifest, vectors)
+    policy = policy_of(rules, manifest.collection)
+    require_fit(name, policy, manifest, vectors)
     if name != manifest.collection:
         # Whoever can set an alias must not lead its users to a collection under weaker rules than the alias has.
-        _require_fit(name, _policy_of(rules, name), manifest, vectors)
+        require_fit(name, policy_of(rules, name), manifest, vectors)
     declared = None if stored.declared is None else open_declaration(stored.declared, ring, manifest.uuid.bytes)
     return Shield(manifest, ring, vectors, policy, declared)
-
-
-def _require_fit(name: str, policy: CollectionPolicy, manifest: Manifest, vectors: Mapping[str, VectorRecord]) -> None:
-    if not policy.protected:
-        raise FailedPrecondition(
-            f"collection `{name}` is protected, yet {policy.name} says `protect: none`: change the policy"
-        )
-    changed = differences(manifest, vectors, policy)
-    if changed:
-        raise FailedPrecondition(
-            f"{policy.name} does not fit collection `{name}`: {'; '.join(changed)}; "
-            "change the policy back, or carry the collection over with `vecguard migrate`"
-        )
-
-
-def _policy_of(rules: Policy, name: str) -> CollectionPolicy:
-    policy = rules.collection(name)
-    if policy is None:
-        raise Denied(f"no entry of the policy covers collection `{name}`: add one, or it stays out of reach")
-    return policy

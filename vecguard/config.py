@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -12,7 +11,10 @@ from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from vecguard.alerting.settings import WebhookSettings
 from vecguard.errors import ConfigError
+from vecguard.loopback import is_loopback
+from vecguard.state.settings import StateSettings
 from vecguard.tls import ServerTls, UpstreamTls
 
 DEFAULT_LISTEN: Final = "127.0.0.1:6334"
@@ -114,16 +116,6 @@ def host_and_port(listen: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach `host`."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 class AdminSettings(BaseModel):
     """Where the control plane is served, and to whom."""
 
@@ -207,6 +199,9 @@ class Settings(BaseModel):
     max_calls: int = Field(
         default=256, ge=1, le=100_000, description="Calls that a listener of a worker serves at once, and no more."
     )
+    max_connections: int = Field(
+        default=1_000, ge=1, le=1_000_000, description="Connections that the REST listener of a worker has at once."
+    )
     max_inflight_mib: int = Field(
         default=512, ge=1, le=1 << 20, description="Bytes of requests that a worker serves at once, and no more."
     )
@@ -225,6 +220,12 @@ class Settings(BaseModel):
         description="Send OpenTelemetry traces, as OTEL_* variables say (`pip install 'vecguard[otel]'`).",
     )
     admin: AdminSettings | None = Field(default=None, description="The control plane; off where it is left out.")
+    state: StateSettings | None = Field(
+        default=None,
+        description="A Redis or Valkey server in which workers and replicas keep rates, budgets and risks together; "
+        "left out, each process has its own.",
+    )
+    webhook: WebhookSettings | None = Field(default=None, description="Where alerts are posted to, signed.")
     trail_folder: Path | None = Field(
         default=None, description="Folder to which the trail is also written, so that no change goes unnoticed."
     )
@@ -238,6 +239,19 @@ class Settings(BaseModel):
         allow_inf_nan=False,
         description="Seconds between two sweeps that delete records which are too old to be kept.",
     )
+    detection_memory_mib: int = Field(
+        default=512,
+        ge=1,
+        le=1 << 20,
+        description="Memory of a worker for what detection remembers of principals (docs/detection.md).",
+    )
+    detection_log: Path | None = Field(
+        default=None,
+        description="Folder to which detection's observations are written, for `vecguard replay`: names of principals "
+        "and collections, hashes and sketches.",
+    )
+    detection_log_mib: int = Field(default=64, ge=1, le=4096, description="Size of a file there, in MiB.")
+    detection_log_files: int = Field(default=16, ge=2, le=100_000, description="Files that each worker keeps there.")
     allow_clear_network: bool = Field(
         default=False,
         description="Listen beyond this machine although there is no TLS, or no authentication, or neither.",

@@ -36,6 +36,10 @@ _FLOAT16_TOLERANCE: Final = 1e-2
 # float32, and steps of 6e-8 a component in float16 (multiplied by the stored scale).
 _FLOAT32_FLOOR: Final = 1e-30
 _FLOAT16_FLOOR: Final = 2e-5
+# Noise that does not shrink with the record leaves rounding errors that do not either: relative to the norm that it is
+# for, shorter records than this are held to what can be told of them.
+_BOUNDED_FLOAT32_FLOOR: Final = 1e-2
+_BOUNDED_FLOAT16_FLOOR: Final = 1e-1
 _FLOAT32_LARGEST: Final = float(np.finfo(np.float32).max)
 _FLOAT16_LARGEST: Final = float(np.finfo(np.float16).max)
 
@@ -82,21 +86,22 @@ class DenseShield:
         """The parts, by their numbers, those that are written to first."""
         self._division = division
         chain = chains[self.parts[0]]
-        self.certified = chain.keeps_scores and not isinstance(rerank, FixedRerankRule)
+        self._chain = chain
+        self.certified = chain.keeps_scores and not isinstance(rerank, FixedRerankRule) and not self._clips_sealed
         """Whether a certificate can say that no better record is left unread."""
         rerank = rerank.pages if isinstance(rerank, FixedRerankRule) else rerank
         self.rerank = rerank if record.recover != "none" and not chain.exact else None
         if self.divided and record.recover != "none":
             self.rerank = rerank or RerankRule()  # scores at rest of several parts cannot be compared
         self.noise_spread = chain.noise_spread  # as in `vecguard.rerank`
-        self._chain = chain
         self._sealer = sealer
         self._rows = rows
         self._frames = {part: self._compiled(part, of_part) for part, of_part in chains.items()}
         tolerance = _FLOAT16_TOLERANCE if record.half else _FLOAT32_TOLERANCE
         self._tolerance = tolerance * (1.0 + chain.noise_ratio)
         coarse = _FLOAT16_FLOOR * math.sqrt(self.stored_dims) * self.fixed_scale
-        self._floor = coarse if record.half else _FLOAT32_FLOOR
+        bounded = (_BOUNDED_FLOAT16_FLOOR if record.half else _BOUNDED_FLOAT32_FLOOR) * (self.noise_norm or 0.0)
+        self._floor = max(coarse if record.half else _FLOAT32_FLOOR, bounded)
         self._largest = _FLOAT16_LARGEST if record.half else _FLOAT32_LARGEST
 
     def _compiled(self, part: int, chain: Chain) -> _Part:
@@ -129,9 +134,21 @@ class DenseShield:
         return self._chain.exact
 
     @property
+    def noise_norm(self) -> float | None:
+        """What the noise of every record is multiplied with; None: each record's own norm, or 1 for unit vectors."""
+        return None if self.distance == "cosine" else self._chain.clip
+
+    @property
     def fixed_scale(self) -> float:
-        """What every stored vector is divided by: `vecguard.rerank.euclid_scale` for euclid, 1 otherwise."""
-        return euclid_scale(self.noise_ratio) if self.distance == "euclid" else 1.0
+        """What every stored vector is divided by: 1, but for euclid, where noise that grows with the record is shrunk
+        (`vecguard.rerank.euclid_scale`)."""
+        grows = self.distance == "euclid" and self.noise_norm is None
+        return euclid_scale(self.noise_ratio) if grows else 1.0
+
+    @property
+    def _clips_sealed(self) -> bool:
+        """Whether exact vectors may be longer than those that are stored."""
+        return self.noise_norm is not None and self.record.recover == "sealed"
 
     @property
     def recoverable(self) -> bool:
@@ -154,6 +171,12 @@ class DenseShield:
             return self
         same = copy.copy(self)
         same.rerank = self.rerank.model_copy(update={"first_page": candidates, "max_candidates": candidates})
+        return same
+
+    def sealing_with(self, sealer: EntrySealer, rows: RowsSealer) -> DenseShield:
+        """The same protection, entries made by other sealers over the same keys."""
+        same = copy.copy(self)
+        same._sealer, same._rows = sealer, rows
         return same
 
     def check_dims(self, x: Floats) -> None:
@@ -180,7 +203,8 @@ class DenseShield:
         """
         self.check_dims(x)
         nonces = self._sealer.nonces(ids if nonce_ids is None else nonce_ids, x)
-        exact, stored, sketched, stored_scale, noise_scale = self._forward(x, nonces, self._written(nonces))
+        effective = self._sealer.effective(nonces)
+        exact, stored, sketched, stored_scale, noise_scale = self._forward(x, effective, self._written(effective))
         if not self.recoverable:
             return stored, [None] * len(ids)
         keep = self.record.recover == "sealed"
@@ -194,8 +218,9 @@ class DenseShield:
         """
         self.check_dims(rows)
         nonce = self._rows.record_nonce(point_id, rows)
-        nonces = self._rows.row_nonces(nonce, len(rows))
-        part = np.repeat(self._written(np.frombuffer(nonce, np.uint8)[np.newaxis]), len(rows))
+        effective = self._rows.effective(nonce)
+        nonces = self._rows.row_nonces(effective, len(rows))
+        part = np.repeat(self._written(np.frombuffer(effective, np.uint8)[np.newaxis]), len(rows))
         exact, stored, sketched, stored_scale, noise_scale = self._forward(rows, nonces, part)
         if not self.recoverable:
             return stored, None
@@ -224,8 +249,9 @@ class DenseShield:
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below
             exact = normalize(x) if self.distance == "cosine" else x
             self._chain.check_lengths(exact)
-            noise_scale = np.ones(len(x), np.float32) if self._chain.unit_only else norms(exact)
-            y = self._mapped(exact, noise_scale, nonces, parts)
+            held = exact if self.noise_norm is None else self._chain.clipped(exact)
+            noise_scale = self._noise_scales(held)
+            y = self._mapped(held, noise_scale, nonces, parts)
             if self.distance == "cosine":
                 lengths = norms(y)
                 stored_scale = np.where(lengths > 0, lengths, np.float32(1.0))
@@ -235,8 +261,15 @@ class DenseShield:
             # By the extremes, which needs no array of its own; NaN is neither below nor above.
             if y.size and not (y.max() <= self._largest and y.min() >= -self._largest):
                 raise InvalidArgument("Wrong input: the vector is too large to be stored with its noise")
-        sketched = exact if self._chain.invertible else y * stored_scale[:, np.newaxis]
+        sketched = held if self._chain.invertible else y * stored_scale[:, np.newaxis]
         return exact, y, sketched, stored_scale, noise_scale
+
+    def _noise_scales(self, x: Floats) -> Floats:
+        """Factor of each record's noise, (n,) float32."""
+        if self.noise_norm is not None:
+            return np.full(len(x), self.noise_norm, np.float32)
+        unit = self._chain.unit_only or (self._chain.clip is not None and self.distance == "cosine")
+        return np.ones(len(x), np.float32) if unit else norms(x)
 
     def query(self, x: Floats, part: int) -> Floats:
         """Protected query vectors for `x` `(n, d)` float32 that find the records of `part`: rotated, not noised.

@@ -82,6 +82,16 @@ class RateExceeded(LimitExceeded):
         self.trailing = (("retry-after", str(retry_after_s)),)
 
 
+class Suspended(VecGuardError):
+    """Calls of the principal are refused for a time, for what detection found. The client is not told what that is."""
+
+    def __init__(self, retry_after_s: int, *, denied: bool) -> None:
+        super().__init__(f"calls of this caller are refused for now: try again in {retry_after_s} s")
+        self.retry_after_s = retry_after_s
+        self.status = "PERMISSION_DENIED" if denied else "RESOURCE_EXHAUSTED"  # type: ignore[misc]  # as the policy says
+        self.trailing = (("retry-after", str(retry_after_s)),)
+
+
 class Unavailable(VecGuardError):
     """The engine, the upstream or the key provider cannot be reached now."""
 
@@ -110,6 +120,16 @@ class Shredded(VecGuardError):
     def __init__(self, identity: bytes) -> None:
         super().__init__(self.TEXT)
         self.identity = identity
+
+
+class TenantShredded(VecGuardError):
+    """The keys of one tenant of a collection were destroyed on purpose."""
+
+    status = "FAILED_PRECONDITION"
+    TEXT: ClassVar[str] = "the keys of this tenant were destroyed: nothing of it can be read or written any more"
+
+    def __init__(self) -> None:
+        super().__init__(self.TEXT)
 
 
 class ConfigError(VecGuardError):

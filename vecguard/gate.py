@@ -1,9 +1,10 @@
-"""A lock between the writers of one collection and a job that rewrites its records, over all processes of a host.
+"""Locks between the writers of one collection, and between them and a job that rewrites it, by all of a host.
 
 Milvus has no conditional writes, so a record that is read, protected anew and written back would undo what a client
 writes in between. So while keys are rotated, writers hold the gate shared, and the job holds it alone for each of its
-batches. Locks are advisory ones of the kernel (flock), given up with the process, however it ends. They reach as far as
-the folder of temporary files does: the processes of one user on one host.
+batches. In the same way a caller with rows of its own, who looks whether a key is taken, holds another gate alone until
+it has written. Locks are advisory ones of the kernel (flock), given up with the process, however it ends. They reach as
+far as the folder of temporary files does: the processes of one user on one host.
 """
 
 from __future__ import annotations

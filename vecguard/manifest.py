@@ -24,15 +24,26 @@ from vecguard.errors import Shredded, Unreadable
 from vecguard.keys.key import Key
 from vecguard.keys.provider import KeyProvider
 from vecguard.keys.ring import MAX_EPOCH, KeyRing
+from vecguard.keys.tenants import TenantKeys
 from vecguard.metric import Distance
 from vecguard.policy.model import CollectionPolicy, IdMode, PayloadRule, Recover
+from vecguard.policy.tenants import TenantRule
 from vecguard.policy.transforms import TransformSpec
 from vecguard.seal import base64url
+from vecguard.seal.tenant import open_tenant_key
+from vecguard.tombstone import is_shredded, read_tombstone
 
 _PREFIX: Final = "vgm1"
-_SHREDDED: Final = "vgx1"
 _TAG_PURPOSE: Final = "manifest"
 _SIV_KEY_BYTES: Final = 64
+# Fields of the core that hold sealed keys, and the purposes of the subkeys that these are sealed with.
+_IDS: Final = "ids"
+_DETECTION: Final = "detection"
+_NAMES: Final = "names"
+_TENANTS: Final = "tenants"
+_TENANT_IDS: Final = "tenant_ids"
+_DETECTION_BOX: Final = "detection key"
+_TENANT_IDS_BOX: Final = "tenant ids key"
 
 Epoch: TypeAlias = Annotated[int, Field(ge=1, le=MAX_EPOCH)]
 
@@ -66,17 +77,52 @@ class Manifest(_Record):
     payload: PayloadRule
     ids: str | None = None
     """The key of point ids, sealed under the current epoch's data key; None where ids are stored as they are."""
+    detection: str | None = None
+    """The detection key, sealed in the same way once keys were rotated; None before, when it can be derived."""
+    tenants: TenantRule | None = None
+    """What says whose a record is, where each tenant has keys of its own."""
+    tenant_ids: str | None = None
+    """The key of tenants' ids, sealed likewise once keys were rotated; None before, when it can be derived."""
+    names: str | None = None
+    """The key of field names, sealed likewise; None where names are stored as they are."""
 
     _id_key: Key | None = PrivateAttr(default=None)
+    _name_key: Key | None = PrivateAttr(default=None)
+    _detection_key: Key | None = PrivateAttr(default=None)
+    _tenant_id_key: Key | None = PrivateAttr(default=None)
 
     @property
     def id_key(self) -> Key | None:
         """The key of point ids, which outlives key epochs: an id that changed would be another point."""
         return self._id_key
 
+    @property
+    def name_key(self) -> Key | None:
+        """The key of field names, which outlives key epochs: a name is the same in all records."""
+        return self._name_key
+
+    def detection_key(self, ring: KeyRing) -> Key:
+        """The key of sketches and hashed ids, which outlives key epochs: what was seen before would look like new.
+
+        Until the first rotation it is the subkey `detection` of the data key; a rotation keeps that one for good.
+
+        Raises:
+            Unreadable: the current epoch has no data key.
+        """
+        return self._detection_key or ring.subkey(self.current, _DETECTION)
+
+    def tenant_id_key(self, ring: KeyRing) -> Key:
+        """The key of tenants' ids, which outlives key epochs likewise. Raises Unreadable."""
+        return self._tenant_id_key or ring.subkey(self.current, "tenant.id")
+
     @classmethod
     def new(
-        cls, collection: str, payload: PayloadRule, provider: KeyProvider, ids: IdMode = "plain"
+        cls,
+        collection: str,
+        payload: PayloadRule,
+        provider: KeyProvider,
+        ids: IdMode = "plain",
+        tenants: TenantRule | None = None,
     ) -> tuple[Self, KeyRing]:
         """A manifest for a new collection, with a fresh data key wrapped by `provider`.
 
@@ -93,8 +139,10 @@ class Manifest(_Record):
             epochs={1: base64url.encode(wrapped)},
             current=1,
             payload=payload,
+            tenants=tenants,
         )
         manifest._id_key = Key.random() if ids == "encrypted" else None
+        manifest._name_key = Key.random() if payload.hash_names else None
         return manifest, KeyRing({1: data_key}, 1)
 
     def with_next_epoch(self, ring: KeyRing, provider: KeyProvider) -> tuple[Self, KeyRing]:
@@ -108,6 +156,9 @@ class Manifest(_Record):
         epoch, data_key = max(self.epochs) + 1, Key.random()
         wrapped = base64url.encode(provider.wrap(data_key, _context(self.uuid, epoch)))
         more = self.model_copy(update={"epochs": {**self.epochs, epoch: wrapped}})
+        more._detection_key = Key(self.detection_key(ring).expose())
+        if self.tenants is not None:
+            more._tenant_id_key = Key(self.tenant_id_key(ring).expose())
         return more, ring.with_epochs(self.current, {epoch: data_key})
 
     def with_newest_current(self, ring: KeyRing) -> tuple[Self, KeyRing]:
@@ -152,39 +203,6 @@ class Manifest(_Record):
         return KeyRing(keys, self.current)
 
 
-class Tombstone(_Record):
-    """What stands in the place of a manifest's core whose keys were destroyed. Nobody is left to authenticate it."""
-
-    format: Literal[1] = 1
-    uuid: uuid.UUID
-    collection: str
-    epochs: tuple[Epoch, ...]
-    time: datetime
-
-
-def pack_tombstone(tombstone: Tombstone) -> str:
-    """Text form of a tombstone."""
-    body = json.dumps(tombstone.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-    return f"{_SHREDDED}.{base64url.encode(body.encode())}"
-
-
-def is_shredded(text: str) -> bool:
-    """Whether a core's text is a tombstone."""
-    return text.startswith(f"{_SHREDDED}.")
-
-
-def read_tombstone(text: str) -> Tombstone:
-    """A tombstone out of its text form.
-
-    Raises:
-        Unreadable: it is malformed.
-    """
-    try:
-        return Tombstone.model_validate_json(base64url.decode(text.removeprefix(f"{_SHREDDED}.")))
-    except ValidationError:
-        raise Unreadable from None
-
-
 def _context(identity: uuid.UUID, epoch: int) -> bytes:
     """AAD of a wrapped data key: whose it is."""
     return b"vecguard data key" + identity.bytes + epoch.to_bytes(4, "big")
@@ -195,30 +213,33 @@ def _tag(ring: KeyRing, epoch: int, purpose: str, identity: uuid.UUID, body: str
     return hmac.digest(key.expose(), f"{_PREFIX}.{body}".encode(), "sha256")
 
 
-def _id_box(ring: KeyRing, epoch: int) -> AESSIV:
-    return AESSIV(ring.subkey(epoch, "ids").derive_bytes(_SIV_KEY_BYTES, "aes-siv"))
+def _box(ring: KeyRing, epoch: int, purpose: str) -> AESSIV:
+    return AESSIV(ring.subkey(epoch, purpose).derive_bytes(_SIV_KEY_BYTES, "aes-siv"))
 
 
-def _sealed_id_key(manifest: Manifest, ring: KeyRing) -> str | None:
-    if manifest.id_key is None:
+def _sealed_key(key: Key | None, manifest: Manifest, ring: KeyRing, purpose: str) -> str | None:
+    """A key that outlives epochs, sealed under the data key of the current one."""
+    if key is None:
         return None
-    box = _id_box(ring, manifest.current).encrypt(manifest.id_key.expose(), [manifest.uuid.bytes])
-    return base64url.encode(box)
+    return base64url.encode(_box(ring, manifest.current, purpose).encrypt(key.expose(), [manifest.uuid.bytes]))
 
 
-def _open_id_key(manifest: Manifest, ring: KeyRing) -> Key | None:
-    if manifest.ids is None:
+def _open_key(sealed: str | None, manifest: Manifest, ring: KeyRing, purpose: str) -> Key | None:
+    if sealed is None:
         return None
     try:
-        return Key(_id_box(ring, manifest.current).decrypt(base64url.decode(manifest.ids), [manifest.uuid.bytes]))
+        return Key(_box(ring, manifest.current, purpose).decrypt(base64url.decode(sealed), [manifest.uuid.bytes]))
     except (InvalidTag, ValueError):
         raise Unreadable from None
 
 
 def _pack(record: BaseModel, ring: KeyRing, epoch: int, purpose: str, identity: uuid.UUID) -> str:
     content = record.model_dump(mode="json")
-    if content.get("ids", "") is None:
-        del content["ids"]  # what stands for ids that are stored as they are
+    for kept in (_IDS, _DETECTION, _NAMES, _TENANTS, _TENANT_IDS):
+        if content.get(kept, "") is None:
+            del content[kept]  # there is none (yet)
+    if "payload" in content and not content["payload"]["hash_names"]:
+        del content["payload"]["hash_names"]
     body = base64url.encode(json.dumps(content, sort_keys=True, separators=(",", ":")).encode())
     return f"{_PREFIX}.{body}.{base64url.encode(_tag(ring, epoch, purpose, identity, body))}"
 
@@ -231,8 +252,14 @@ def _split(text: str) -> tuple[str, bytes]:
 
 
 def pack_core(manifest: Manifest, ring: KeyRing) -> str:
-    """Text form of a manifest's core. The key of point ids is sealed anew, under the data key that is current now."""
-    whole = manifest.model_copy(update={"ids": _sealed_id_key(manifest, ring)})
+    """Text form of a manifest's core. Keys that outlive epochs are sealed anew, under the data key of the current."""
+    sealed = {
+        _IDS: _sealed_key(manifest._id_key, manifest, ring, _IDS),
+        _NAMES: _sealed_key(manifest._name_key, manifest, ring, _NAMES),
+        _DETECTION: _sealed_key(manifest._detection_key, manifest, ring, _DETECTION_BOX),
+        _TENANT_IDS: _sealed_key(manifest._tenant_id_key, manifest, ring, _TENANT_IDS_BOX),
+    }
+    whole = manifest.model_copy(update=sealed)
     return _pack(whole, ring, manifest.current, "core", manifest.uuid)
 
 
@@ -254,7 +281,12 @@ def open_core(text: str, provider: KeyProvider) -> tuple[Manifest, KeyRing]:
     ring = manifest.unlock(provider)
     if not hmac.compare_digest(tag, _tag(ring, manifest.current, "core", manifest.uuid, body)):
         raise Unreadable
-    manifest._id_key = _open_id_key(manifest, ring)
+    if manifest.payload.hash_names != (manifest.names is not None):
+        raise Unreadable
+    manifest._id_key = _open_key(manifest.ids, manifest, ring, _IDS)
+    manifest._name_key = _open_key(manifest.names, manifest, ring, _NAMES)
+    manifest._detection_key = _open_key(manifest.detection, manifest, ring, _DETECTION_BOX)
+    manifest._tenant_id_key = _open_key(manifest.tenant_ids, manifest, ring, _TENANT_IDS_BOX)
     return manifest, ring
 
 
@@ -281,11 +313,49 @@ def open_vector(name: str, text: str, manifest: Manifest, ring: KeyRing) -> Vect
     return record
 
 
+def open_tenants(
+    texts: Mapping[str, str], manifest: Manifest, ring: KeyRing, known: TenantKeys | None = None
+) -> TenantKeys:
+    """The keys of a collection's tenants, by the texts that the backend has of them; `known` learns those it lacks.
+
+    Raises:
+        Unreadable: one is damaged, altered, or another's; or the collection's tenants have no keys of their own.
+    """
+    keys = TenantKeys() if known is None else known
+    if texts and manifest.tenants is None:
+        raise Unreadable
+    for digits, text in texts.items():
+        number = _number(digits)
+        if not keys.known(number):
+            found = open_tenant_key(number, text, ring, manifest.uuid.bytes)
+            keys.learn(found.number, found.epoch, found.tenant, found.key)
+    return keys
+
+
+def tenant_place(number: int) -> str:
+    """What a tenant's key is called where its text lies: its number as 8 lower-case hexadecimal digits."""
+    return f"{number:08x}"
+
+
+def _number(digits: str) -> int:
+    try:
+        number = int(digits, 16)
+    except ValueError:
+        raise Unreadable from None
+    if tenant_place(number) != digits:
+        raise Unreadable
+    return number
+
+
 def differences(manifest: Manifest, vectors: Mapping[str, VectorRecord], policy: CollectionPolicy) -> list[str]:
     """What a policy now says otherwise than the collection was made with; empty when it still fits."""
     found: list[str] = []
     if policy.payload != manifest.payload:
         found.append(f"payload is {_shown(manifest.payload)} in the collection, {_shown(policy.payload)} in the policy")
+    if policy.tenant_keys != manifest.tenants:
+        found.append(
+            f"tenant_keys are {_told(manifest.tenants)} in the collection, {_told(policy.tenant_keys)} in the policy"
+        )
     kept: IdMode = "plain" if manifest.id_key is None else "encrypted"
     if policy.ids != kept:
         found.append(f"ids are {kept} in the collection, {policy.ids} in the policy")
@@ -305,9 +375,14 @@ def differences(manifest: Manifest, vectors: Mapping[str, VectorRecord], policy:
     return found
 
 
+def _told(rule: TenantRule | None) -> str:
+    return "off" if rule is None else rule.shown
+
+
 def _shown(rule: PayloadRule) -> str:
     fields = ", ".join(f"{path}: {mode}" for path, mode in sorted(rule.fields.items()))
-    return f"{{default: {rule.default}; {fields}}}"
+    hidden = "; hash_names" if rule.hash_names else ""
+    return f"{{default: {rule.default}; {fields}{hidden}}}"
 
 
 def _kinds(transforms: tuple[TransformSpec, ...]) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 if TYPE_CHECKING:  # names for the type checker only: at run time this module imports nothing of ours
     from vecguard.policy.access import Rate, Role, RoleGrant
+    from vecguard.policy.detection import Rung
     from vecguard.policy.model import CollectionPolicy, Limits
 
 Action = Literal["read", "write", "admin"]
@@ -95,6 +96,33 @@ class Shape:
 
 
 EXACT: Final = Shape()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How much a request asks for: `limit` results of a query (None: all that there are), `results` of all its queries,
+    and `batch` records to write."""
+
+    limit: int | None
+    results: int
+    batch: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Restraint:
+    """How detection has a principal's calls on a collection answered now: `rung` of the ladder, None below it.
+
+    `shape` and `max_limit` hold beside those of the role; where the policy only observes they hold back nothing, and
+    `enforced` is False.
+    """
+
+    rung: Rung | None = None
+    enforced: bool = False
+    shape: Shape = EXACT
+    max_limit: int | None = None
+
+
+UNRESTRAINED: Final = Restraint()
 
 
 @dataclass(frozen=True, slots=True)

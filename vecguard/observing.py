@@ -20,6 +20,7 @@ from vecguard.trail import Trail
 if TYPE_CHECKING:  # loaded only where they are switched on
     from prometheus_client import CollectorRegistry
 
+    from vecguard.alerting.webhook import Webhook
     from vecguard.telemetry.metrics import Metrics
     from vecguard.telemetry.tracing import Tracing
 
@@ -56,13 +57,14 @@ class Observers:
             ConfigError: an extra is missing, or the trail's folder cannot be written.
             Unavailable: the key provider is away, and there is a journal whose key it must wrap.
         """
-        self._journal = _journal(settings, provider, worker)
+        self._journal = open_journal(settings, provider, worker)
         self._trail = Trail(copy=None if self._journal is None else self._journal.write)
         self._catalogs: list[Known] = []
         self.metrics = _metrics(settings, self._real_name, registry)
         self._tracing = _tracing(settings)
+        self.webhook = _webhook(settings, worker)
         self._sinks: tuple[Callable[..., None], ...] = tuple(
-            sink for sink in (self._trail, self.metrics, self._tracing, telling) if sink is not None
+            sink for sink in (self._trail, self.metrics, self._tracing, telling, self.webhook) if sink is not None
         )
         self._telling = telling
         provider.failed = self._key_provider_failed
@@ -100,14 +102,28 @@ class Observers:
         self.policy_in_force(digest)
         if self.metrics is not None:
             self.metrics.policy_reloaded(accepted)
-        if self._telling is not None and not accepted:
-            self._telling.alert("POLICY_REFUSED")
+        if not accepted:
+            self._alert("POLICY_REFUSED")
+
+    def detection_waited(self) -> None:
+        """A call waited for room in detection's queue."""
+        if self.metrics is not None:
+            self.metrics.detection_waited()
+
+    def detection_missed(self, calls: int) -> None:
+        """Detection could not look at served calls."""
+        if self.metrics is not None:
+            self.metrics.detection_missed(calls)
 
     def _key_provider_failed(self) -> None:
         if self.metrics is not None:
             self.metrics.key_provider_failed()
-        if self._telling is not None:
-            self._telling.alert("KEY_PROVIDER_FAILURE")
+        self._alert("KEY_PROVIDER_FAILURE")
+
+    def _alert(self, kind: str) -> None:
+        for told in (self._telling, self.webhook):
+            if told is not None:
+                told.alert(kind)
 
     def _real_name(self, name: str) -> str | None:
         return next((real for catalog in self._catalogs if (real := catalog.known_name(name)) is not None), None)
@@ -135,6 +151,14 @@ def _metrics(
     return Metrics(real_name, collections=settings.metrics_collections, registry=registry)
 
 
+def _webhook(settings: Settings, worker: int) -> Webhook | None:
+    if settings.webhook is None:
+        return None
+    from vecguard.alerting.webhook import Webhook
+
+    return Webhook(settings.webhook, worker)
+
+
 def _tracing(settings: Settings) -> Tracing | None:
     if not settings.traces:
         return None
@@ -145,7 +169,13 @@ def _tracing(settings: Settings) -> Tracing | None:
     return Tracing()
 
 
-def _journal(settings: Settings, provider: LeasingProvider, worker: int) -> Journal | None:
+def open_journal(settings: Settings, provider: LeasingProvider, worker: int | str) -> Journal | None:
+    """A new file of the trail in the settings' folder; None where they name none. `worker` is whose it is.
+
+    Raises:
+        ConfigError: the folder cannot be written.
+        Unavailable: the key provider, which wraps the journal's key, is away.
+    """
     if settings.trail_folder is None:
         return None
     key = Key(secrets.token_bytes(32))

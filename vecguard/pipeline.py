@@ -6,30 +6,34 @@ asks the policy) and call the database. There is no other way from a client's me
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
 from vecguard.access.headers import CREDENTIAL_HEADERS
-from vecguard.access.rates import Rates
-from vecguard.call_record import CallRecord
+from vecguard.access.rates import LocalRates, Rates
+from vecguard.call_record import CallRecord, Trail
 from vecguard.catalog import Catalog, Entry, StaleEntry
+from vecguard.detect.watch import Watch
 from vecguard.errors import (
     Denied,
     FailedPrecondition,
     InvalidArgument,
+    LimitExceeded,
     Refused,
+    TenantShredded,
     UnknownField,
     Unreadable,
     UpstreamFailure,
     VecGuardError,
 )
+from vecguard.hidden import PlantedMet, PlantedNamed
+from vecguard.hiding import tell_of_named, without_planted
 from vecguard.load import Load
-from vecguard.model import ANONYMOUS, EXACT, UNKNOWN_PEER, Action, Peer, Principal, Shape
-from vecguard.policy.decide import allowances
+from vecguard.model import ANONYMOUS, EXACT, UNKNOWN_PEER, Action, Allowance, Asked, Peer, Principal, Restraint, Shape
 from vecguard.policy.model import Policy
 from vecguard.request_id import request_id
 from vecguard.session import Damaged, Restrict, Session
@@ -38,6 +42,7 @@ from vecguard.upstream import Upstream
 
 __all__ = (
     "AnyRoute",
+    "AskedOf",
     "Damaged",
     "Failed",
     "Handling",
@@ -80,12 +85,6 @@ class Identify(Protocol):
         """
 
 
-class Trail(Protocol):
-    """Takes one structured event a call: no vectors, no payload, no keys."""
-
-    def __call__(self, event: str, **fields: object) -> None: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Route(Generic[Ask, Reply]):
     """How one RPC is handled. `about` says in a few words why so, for the tables in docs/; `is_open`: whether anybody
@@ -104,6 +103,7 @@ class Route(Generic[Ask, Reply]):
 AnyRoute = Route[Any, Any]
 Failed = Callable[[AnyRoute, VecGuardError], Message | None]
 Records = Callable[[Message, Message], int]
+AskedOf = Callable[[Message], Asked]
 Shaped = Callable[[Message, Message, Shape], None]
 
 
@@ -161,6 +161,8 @@ class Pipeline:
         rates: Rates | None = None,
         require_free: Callable[[str], None] = lambda principal: None,
         load: Load | None = None,
+        watch: Watch | None = None,
+        asked: AskedOf | None = None,
     ) -> None:
         """Take the front's table and ways, and what is asked of the process.
 
@@ -168,21 +170,20 @@ class Pipeline:
         `passed_metadata` are the keys of a client's metadata that go on to the database; a credential does so only
         where the policy knows none. `restrict` sends messages under conditions on records; `records` counts the records
         of a call for its principal's rate; `require_free` raises where an operator blocked the principal of that name;
-        `load` is what all pipelines of the worker are busy with.
+        `load` is what all pipelines of the worker are busy with; `watch` looks for extraction.
         """
+        self._watch, self._asked = watch, asked
         self._load = Load(_UNBOUNDED_MIB) if load is None else load
         self._require_free = require_free
         self._records = records
         self._restrict, self._shaped = restrict, shaped
         self._whole, self._damaged = whole, damaged
-        self._rates = Rates() if rates is None else rates
-        self._failed, self._passed_metadata = failed, passed_metadata
-        self._routes = routes
+        self._rates: Rates = LocalRates() if rates is None else rates
+        self._failed, self._passed_metadata, self._routes = failed, passed_metadata, routes
         self._catalog = catalog
         self._upstream = upstream
         self._policy = policy
-        self._identify = identify
-        self._trail = trail
+        self._identify, self._trail = identify, trail
 
     @property
     def rpcs(self) -> Iterable[str]:
@@ -204,7 +205,7 @@ class Pipeline:
         Raises:
             VecGuardError: with the status that the client gets.
         """
-        with self._told(rpc, protocol, metadata) as told:
+        with self._record(rpc, protocol, metadata) as told:
             route = self._route(rpc)
             deadline = None if time_left is None else told.clock.started + time_left
             try:
@@ -214,13 +215,17 @@ class Pipeline:
                     answer = await self._run(route, body, session)
                 # A newer database's answer may hold what nobody here knows how to open or to hide.
                 answer.DiscardUnknownFields()
-                return answer.SerializeToString()
+                reply = answer.SerializeToString()
+                if self._watch is not None:
+                    size, ask = len(body) + len(reply), partial(parse, route, body)
+                    await self._watch.served(session, ask, answer, size, told.request)
+                return reply
             except VecGuardError as error:
-                reply = self._failed(route, error)
-                if reply is None:
+                failure = self._failed(route, error)
+                if failure is None:
                     raise
                 told.failed(error)
-                return reply.SerializeToString()
+                return failure.SerializeToString()
 
     async def transfer(
         self,
@@ -240,12 +245,14 @@ class Pipeline:
         Raises:
             VecGuardError: with the status that the client gets.
         """
-        with self._told(name, protocol, metadata) as told:
+        with self._record(name, protocol, metadata) as told:
             principal = await self._who(told, metadata, peer)
             session = told.session = self._session(name, principal, metadata, None, 0)
-            session.require(action)
-            self._rates.admit(principal, allowances(session.rules, principal))
-            session.grant(action, collection)
+            await self._rates.admit(principal, session.require(action))
+            if collection is None:
+                session.grant(action, None)
+            else:
+                await session.grant_named(action, collection)
             return await serve(session)
 
     async def _who(self, told: CallRecord, metadata: Mapping[str, str], peer: Peer) -> Principal:
@@ -255,26 +262,18 @@ class Pipeline:
             self._require_free(principal.name)
         return principal
 
-    @contextmanager
-    def _told(self, rpc: str, protocol: str, metadata: Mapping[str, str]) -> Iterator[CallRecord]:
-        """Time what runs in this block as one call, and write to the trail how it ended."""
-        told = CallRecord(rpc, protocol, request_id(metadata), begin(metadata.get(_TRACE_PARENT)))
-        try:
-            yield told
-        except BaseException as error:
-            told.failed(error)
-            raise
-        finally:
-            self._trail("call", **told.fields)
+    def _record(self, rpc: str, protocol: str, metadata: Mapping[str, str]) -> CallRecord:
+        """What times its block as one call, and writes to the trail how that ended."""
+        return CallRecord(self._trail, rpc, protocol, request_id(metadata), begin(metadata.get(_TRACE_PARENT)))
 
     def turned_away(self, rpc: str, status: str, *, protocol: str, request: str) -> None:
         """Write to the trail a call that its listener refused before there was a message to handle.
 
         `request` is its id.
         """
-        told = CallRecord(rpc, protocol, request, Clock())
+        told = CallRecord(self._trail, rpc, protocol, request, Clock())
         told.status, told.cause = status, "request"
-        self._trail("call", **told.fields)
+        told.tell()
 
     def _session(
         self, rpc: str, principal: Principal, metadata: Mapping[str, str], deadline: float | None, size: int
@@ -282,7 +281,7 @@ class Pipeline:
         rules = self._policy()
         # A credential for VecGuard is nobody else's to see; where it knows none, a client's may be the database's.
         ours = CREDENTIAL_HEADERS if rules.access.authenticates else frozenset[str]()
-        passed = tuple((key, metadata[key]) for key in self._passed_metadata - ours if key in metadata)
+        passed = tuple([(key, metadata[key]) for key in self._passed_metadata - ours if key in metadata])
         return Session(
             principal,
             rules,
@@ -294,7 +293,13 @@ class Pipeline:
             operation=rpc.removeprefix("/"),
             restrict=self._restrict,
             whole=self._whole,
+            admit=None if self._watch is None else partial(self._admit, self._watch, size),
         )
+
+    async def _admit(self, watch: Watch, size: int, principal: Principal, entry: Entry) -> Restraint:
+        """Detection's word; a call that waits for it, or is slowed, leaves its room to others meanwhile."""
+        with self._load.aside(size):
+            return await watch.admit(principal, entry)
 
     def _route(self, rpc: str) -> AnyRoute:
         route = self._routes.get(rpc)
@@ -304,27 +309,46 @@ class Pipeline:
 
     async def _run(self, route: AnyRoute, body: bytes, session: Session) -> Message:
         """Serve the call; again, from the client's own bytes, where a collection was made anew under it."""
-        with stage("auth"):
-            if not route.is_open:
-                session.require(route.action)  # before anything is looked up: a refused caller learns nothing
-        held = allowances(session.rules, session.principal)
-        self._rates.admit(session.principal, held)
+        held: Sequence[Allowance] = ()
+        if not route.is_open:
+            held = session.require(route.action)  # before anything is looked up: a refused caller learns nothing
+        if self._asked is not None:
+            session.asked = partial(self._asked_by, route, body)
+        if held:
+            await self._rates.admit(session.principal, held)
         answer = await self._without_damage(route, body, session)
-        if session.shape != EXACT:
+        if session.most is not None and self._records(parse(route, body), answer) > session.most:
+            raise LimitExceeded(f"more results than the policy allows ({session.most} in one call): give a limit")
+        if session.shape is not EXACT:
             self._shape(parse(route, body), answer, session)
         if held:
-            self._rates.charge(session.principal, held, self._records(parse(route, body), answer))
+            await self._rates.charge(session.principal, held, self._records(parse(route, body), answer))
         return answer
+
+    def _asked_by(self, route: AnyRoute, body: bytes) -> Asked:
+        return Asked(0, 0) if self._asked is None else self._asked(parse(route, body))
 
     async def _without_damage(self, route: AnyRoute, body: bytes, session: Session) -> Message:
         """Serve the call; where the policy says so, again without the records that do not open.
 
+        Records whose tenant's keys were destroyed are left out, too, of answers that did not name them.
+
         Raises:
+            TenantShredded: such a record was asked for.
             Unreadable: there are such, and the policy says that the call fails, or nobody can say which they are.
         """
         for _ in range(_MOST_DROPS):
             try:
                 return await self._served(route, body, session)
+            except TenantShredded:
+                if session.written or session.leaves_out:
+                    raise
+                session.leaves_out = True  # of what reads by filter: by its id, a record is asked for
+            except PlantedMet as met:
+                without_planted(session, met, parse(route, body), self._trail)
+            except PlantedNamed as refused:
+                tell_of_named(session, refused.collection, refused.count, self._trail)
+                raise
             except Unreadable:
                 if not await self._dropped(session):
                     raise
@@ -368,7 +392,7 @@ class Pipeline:
                     raise
                 continue
             # What was written must have gone under the manifest that the collection really has.
-            if await self._current(session.written, session):
+            if await self._current(session.written, session, exactly=False):
                 return answer
         if session.written:
             raise FailedPrecondition("the collection kept being made anew during the call: try again")
@@ -384,9 +408,9 @@ class Pipeline:
             raise Denied(f"the role of `{session.principal.name}` has a form of answers that is not known here")
         self._shaped(ask, answer, session.shape)
 
-    async def _current(self, entries: list[Entry], session: Session) -> bool:
-        """Whether the database still has what these entries say."""
+    async def _current(self, entries: list[Entry], session: Session, *, exactly: bool = True) -> bool:
+        """Whether the database still has what these entries say; see `Catalog.confirm`."""
         for entry in entries:
-            if not await self._catalog.confirm(entry, session.caller):
+            if not await self._catalog.confirm(entry, session.caller, exactly=exactly):
                 return False
         return True

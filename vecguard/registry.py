@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from vecguard.errors import ConfigError
 
 if TYPE_CHECKING:
+    from vecguard.detect.detector import Detector
     from vecguard.engine.base import Engine
     from vecguard.front.base import Front
     from vecguard.front.rest.listener import RestServer
@@ -71,11 +72,33 @@ TRANSFORMS: Registry[TransformBuilder] = Registry(
         "purkayastha": "vecguard.transform.purkayastha:build",
         "von-mises-fisher": "vecguard.transform.von_mises_fisher:build",
         "pca": "vecguard.transform.pca:build",
+        "learned": "vecguard.transform.learned:build",
         "johnson-lindenstrauss": "vecguard.transform.johnson_lindenstrauss:build",
         "truncate": "vecguard.transform.truncation:build",
         "int8": "vecguard.transform.rounding:build_int8",
         "binary": "vecguard.transform.rounding:build_binary",
         "cells": "vecguard.transform.cells:build",
+    },
+)
+
+DETECTORS: Registry[Detector] = Registry(
+    "detector",
+    {
+        "aimless": "vecguard.detect.detectors.aimless:DETECTOR",
+        "anchored": "vecguard.detect.detectors.anchored:DETECTOR",
+        "buckets": "vecguard.detect.detectors.buckets:DETECTOR",
+        "canaries": "vecguard.detect.detectors.canaries:DETECTOR",
+        "chain": "vecguard.detect.detectors.chain:DETECTOR",
+        "crawl": "vecguard.detect.detectors.crawl:DETECTOR",
+        "coverage": "vecguard.detect.detectors.coverage:DETECTOR",
+        "examples": "vecguard.detect.detectors.examples:DETECTOR",
+        "enumeration": "vecguard.detect.detectors.enumeration:DETECTOR",
+        "insertion": "vecguard.detect.detectors.insertion:DETECTOR",
+        "membership": "vecguard.detect.detectors.membership:DETECTOR",
+        "near-duplicates": "vecguard.detect.detectors.near_duplicates:DETECTOR",
+        "novelty": "vecguard.detect.detectors.novelty:DETECTOR",
+        "pinned": "vecguard.detect.detectors.pinned:DETECTOR",
+        "walk": "vecguard.detect.detectors.walk:DETECTOR",
     },
 )
 

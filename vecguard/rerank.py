@@ -28,6 +28,11 @@ For "euclid" the stored vector is c·y. With c = 1, |n|^2 pushes long records aw
 wrong even on average. The shrinkage c = 1 / (1 + r^2) (`euclid_scale`) takes that term out, so protected distances
 order as exact ones do in the mean, and the noise is smaller as well.
 
+Noise of a fixed norm, r C for records of norm up to C instead of r |x| (`noise_norm`), is added to "dot" and "euclid"
+with C in place of |x| above. It pushes all records away alike, so "euclid" is stored with c = 1 then, and
+
+    euclid  |q - y|^2 has mean s^2 + r^2 C^2 and sd  r C / sqrt(d) * sqrt(4 s^2 + 2 r^2 C^2)
+
 MaxSim: the protected score of u is at least the sum over the rows that attain its exact one, so the same argument
 holds with the noise of that sum, bounded by the sum of the rows' noise (they may share a document row).
 """
@@ -66,6 +71,7 @@ class Certificate:
     ratio: noise ratio r = sqrt(E|n|^2) / |x'|. dims: dimensions that the noise is spread over.
     certainty: z, in standard deviations.
     norm_bound: a norm no record exceeds, where one is declared; without it the largest norm opened stands in.
+    noise_norm: C where the noise has the same norm r C for every record; not for cosine.
     stored_scale: "euclid" only: y was divided by this before it was stored (1 / c in the module's text).
     spread: variance of |n|^2 over that of Gaussian noise, 2 r^4 |x|^4 / d.
     """
@@ -78,6 +84,7 @@ class Certificate:
     norm_bound: float | None = None
     stored_scale: float = 1.0
     spread: float = 1.0
+    noise_norm: float | None = None
 
     def __post_init__(self) -> None:
         if not self.query_norms or self.ratio < 0 or self.dims < 1 or self.certainty < 0 or self.stored_scale < 1:
@@ -94,6 +101,7 @@ class Certificate:
         stored_scale: float = 1.0,
         dims: int | None = None,
         spread: float = 1.0,
+        noise_norm: float | None = None,
     ) -> Certificate:
         """The certificate for a client query, (d,) or (m, d) float32.
 
@@ -103,7 +111,9 @@ class Certificate:
         rows = np.atleast_2d(np.asarray(query, dtype=np.float64))
         norms = tuple(float(norm) for norm in np.linalg.norm(rows, axis=1))
         over = rows.shape[1] if dims is None else dims
-        return cls(distance, norms, ratio, over, certainty, stored_scale=stored_scale, spread=spread)
+        return cls(
+            distance, norms, ratio, over, certainty, stored_scale=stored_scale, spread=spread, noise_norm=noise_norm
+        )
 
     def settled(self, kth_exact: float, worst_protected: float, largest_norm: float) -> bool:
         """Whether no better record can still be unfetched.
@@ -121,8 +131,9 @@ class Certificate:
             return self._cosine_bar(kth_exact, worst_protected)
         if self.distance == "dot":
             norm = self.norm_bound if self.norm_bound is not None else largest_norm
-            reach = norm * sum(self.query_norms)
-            return worst_protected + reach * (self.certainty * self.ratio / math.sqrt(self.dims) - ROUNDING)
+            noisy = self.noise_norm if self.noise_norm is not None else norm
+            noise = self.certainty * self.ratio * noisy / math.sqrt(self.dims)
+            return worst_protected + sum(self.query_norms) * (noise - ROUNDING * max(norm, noisy))
         return self._euclid_bar(kth_exact, worst_protected, largest_norm)
 
     def reach(self, kth_exact: float, worst_protected: float, largest_norm: float) -> float | None:
@@ -169,7 +180,7 @@ class Certificate:
         rows, c, r2 = len(self.query_norms), 1.0 / self.stored_scale, self.ratio**2
         query_squared, query_norm = sum(norm**2 for norm in self.query_norms), max(self.query_norms)
         known = self.norm_bound if self.norm_bound is not None else max(largest_norm, query_norm)
-        squared = min(known, query_norm + kth_exact) ** 2
+        squared = min(known, query_norm + kth_exact) ** 2 if self.noise_norm is None else self.noise_norm**2
         drift = max(c * (c * (1.0 + r2) - 1.0), 0.0) * rows * squared
         linear, falling = (
             4.0 * ((1.0 - c) * query_squared + c * kth_exact**2),
@@ -177,24 +188,13 @@ class Certificate:
         )
         at = min(squared, linear / (2.0 * falling)) if falling > 0 else squared
         noise = c * math.sqrt(rows * r2 * at * (linear - falling * at) / self.dims)
-        slack = ROUNDING * (worst**2 + query_squared)
+        slack = ROUNDING * (worst**2 + query_squared + (self.noise_norm or 0.0) ** 2)
         return math.sqrt(max((worst**2 - (1.0 - c) * query_squared - drift - self.certainty * noise + slack) / c, 0.0))
 
 
 def euclid_scale(ratio: float) -> float:
     """What to divide noised vectors of a "euclid" collection by before they are stored: 1 + r^2 (Wiener shrinkage)."""
     return 1.0 + ratio**2
-
-
-def next_page(fetched: int, first_page: int, max_candidates: int, wanted: int = 1) -> int:
-    """How many candidates to have after the next fetch: the first page, then double, up to the cap.
-
-    fetched: candidates held now. wanted: offset + limit, which the first page and the cap never fall below.
-    Returns `fetched` once the cap is reached: there is no further page.
-    """
-    cap = max(max_candidates, wanted)
-    target = max(first_page, wanted) if fetched == 0 else 2 * fetched
-    return max(min(target, cap), fetched)
 
 
 def predicted_page(protected: Sequence[float], reach: float | None) -> int:

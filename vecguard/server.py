@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import ssl
 from collections import Counter
-from collections.abc import Callable, Iterable
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, TypeAlias
 
 import grpc
 import structlog
 
 from vecguard.errors import ConfigError, VecGuardError
+from vecguard.keepalive import PINGS
 from vecguard.model import UNKNOWN_PEER, Peer
 from vecguard.pipeline import Pipeline
 from vecguard.request_id import HEADER as REQUEST_ID
 from vecguard.request_id import identified
+
+Metadata: TypeAlias = Sequence[tuple[str, str | bytes]]
 
 _MIB: Final = 1024 * 1024
 _log = structlog.get_logger("vecguard.server")
@@ -40,17 +43,18 @@ class _EveryMethod(grpc.GenericRpcHandler):  # type: ignore[type-arg] # generic 
         return grpc.unary_unary_rpc_method_handler(unary)
 
 
-def _metadata(context: grpc.aio.ServicerContext[bytes, bytes]) -> dict[str, str]:
-    return {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+def _repeated(sent: Metadata) -> frozenset[str]:
+    """Keys of the metadata that came more than once."""
+    if len({key for key, _ in sent}) == len(sent):  # as nearly always
+        return frozenset()
+    times = Counter(key for key, _ in sent)
+    return frozenset(key for key, count in times.items() if count > 1)
 
 
-def _peer(context: grpc.aio.ServicerContext[bytes, bytes]) -> Peer:
-    """What gRPC knows of the caller: a certificate only where TLS verified it."""
-    times = Counter(key for key, _ in context.invocation_metadata() or ())
-    repeated = frozenset(key for key, count in times.items() if count > 1)
+def _certificate(context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes | None:
+    """The client's certificate in DER, where TLS verified one."""
     pem = next(iter(context.auth_context().get("x509_pem_cert", ())), None)
-    certificate = None if pem is None else ssl.PEM_cert_to_DER_cert(pem.decode("ascii"))
-    return Peer(certificate, repeated) if certificate or repeated else UNKNOWN_PEER
+    return None if pem is None else ssl.PEM_cert_to_DER_cert(pem.decode("ascii"))
 
 
 class Server:
@@ -73,10 +77,12 @@ class Server:
             ConfigError: the address cannot be listened on.
         """
         self._pipeline = pipeline
+        self._over_tls = credentials is not None
         options = [
             ("grpc.so_reuseport", int(shared_port)),
             ("grpc.max_receive_message_length", max_message_mib * _MIB),
             ("grpc.max_send_message_length", -1),
+            *PINGS,
         ]
         self._server = grpc.aio.server(options=options, maximum_concurrent_rpcs=max_calls)
         self._server.add_generic_rpc_handlers((_EveryMethod(pipeline.rpcs, self._call),))
@@ -92,11 +98,13 @@ class Server:
             raise ConfigError(f"cannot listen on {listen}: the address is in use or not one of this machine's")
 
     async def _call(self, method: str, body: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
-        metadata = identified(_metadata(context))
+        sent: Metadata = tuple(context.invocation_metadata() or ())  # asked once: gRPC makes it anew each time
+        metadata = identified({key: value for key, value in sent if isinstance(value, str)})
         told = ((REQUEST_ID, metadata[REQUEST_ID]),)
         context.set_trailing_metadata(told)
         try:
-            return await self._pipeline.handle(method, body, metadata, context.time_remaining(), peer=_peer(context))
+            peer = self._peer(sent, context)
+            return await self._pipeline.handle(method, body, metadata, context.time_remaining(), peer=peer)
         except VecGuardError as failure:
             await context.abort(grpc.StatusCode[failure.status], str(failure), (*_passed_on(failure), *told))
         except Exception:  # noqa: BLE001 - the last resort of a server; logged, and answered with INTERNAL
@@ -105,6 +113,12 @@ class Server:
             text = "internal error in VecGuard; the call was not forwarded further"
             await context.abort(grpc.StatusCode.INTERNAL, text, told)
         raise AssertionError("unreachable: abort raises")
+
+    def _peer(self, sent: Metadata, context: grpc.aio.ServicerContext[bytes, bytes]) -> Peer:
+        """What gRPC knows of the caller."""
+        certificate = _certificate(context) if self._over_tls else None
+        repeated = _repeated(sent)
+        return Peer(certificate, repeated) if certificate or repeated else UNKNOWN_PEER
 
     async def start(self) -> None:
         """Begin to take calls."""

@@ -7,23 +7,30 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from functools import lru_cache, partial
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vecguard.dense_shield import DenseShield, Opened
 from vecguard.errors import InvalidArgument, Unreadable
-from vecguard.fields import Fields
+from vecguard.fields import Fields, Names
 from vecguard.keys.ring import KeyRing
 from vecguard.manifest import Manifest, VectorRecord
+from vecguard.policy.detection import MOST_CANARIES
 from vecguard.policy.model import CollectionPolicy, Limits
+from vecguard.policy.paths import parse
 from vecguard.policy.transforms import TransformSpec
 from vecguard.seal.entry import EntrySealer
 from vecguard.seal.fields import FieldSealer
 from vecguard.seal.id_cipher import IdCipher
+from vecguard.seal.leaf import Leaf
+from vecguard.seal.names import NameCipher
+from vecguard.seal.planted import Planted
 from vecguard.seal.rows import RowsSealer
 from vecguard.seal.sparse import SparseSealer
+from vecguard.tenancy import Tenancy, TenantFields
 from vecguard.transform.cells import KIND as CELLS
 from vecguard.transform.cells import Cells, Division
 from vecguard.transform.chain import Chain, compile_chain, stored_dims
@@ -32,6 +39,7 @@ from vecguard.transform.sparse import IndexPermutation
 __all__ = ["DenseShield", "Opened", "Shield", "SparseShield", "VectorShield", "require_protectable"]
 
 Floats = NDArray[np.float32]
+_REMEMBERED: Final = 256
 
 
 class SparseShield:
@@ -49,6 +57,10 @@ class SparseShield:
         """The parts, each by its key epoch, the one that is written to first."""
         self._permutations = permutations
         self._sealer = sealer
+
+    def sealing_with(self, sealer: SparseSealer) -> SparseShield:
+        """The same protection, entries made by another sealer over the same keys."""
+        return SparseShield(self.record, self._permutations, sealer)
 
     @property
     def divided(self) -> bool:
@@ -112,20 +124,61 @@ class Shield:
         self.ring = ring
         self.policy = policy
         self.limits = policy.limits
+        self.sealing = ring.sealing
+        """The key epoch, or number of a tenant's key, that new records are under."""
         self.opens = True
         self.declared = declared
         identity = manifest.uuid.bytes
-        self.fields = Fields(manifest.payload, FieldSealer(ring, identity), policy.rule_for)
+        names = None if manifest.name_key is None else Names(NameCipher(manifest.name_key, identity), manifest.payload)
+        self.own_fields = Fields(manifest.payload, FieldSealer(ring.own(), identity), policy.rule_for, names)
+        """For what is of the collection and of no record."""
+        self.tenancy = Tenancy.of_collection(manifest, ring)
+        self.fields = self.own_fields
+        if self.tenancy is not None:
+            self.fields = TenantFields(manifest.payload, ring, identity, policy.rule_for, self.tenancy, names)
+        self._all_fields = self.fields
         self.ids = None if manifest.id_key is None else IdCipher(manifest.id_key)
         """What point ids are encrypted with; None where they are stored as they are."""
+        self.detection_key = manifest.detection_key(ring)
+        """What detection sketches vectors and hashes ids with."""
+        self.planted = Planted(self.detection_key, MOST_CANARIES)
+        """The ids of planted records, whether or not any were planted."""
         self.vectors: dict[str, VectorShield] = {
             name: _compile(record, ring, identity, policy) for name, record in vectors.items()
         }
+        self._of_tenant = lru_cache(maxsize=_REMEMBERED)(partial(_vectors_under, self.vectors, ring, identity))
+
+    def under(self, numbers: tuple[int, ...]) -> Shield:
+        """This shield for writing a tenant's records, under the first of the keys with these numbers."""
+        assert isinstance(self._all_fields, TenantFields)  # noqa: S101 - tenants have keys of their own
+        same = copy.copy(self)
+        same.fields = self._all_fields.of_keys(numbers)
+        same.vectors = self._of_tenant(numbers)
+        same.sealing = numbers[0]
+        return same
+
+    def of_keys(self, numbers: tuple[int, ...]) -> Shield:
+        """This shield for a call that is held to records under these tenants' keys."""
+        assert isinstance(self._all_fields, TenantFields)  # noqa: S101 - tenants have keys of their own
+        same = copy.copy(self)
+        same.fields = self._all_fields.of_keys(numbers)
+        return same
+
+    def narrowed(self, field: str, values: Sequence[Leaf]) -> Shield:
+        """This shield for a call that is held to records of which this payload field has one of these values."""
+        same = copy.copy(self)
+        same.fields = self.fields.narrowed(parse(field), values)
+        return same
 
     @property
     def rotating(self) -> bool:
         """Whether there are several live key epochs, as while keys are rotated."""
         return len(self.ring.epochs) > 1
+
+    @property
+    def several_forms(self) -> bool:
+        """Whether one value of a searchable field may have several forms at rest."""
+        return self.rotating or self.tenancy is not None
 
     def within(self, limits: Limits, *, opens: bool) -> Shield:
         """This shield, with other bounds on one call; `opens`: whether answers show vectors as they were given."""
@@ -173,6 +226,22 @@ def require_protectable(record: VectorRecord) -> int:
         ConfigError: a file that they name cannot be read, or is another one.
     """
     return stored_dims(record.transforms, record.dims)
+
+
+def _vectors_under(
+    vectors: Mapping[str, VectorShield], ring: KeyRing, identity: bytes, numbers: tuple[int, ...]
+) -> dict[str, VectorShield]:
+    """Vectors whose entries are sealed under a tenant's key; turned and noised as all."""
+    tenants = ring.under(numbers)
+    return {name: _sealing(guard, tenants, identity) for name, guard in vectors.items()}
+
+
+def _sealing(guard: VectorShield, ring: KeyRing, identity: bytes) -> VectorShield:
+    record = guard.record
+    if isinstance(guard, SparseShield):
+        return guard.sealing_with(SparseSealer(ring, identity, record.name))
+    rows = RowsSealer(ring, identity, record.name, record.dims)
+    return guard.sealing_with(EntrySealer(ring, identity, record.name, record.dims), rows)
 
 
 def _compile(record: VectorRecord, ring: KeyRing, identity: bytes, policy: CollectionPolicy) -> VectorShield:

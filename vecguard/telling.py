@@ -15,12 +15,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from vecguard.alerting.kinds import alert_of
+
 SOCKET: Final = "control.sock"
 BLOCKS: Final = "blocks.json"
 _MOST_BYTES: Final = 8_192
 _A_SECOND: Final = 20
-_KINDS: Final[Mapping[str, str]] = {"integrity": "INTEGRITY_FAILURE", "blocked": "BLOCKED_CALL"}
-_KEPT: Final = ("principal", "rpc", "collections", "request_id")
 
 
 class Telling:
@@ -35,9 +35,9 @@ class Telling:
 
     def __call__(self, event: str, **fields: object) -> None:
         """Take an event of the trail."""
-        kind = _KINDS.get(str(fields.get("cause", ""))) if event == "call" else None
-        if kind is not None:
-            self.alert(kind, **{name: fields[name] for name in _KEPT if name in fields})
+        found = alert_of(event, fields)
+        if found is not None:
+            self.alert(found[0], **found[1])
 
     def alert(self, kind: str, **fields: object) -> None:
         """Tell of something, unless too much was told within this second."""
@@ -54,11 +54,15 @@ class Telling:
         """Tell under which policy this worker serves."""
         self._send(policy=digest)
 
+    def risk(self, risk: str) -> bool:
+        """Tell what is remembered of a principal, a profile's head; whether it was taken."""
+        return self._send(risk=risk)
+
     def _send(self, **fields: object) -> bool:
         message = {"worker": self._worker, "pid": os.getpid(), "time": time.time(), **fields}
         data = json.dumps(message).encode()
         if len(data) > _MOST_BYTES:
-            data = json.dumps({**message, "collections": []}).encode()
+            data = json.dumps({**message, "collections": [], "reasons": []}).encode()
         try:
             self._socket.sendto(data, self._file)
         except OSError:

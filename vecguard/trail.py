@@ -44,39 +44,47 @@ def configure() -> None:
     )
 
 
-def _line(event: dict[str, object]) -> bytes:
+def event_line(event: str, **fields: object) -> bytes:
+    """An event of the trail as a line of JSON, with the time that is now."""
+    return _line(event, fields, datetime.now(UTC))
+
+
+def _line(event: str, fields: dict[str, object], at: datetime) -> bytes:
+    whole = {**fields, "event": event, "level": "info", "timestamp": at}
     try:
-        return orjson.dumps(event, option=_OPTIONS)
+        return orjson.dumps(whole, option=_OPTIONS)
     except orjson.JSONEncodeError:  # half a surrogate pair, say: an odd name must not cost the call its answer
-        return json.dumps(event, default=str).encode() + b"\n"
+        return json.dumps(whole, default=str).encode() + b"\n"
 
 
 class Trail:
     """Writes one event a call, some at a time: a system call and a flush for each cost as much as the call's own work.
 
     Events wait `FLUSH_S` at most while the event loop runs; `flush` writes them at once, and so does the end of the
-    process. Only a kill that leaves a process no time loses those of its last moments.
+    process. Only a kill that leaves a process no time loses those of its last moments. Lines are made when they are
+    written, many in a row, off the path of the calls.
     """
 
     def __init__(self, stream: TextIO | None = None, copy: Callable[[Sequence[bytes]], None] | None = None) -> None:
         """`stream` is where events go; standard error when left out. `copy` takes the same lines, as they go."""
         self._stream = sys.stderr if stream is None else stream
         self._copy = copy
-        self._lines: list[bytes] = []
+        self._waiting: list[tuple[str, dict[str, object], datetime]] = []
         atexit.register(self.flush)
 
     def __call__(self, event: str, **fields: object) -> None:
-        """Write `event` with its fields: texts, numbers, and lists of them."""
-        self._lines.append(_line({**fields, "event": event, "level": "info", "timestamp": datetime.now(UTC)}))
-        if len(self._lines) == 1:
+        """Write `event` with its fields, which do not change any more: texts, numbers, and lists of them."""
+        self._waiting.append((event, fields, datetime.now(UTC)))
+        if len(self._waiting) == 1:
             self._flush_soon()
-        elif len(self._lines) >= _MOST_WAITING:
+        elif len(self._waiting) >= _MOST_WAITING:
             self.flush()
 
     def flush(self) -> None:
         """Write what waits."""
-        if self._lines:
-            lines, self._lines = self._lines, []
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            lines = [_line(*event) for event in waiting]
             if self._copy is not None:
                 self._copy(lines)
             self._stream.write(b"".join(lines).decode())

@@ -16,10 +16,15 @@ import numpy as np
 import structlog
 
 from vecguard.access.identify import Identifier
-from vecguard.access.rates import Rates
+from vecguard.access.rates import LocalRates, Rates
 from vecguard.blocks import Blocks
-from vecguard.catalog import Catalog
+from vecguard.catalog import Catalog, WriteTenantKeys
 from vecguard.config import Embedded, QdrantUpstream, Remote, Settings, host_and_port, upstream_api_key
+from vecguard.detect.acts import FILE as ACTS
+from vecguard.detect.acts import Acts
+from vecguard.detect.detection import Detection
+from vecguard.detect.log import LogWriter
+from vecguard.detect.memory import MemoryStore
 from vecguard.errors import ConfigError
 from vecguard.generation import Generation
 from vecguard.keys.file import FileKeyProvider
@@ -42,8 +47,10 @@ from vecguard.upstream import Upstream
 if TYPE_CHECKING:  # fronts are loaded by the registry, and only those that are served
     from prometheus_client import CollectorRegistry
 
+    from vecguard.detect.sharing import Sharing
     from vecguard.front.base import Front
     from vecguard.front.rest.listener import RestServer
+    from vecguard.state.connection import Connection
 
 _GRACE_S: Final = 30.0
 _WATCH_S: Final = 1.0
@@ -144,6 +151,48 @@ def _blocks(settings: Settings, control: Path | None) -> Blocks | None:
     return Blocks(settings.admin.blocks or control / BLOCKS)
 
 
+def _state(settings: Settings, provider: LeasingProvider) -> Connection | None:
+    """The connection to what processes share. Raises ConfigError."""
+    if settings.state is None:
+        return None
+    try:
+        from vecguard.state.connection import Connection
+    except ImportError:
+        raise ConfigError("`state` needs the Redis client: pip install 'vecguard[redis]'") from None
+    return Connection(settings.state, provider)
+
+
+def _rates(state: Connection | None) -> Rates:
+    if state is None:
+        return LocalRates()
+    from vecguard.access.shared_rates import SharedRates
+
+    return SharedRates(state)
+
+
+def _recorder(settings: Settings, worker: int) -> LogWriter | None:
+    """What keeps observations for a replay, where the settings say so. Raises ConfigError: its folder is no use."""
+    if settings.detection_log is None:
+        return None
+    size, files = settings.detection_log_mib * _MIB, settings.detection_log_files
+    return LogWriter(settings.detection_log, worker, file_bytes=size, most_files=files)
+
+
+def _sharing(state: Connection, memory: MemoryStore) -> Sharing:
+    """This process' part in what several remember of principals; `memory` is what it goes on with by itself."""
+    from vecguard.detect.failover import LocalWhileAway
+    from vecguard.detect.redis import RedisStore
+    from vecguard.detect.sharing import Sharing
+
+    shared = RedisStore(state)
+    return Sharing(state, shared, LocalWhileAway(shared, memory) if state.settings.fail == "local" else None)
+
+
+def tenant_keys_writer(front: Front, upstream: Upstream) -> WriteTenantKeys | None:
+    """What a catalog writes tenants' keys with; None where the front cannot."""
+    return None if front.write_tenant_keys is None else partial(front.write_tenant_keys, upstream)
+
+
 class Worker:
     """One worker process: policy, keys, and for each protocol its upstream, front and listener."""
 
@@ -173,8 +222,12 @@ class Worker:
         self._observers = Observers(settings, self._provider, number, registry, telling)
         self._blocks = _blocks(settings, control)
         self._identify = Identifier(lambda: self.policy.current)
-        self._rates = Rates()
+        self._state = _state(settings, self._provider)
+        self._rates = _rates(self._state)
         self._load = Load(settings.max_inflight_mib)
+        self._recorder = _recorder(settings, number)
+        self._detection = self._detecting(settings)
+        self._report(control, telling)
         self._certificates = None if settings.tls is None else ServerCertificates(settings.tls)
         self._upstreams: dict[str, Upstream] = {}
         self._servers: list[Server | RestServer] = []
@@ -186,10 +239,39 @@ class Worker:
             if address.front == "qdrant" and settings.rest_listen is not None:
                 self._servers.append(self._rest(pipeline, settings.rest_listen, settings))
 
+    def _report(self, control: Path | None, telling: Telling | None) -> None:
+        """Have what this worker remembers told to the control plane, where there is one."""
+        if control is not None and telling is not None:
+            self._detection.report(Acts(control / ACTS), telling.risk)
+
+    def _detecting(self, settings: Settings) -> Detection:
+        """What looks for extraction in the calls of all fronts."""
+        memory = MemoryStore(settings.detection_memory_mib * _MIB)
+        sharing = None if self._state is None else _sharing(self._state, memory)
+        store = memory if sharing is None else sharing.store
+        record = None if self._recorder is None else self._recorder.write
+        told = self._observers
+        return Detection(
+            store,
+            lambda: self.policy.current,
+            told,
+            record=record,
+            failed=told.detection_missed,
+            waited=told.detection_waited,
+            sharing=sharing,
+        )
+
     def _pipeline(self, front: Front, upstream: Upstream) -> Pipeline:
         rules = lambda: self.policy.current  # noqa: E731 - read anew at each call, so that a reload takes effect
         read, real_name = partial(front.read_manifest, upstream), partial(front.real_name, upstream)
-        catalog = Catalog(read, real_name, self._provider, rules, self._generation)
+        catalog = Catalog(
+            read,
+            real_name,
+            self._provider,
+            rules,
+            self._generation,
+            write_tenant_keys=tenant_keys_writer(front, upstream),
+        )
         self._observers.watch(front.routes, catalog)
         if self._number == 0:  # one worker of a host is enough
             names, delete = partial(front.names, upstream), partial(front.sweep, upstream)
@@ -210,6 +292,8 @@ class Worker:
             rates=self._rates,
             require_free=self._require_free,
             load=self._load,
+            asked=front.asked,
+            watch=self._detection.watch(front.observe, partial(front.count, upstream)),
         )
 
     def _require_free(self, principal: str) -> None:
@@ -235,6 +319,7 @@ class Worker:
             *host_and_port(listen),
             shared_port=settings.workers > 1,
             max_message_mib=settings.max_message_mib,
+            max_connections=settings.max_connections,
             tls=None if self._certificates is None else self._certificates.for_http(),
         )
 
@@ -251,6 +336,9 @@ class Worker:
 
     async def start(self) -> None:
         """Begin to take calls."""
+        await self._detection.start()
+        if self._observers.webhook is not None:
+            self._observers.webhook.start()
         for server in self._servers:
             await server.start()
 
@@ -280,16 +368,28 @@ class Worker:
         await self.close()
 
     async def _watch_upstreams(self) -> None:
-        """Keep the metric of the databases' state up to date."""
+        """Keep the metrics of states and queues up to date."""
         metrics = self._observers.metrics
         while metrics is not None:
             for front, upstream in self._upstreams.items():
                 metrics.upstream_connected(front, upstream.reachable())
+            metrics.detection.waiting(len(self._detection.intake))
+            if self._state is not None:
+                metrics.detection.state(self._state.reachable, self._state.failures)
+            if self._observers.webhook is not None:
+                metrics.detection.webhook(self._observers.webhook.waiting, self._observers.webhook.outcomes)
             await asyncio.sleep(_WATCH_S)
 
     async def close(self) -> None:
         """Finish calls in flight and stop."""
         await asyncio.gather(*(server.stop(_GRACE_S) for server in self._servers))
+        await self._detection.close()
+        if self._recorder is not None:
+            self._recorder.close()
         for upstream in self._upstreams.values():
             await upstream.close()
+        if self._state is not None:
+            await self._state.close()
+        if self._observers.webhook is not None:
+            await self._observers.webhook.close()
         self._observers.close()

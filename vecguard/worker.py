@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from vecguard.config import Settings
+from vecguard.deferred import CLIENT_PACKAGES, defer
 from vecguard.engine.parent_death import die_with_parent
 from vecguard.errors import VecGuardError
 from vecguard.generation import Generation
@@ -28,6 +29,7 @@ async def _serve(settings: Settings, targets: Mapping[str, str], generation: Pat
 
 def main(arguments: list[str]) -> int:
     """Serve as the worker that the arguments describe: number, parent's pid, target, generation file, settings."""
+    defer(*CLIENT_PACKAGES)
     number, parent, targets, generation, settings = arguments
     try:
         die_with_parent(int(parent))

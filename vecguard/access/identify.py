@@ -7,7 +7,6 @@ at all, those that clients send are not looked at: they may be meant for the dat
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -32,7 +31,7 @@ class Identifier:
         self._policy = policy
         self._passwords = PasswordChecks()
         self._tokens = Tokens()
-        self._keys: tuple[Access | None, dict[bytes, ApiKey]] = (None, {})
+        self._keys: tuple[Access | None, dict[bytes, tuple[ApiKey, Principal]]] = (None, {})
 
     async def __call__(self, metadata: Mapping[str, str], peer: Peer = UNKNOWN_PEER) -> Principal:
         """The principal.
@@ -58,24 +57,21 @@ class Identifier:
     async def _by_secret(self, secret: Secret, access: Access) -> Principal:
         if secret.is_jwt and access.jwt:
             return await self._tokens.principal(secret.text, access.jwt)
-        key = self._key(secret, access)
-        if key is not None:
-            return _principal(key)
+        holder = self._key_holder(secret, access)
+        if holder is not None:
+            return holder
         if secret.user is not None and access.accounts:
             account = next((account for account in access.accounts if account.name == secret.user), None)
             if await self._passwords.fits(secret.text, None if account is None else account.hash) and account:
                 return _principal(account)
         raise Unauthenticated(_UNKNOWN)
 
-    def _key(self, secret: Secret, access: Access) -> ApiKey | None:
-        """The API key with this text. What is compared is a digest: how long it takes tells nothing of a key."""
+    def _key_holder(self, secret: Secret, access: Access) -> Principal | None:
+        """Whose API key this is. What is compared is a digest: how long it takes tells nothing of a key."""
         if self._keys[0] is not access:
-            self._keys = (access, {key_digest(key.hash): key for key in access.api_keys})
-        digest = sha256(secret.text)
-        key = self._keys[1].get(digest)
-        if key is None or not hmac.compare_digest(key_digest(key.hash), digest):
-            return None
-        return key if secret.user in (None, key.name) else None
+            self._keys = (access, {key_digest(key.hash): (key, _principal(key)) for key in access.api_keys})
+        key, holder = self._keys[1].get(sha256(secret.text), (None, None))
+        return holder if key is not None and secret.user in (None, key.name) else None
 
 
 def _principal(entry: ApiKey | Account) -> Principal:

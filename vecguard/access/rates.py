@@ -1,7 +1,8 @@
 """How much each principal did lately: token buckets (RFC 2697's single rate, without colours) in this process.
 
 A bucket fills steadily up to its burst. A call takes one token before it is served; its records are known only
-afterwards, and may leave the bucket in debt, which the next call waits for.
+afterwards, and may leave the bucket in debt, which the next call waits for. Where processes share a store, the buckets
+lie there (`vecguard.access.shared_rates`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from vecguard.errors import RateExceeded
 from vecguard.model import Allowance, Principal
@@ -35,19 +36,36 @@ class Bucket:
         return self.tokens
 
 
-class Rates:
+class Rates(Protocol):
     """The buckets of all principals."""
+
+    async def admit(self, principal: Principal, allowances: Sequence[Allowance]) -> None:
+        """Take one call out of each of the principal's buckets.
+
+        Raises:
+            RateExceeded: one is empty; says when to come back. Nothing is taken then.
+            Unavailable: the buckets cannot be reached.
+        """
+
+    async def charge(self, principal: Principal, allowances: Sequence[Allowance], records: int) -> None:
+        """Take the records of a call that was served; buckets may go below nothing. Raises Unavailable."""
+
+
+def refusal(principal: Principal, wait_s: float) -> RateExceeded:
+    """What a principal is told who called too often."""
+    seconds = min(max(math.ceil(wait_s), 1), _LONGEST_WAIT_S)
+    return RateExceeded(f"`{principal.name}` called too often: try again in {seconds} s", seconds)
+
+
+class LocalRates:
+    """The buckets of all principals, in this process."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._buckets: OrderedDict[tuple[str, str, str, str], Bucket] = OrderedDict()
 
-    def admit(self, principal: Principal, allowances: Sequence[Allowance]) -> None:
-        """Take one call out of each of the principal's buckets.
-
-        Raises:
-            RateExceeded: one is empty; says when to come back. Nothing is taken then.
-        """
+    async def admit(self, principal: Principal, allowances: Sequence[Allowance]) -> None:
+        """See `Rates`."""
         now, taken, wait = self._clock(), list[Bucket](), 0.0
         for allowance in allowances:
             rate = allowance.rate
@@ -59,13 +77,12 @@ class Rates:
                 bucket = self._bucket(principal, allowance, "records", rate.burst_records, now)
                 wait = max(wait, -bucket.fill(rate.records_per_s, rate.burst_records, now) / rate.records_per_s)
         if wait > 0:
-            seconds = min(max(math.ceil(wait), 1), _LONGEST_WAIT_S)
-            raise RateExceeded(f"`{principal.name}` called too often: try again in {seconds} s", seconds)
+            raise refusal(principal, wait)
         for bucket in taken:
             bucket.tokens -= 1
 
-    def charge(self, principal: Principal, allowances: Sequence[Allowance], records: int) -> None:
-        """Take the records of a call that was served; buckets may go below nothing."""
+    async def charge(self, principal: Principal, allowances: Sequence[Allowance], records: int) -> None:
+        """See `Rates`."""
         if not records:
             return
         now = self._clock()

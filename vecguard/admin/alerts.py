@@ -29,6 +29,12 @@ def alert_of(message: Mapping[str, Any]) -> v1.Alert:
         collections=[str(name) for name in message.get("collections", ())],
         request_id=str(message.get("request_id", "")),
         suppressed=int(message.get("suppressed", 0)),
+        rung=str(message.get("rung", "")),
+        risk=float(message.get("risk", 0.0)),
+        reasons=[str(reason) for reason in message.get("reasons", ())],
+        blocked_s=int(message.get("blocked_s", 0)),
+        budget=str(message.get("budget", "")),
+        enforced=bool(message.get("enforced", False)),
     )
     alert.time.CopyFrom(Timestamp(nanos=0))
     alert.time.FromNanoseconds(int(float(message["time"]) * 1e9))

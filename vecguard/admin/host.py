@@ -11,16 +11,23 @@ from pathlib import Path
 from typing import Any, Final
 
 from vecguard.admin.alerts import Alerts, alert_of
+from vecguard.admin.job_service import JobService
 from vecguard.admin.listener import AdminListener
+from vecguard.admin.risks import InStore, InWorkers, RiskService
 from vecguard.admin.service import AdminService, Database, Fleet, Told
 from vecguard.blocks import Blocks
 from vecguard.catalog import Catalog
 from vecguard.config import AdminSettings, Settings
+from vecguard.detect.acts import FILE as ACTS
+from vecguard.detect.acts import Acts
+from vecguard.errors import Unreadable
 from vecguard.generation import Generation
 from vecguard.keys.lease import LeasingProvider
 from vecguard.policy.load import PolicyHolder
 from vecguard.registry import FRONTS
+from vecguard.state.settings import StateSettings
 from vecguard.telling import BLOCKS, SOCKET, receive
+from vecguard.upkeep.told import operator_trail
 from vecguard.wiring import connect
 
 _WATCH_S: Final = 1.0
@@ -43,15 +50,20 @@ async def controlled(
     """
     blocks = Blocks(admin.blocks or folder / BLOCKS)
     alerts, told = Alerts(), Told()
+    own = InWorkers(Acts(folder / ACTS))
     async with contextlib.AsyncExitStack() as stack:
-        hearing = await receive(folder / SOCKET, partial(_hear, alerts, told))
+        hearing = await receive(folder / SOCKET, partial(_hear, alerts, told, own))
         stack.callback(hearing.close)
+        tell = stack.enter_context(operator_trail(settings, provider))
         databases = [_database(settings, address, targets, policy, provider) for address in settings.upstream]
         for database in databases:
             stack.push_async_callback(database.upstream.close)
         service = AdminService(settings, policy, databases, fleet, blocks, alerts, told, provider.key_id)
-        listener = AdminListener(admin, service)
+        risks = RiskService(own if settings.state is None else _shared(stack, settings.state, provider), tell)
+        jobs = JobService(settings, policy, databases, folder, tell)
+        listener = AdminListener(admin, service, risks, jobs)
         await listener.start()
+        stack.push_async_callback(jobs.jobs.close)
         stack.push_async_callback(listener.stop)
         watching = asyncio.create_task(_watch(databases, listener, fleet, alerts))
         stack.callback(watching.cancel)
@@ -68,10 +80,22 @@ def _database(
     return Database(address, front, upstream, catalog)
 
 
-def _hear(alerts: Alerts, told: Told, message: Mapping[str, Any]) -> None:
+def _shared(stack: contextlib.AsyncExitStack, state: StateSettings, provider: LeasingProvider) -> InStore:
+    """What replicas remember together, over a connection that lives as long as the stack."""
+    from vecguard.detect.redis import RedisStore
+    from vecguard.state.connection import Connection
+
+    connection = Connection(state, provider)
+    stack.push_async_callback(connection.close)
+    return InStore(RedisStore(connection))
+
+
+def _hear(alerts: Alerts, told: Told, own: InWorkers, message: Mapping[str, Any]) -> None:
     """Take what a worker told; what is malformed is left alone."""
-    with contextlib.suppress(ValueError, TypeError, KeyError):
-        if "policy" in message:
+    with contextlib.suppress(ValueError, TypeError, KeyError, Unreadable):
+        if "risk" in message and "alert" not in message:
+            own.hear(message)
+        elif "policy" in message:
             told.policies[int(message["worker"]), int(message["pid"])] = str(message["policy"])
         elif "alert" in message:
             alerts.add(alert_of(message))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final
 
 import grpc
@@ -20,6 +20,7 @@ from grpc_reflection.v1alpha import reflection
 from vecguard.admin.credentials import RequireKey
 from vecguard.config import AdminSettings
 from vecguard.errors import ConfigError, VecGuardError
+from vecguard.keepalive import PINGS
 from vecguard.v1 import admin_pb2 as v1
 
 SERVICE: Final = "vecguard.v1.Admin"
@@ -35,12 +36,15 @@ Health = health_pb2.HealthCheckResponse
 class AdminListener:
     """The gRPC server of the control plane. `port` is where it listens; 0 for a Unix socket."""
 
-    def __init__(self, settings: AdminSettings, service: object) -> None:
-        """Raises ConfigError: a file of TLS cannot be read, or the address cannot be listened on."""
+    def __init__(self, settings: AdminSettings, *services: object) -> None:
+        """`services` have the methods between them.
+
+        Raises ConfigError: a file of TLS cannot be read, or the address cannot be listened on.
+        """
         interceptors = () if settings.key is None else (RequireKey(settings.key),)
-        options = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", _MOST_BYTES)]
+        options = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", _MOST_BYTES), *PINGS]
         self._server = grpc.aio.server(interceptors=interceptors, options=options, maximum_concurrent_rpcs=_MOST_CALLS)
-        self._server.add_generic_rpc_handlers((_handlers(service),))
+        self._server.add_generic_rpc_handlers((_handlers(services),))
         self._health = aio_health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
@@ -84,11 +88,16 @@ def _tls(settings: AdminSettings) -> grpc.ServerCredentials | None:
     return grpc.ssl_server_credentials([pair], root, require_client_auth=root is not None)
 
 
-def _handlers(service: object) -> grpc.GenericRpcHandler:  # type: ignore[type-arg]  # generic in the stubs only
+def _handlers(services: Sequence[object]) -> grpc.GenericRpcHandler:  # type: ignore[type-arg]  # generic in the stubs only
     methods = v1.DESCRIPTOR.services_by_name["Admin"].methods
     return grpc.method_handlers_generic_handler(
-        SERVICE, {method.name: _handler(method, getattr(service, _snake(method.name))) for method in methods}
+        SERVICE, {method.name: _handler(method, _served(services, _snake(method.name))) for method in methods}
     )
+
+
+def _served(services: Sequence[object], name: str) -> Callable[[Any], Any]:
+    (serve,) = (getattr(service, name) for service in services if hasattr(service, name))
+    return serve  # type: ignore[no-any-return]
 
 
 def _snake(name: str) -> str:

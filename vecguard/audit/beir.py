@@ -22,11 +22,15 @@ from vecguard.errors import ConfigError
 
 @dataclass(frozen=True)
 class Text:
-    """One document or question: its id in the data set, its title ("" for a question) and its text."""
+    """One document or question: its id in the data set, its title ("" for a question) and its text.
+
+    `split` says what the data set keeps it for ("train", "valid", "test"), "" where it says nothing.
+    """
 
     id: str
     title: str
     text: str
+    split: str = ""
 
     @property
     def full(self) -> str:
@@ -77,7 +81,9 @@ def _fill(
 
 
 def _text(row: dict[str, Any]) -> Text:
-    return Text(id=str(row["id"]), title=str(row.get("title", "")), text=str(row["text"]))
+    return Text(
+        id=str(row["id"]), title=str(row.get("title", "")), text=str(row["text"]), split=str(row.get("split", ""))
+    )
 
 
 def _read_rows(folder: Path, stem: str) -> list[dict[str, Any]]:

@@ -2,13 +2,15 @@
 
 A BEIR folder's documents are cut into sentences, because short texts are what inversion recovers best: a defence that
 holds for them holds for long ones. Whole documents can be attacked instead. Stored and attacker's texts never share a
-document. Without a folder the demo's synthetic clinic notes serve, which need nothing beside the package.
+document. Where the data set marks documents as kept back from training (`split`), the records under attack are theirs:
+no inverter that was trained on the others, as the packaged one was, has seen them. Without a folder the demo's
+synthetic clinic notes serve, which need nothing beside the package.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
@@ -22,10 +24,14 @@ from vecguard.errors import ConfigError
 
 Unit = Literal["sentences", "documents"]
 
+FEWEST: Final = 80
 FEWEST_WORDS: Final = 4
 MOST_WORDS: Final = 48
 _SENTENCE_END: Final = re.compile(r"(?<=[.!?])\s+")
 _STORED_SHARE: Final = 0.45
+_KEPT_BACK: Final = frozenset({"valid", "validation", "dev", "test"})
+# Synthetic notes are so much alike that more of them teach an attacker nothing.
+_MOST_NOTES: Final = 2_000
 # Texts with personal data that the attacker learns from.
 _PERSONAL_OWN: Final = 600
 
@@ -36,8 +42,8 @@ class Sizes:
     his texts of another domain, texts with personal data; documents and questions for search quality."""
 
     victims: int = 200
-    crowd: int = 2_000
-    own: int = 3_000
+    crowd: int = 10_000
+    own: int = 10_000
     foreign: int = 300
     personal: int = 150
     documents: int = 600
@@ -82,9 +88,16 @@ class Texts:
     relevant: tuple[frozenset[int], ...]
 
 
-def texts_of_folder(folder: Path, sizes: Sizes, seed: int, unit: Unit = "sentences", pii: Path | None = None) -> Texts:
+def texts_of_folder(
+    folder: Path,
+    sizes: Sizes,
+    seed: int,
+    unit: Unit = "sentences",
+    pii: Path | None = None,
+    words: int = MOST_WORDS,
+) -> Texts:
     """A seeded sample of a BEIR folder; personal data from `pii`, else from the synthetic notes, which are also the
-    attacker's foreign texts.
+    attacker's foreign texts. Of sentences, those of at most `words` words are attacked.
 
     Raises:
         ConfigError: the folder or the personal data cannot be read, or holds too few texts.
@@ -92,18 +105,20 @@ def texts_of_folder(folder: Path, sizes: Sizes, seed: int, unit: Unit = "sentenc
     random = np.random.default_rng(seed)
     dataset = read_dataset(folder, sizes.documents, sizes.questions, seed)
     everything = read_dataset(folder, documents=1 << 30, questions=0, seed=seed).documents
-    stored, own = _pools(everything, unit, random)
-    wanted = sizes.victims + sizes.crowd
-    if len(stored) < wanted // 4 or len(own) < 100:
-        raise ConfigError(f"{folder}: too few {unit} for an audit; it takes at least {wanted // 4} stored and 100 own")
-    victims = min(sizes.victims, len(stored) // 2)
+    most = words if unit == "sentences" else None
+    victims, crowd, own = _pools(everything, unit, sizes.victims, most, random)
+    if min(4 * len(victims), len(crowd), len(own)) < FEWEST:
+        raise ConfigError(
+            f"{folder}: {len(victims)} {unit} to attack, {len(crowd)} others stored and {len(own)} of the attacker's "
+            f"are too few for an audit; it takes {FEWEST // 4}, {FEWEST} and {FEWEST}"
+        )
     notes = _notes_of(sizes, seed)
     personal, personal_own = _personal(read_tagged(pii) if pii else None, notes, sizes, random)
     row_of = {text.id: row for row, text in enumerate(dataset.documents)}
     return Texts(
         name=dataset.name,
-        victims=stored.first(victims),
-        crowd=stored.after(victims).first(sizes.crowd),
+        victims=victims,
+        crowd=crowd.first(sizes.crowd),
         own=own.first(sizes.own),
         foreign=_passages(notes.own).first(sizes.foreign),
         personal=personal,
@@ -158,8 +173,8 @@ class _Notes:
 
 
 def _notes_of(sizes: Sizes, seed: int) -> _Notes:
-    stored = make_notes(max(sizes.victims + sizes.crowd, sizes.personal), seed)
-    own = make_notes(min(sizes.own, 2_000), seed + 2, avoid={note.patient for note in stored})
+    stored = make_notes(max(sizes.victims + min(sizes.crowd, _MOST_NOTES), sizes.personal), seed)
+    own = make_notes(min(sizes.own, _MOST_NOTES), seed + 2, avoid={note.patient for note in stored})
     return _Notes(tuple(stored), tuple(own))
 
 
@@ -167,14 +182,31 @@ def _passages(notes: Sequence[Note]) -> Passages:
     return Passages(tuple(note.text for note in notes), tuple(note.diagnosis for note in notes))
 
 
-def _pools(documents: Sequence[Text], unit: Unit, random: np.random.Generator) -> tuple[Passages, Passages]:
-    """Stored and attacker's passages, each shuffled; no document is on both sides."""
-    side = random.random(len(documents)) < _STORED_SHARE
-    stored = cut([text for text, mine in zip(documents, side, strict=True) if mine], unit)
-    known = set(stored.texts)
-    own = cut([text for text, mine in zip(documents, side, strict=True) if not mine], unit)
-    apart = [i for i, text in enumerate(own.texts) if text not in known]
-    return _shuffled(stored, random), _shuffled(_picked(own, apart), random)
+def _pools(
+    documents: Sequence[Text], unit: Unit, victims: int, most_words: int | None, random: np.random.Generator
+) -> tuple[Passages, Passages, Passages]:
+    """Records under attack (of at most so many words), other stored ones and the attacker's passages, each shuffled; no
+    text is in two of them, and nothing of the attacker's comes from a document that is stored."""
+    sides = zip(documents, random.random(len(documents)) < _STORED_SHARE, strict=True)
+    kept_back = [text for text in documents if text.split in _KEPT_BACK]
+    open_to_all = [(text, mine) for text, mine in sides if text.split not in _KEPT_BACK]
+    stored = _shuffled(cut([text for text, mine in open_to_all if mine], unit), random)
+    own = _shuffled(cut([text for text, mine in open_to_all if not mine], unit), random)
+    if kept_back:
+        attacked = _shuffled(cut(kept_back, unit), random)
+        attacked = _short(_without(attacked, {*stored.texts, *own.texts}), most_words).first(victims)
+    else:
+        attacked = _short(stored, most_words).first(min(victims, len(stored) // 2))
+    return attacked, _without(stored, set(attacked.texts)), _without(own, {*stored.texts, *attacked.texts})
+
+
+def _short(passages: Passages, most_words: int | None) -> Passages:
+    fits = [i for i, text in enumerate(passages.texts) if most_words is None or len(text.split()) <= most_words]
+    return _picked(passages, fits)
+
+
+def _without(passages: Passages, known: Set[str]) -> Passages:
+    return _picked(passages, [i for i, text in enumerate(passages.texts) if text not in known])
 
 
 def _picked(passages: Passages, rows: Sequence[int]) -> Passages:

@@ -7,6 +7,7 @@ shield would store. The attacker's view is what a database would hold, so cosine
 from __future__ import annotations
 
 import hashlib
+import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,6 +63,14 @@ class Deployment(Protocol):
     def noise_ratio(self) -> float:
         """E‖noise‖ / ‖record‖, which is public; 0 without noise."""
 
+    @property
+    def cells(self) -> int:
+        """To how many cells with keys of their own records are dealt, which is public; 1: there is one key."""
+
+    def public(self, x: Floats) -> Floats:
+        """Clear rows (n, d) after what is no secret of the defence: what stands before the first key, such as a fitted
+        projection, whose file anybody may have."""
+
     def store(self, x: Floats, first_id: int = 0) -> Stored:
         """What is stored for clear unit rows (n, d) float32 under the ids first_id, first_id + 1, ..."""
 
@@ -97,6 +106,10 @@ class ClearStorage:
 class _ClearDeployment:
     name = CLEAR
     noise_ratio = 0.0
+    cells = 1
+
+    def public(self, x: Floats) -> Floats:
+        return x
 
     def store(self, x: Floats, first_id: int = 0) -> Stored:
         ids = record_ids(len(x), first_id)
@@ -133,6 +146,18 @@ class ShieldDeployment:
         self.rule = rule
         self.shield = shield
         self.noise_ratio = shield.noise_ratio
+        self.cells = rule.cells
+
+    def public(self, x: Floats) -> Floats:
+        """See `Deployment`."""
+        for spec in self.rule.transforms:
+            if spec.hides_axes or spec.adds_noise:
+                break
+            if spec.projects:
+                step = TRANSFORMS.load(spec.kind)(spec, x.shape[1], lambda purpose: Key.random())
+                assert isinstance(step, VectorMap)  # noqa: S101 - what projects is one
+                x = step.apply(x)
+        return x
 
     def store(self, x: Floats, first_id: int = 0) -> Stored:
         """See `Deployment`; the same content under the same id is stored as the same record."""
@@ -203,6 +228,11 @@ def parse_defence(text: str) -> Defence:
     assert problem is not None  # noqa: S101 - both attempts failed
     reasons = "; ".join(str(error["msg"]) for error in problem.errors()[:3])
     raise ConfigError(f"`{text}` is no defence: {reasons}")
+
+
+def rule_text(rule: VectorRule) -> str:
+    """What a rule says as JSON, the same text for the same rule; its `match` is left out, which protects nothing."""
+    return json.dumps(rule.model_dump(mode="json", exclude={"match"}), sort_keys=True)
 
 
 def record_ids(count: int, first: int = 0) -> tuple[bytes, ...]:

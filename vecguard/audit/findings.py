@@ -1,7 +1,8 @@
 """The results in plain words: where each defence breaks, and which part of OWASP LLM08:2025 that concerns.
 
 LLM08:2025 "Vector and Embedding Weaknesses" lists: unauthorized access and data leakage; cross-context information
-leaks; embedding inversion attacks; data poisoning; behaviour alteration. The lab measures the first and the third.
+leaks; embedding inversion attacks; data poisoning; behaviour alteration. The lab measures the first and the third, and
+says so of the others.
 """
 
 from __future__ import annotations
@@ -15,6 +16,12 @@ from vecguard.audit.outcome import AccessRow, Audit, Finding, Result
 
 INVERSION: Final = "LLM08:2025, 3 Embedding Inversion Attacks"
 ACCESS: Final = "LLM08:2025, 1 Unauthorized Access & Data Leakage"
+UNMEASURED: Final = (
+    "2 Cross-Context Information Leaks and Federation Knowledge Conflict",
+    "4 Data Poisoning Attacks",
+    "5 Behavior Alteration",
+)
+"""Parts of LLM08:2025 that no attack of the lab is about."""
 
 Severity = Literal["high", "medium", "low", "unknown"]
 _SEVERITY: Final[dict[str, Severity]] = {
@@ -24,6 +31,14 @@ _SEVERITY: Final[dict[str, Severity]] = {
     "not measured": "unknown",
 }
 _LEAST_RECALL: Final = 0.99
+_NOTHING_THERE: Final = {
+    "attribute": "the texts have no labels, or none that the attacker's own show often enough to be learnt",
+    "personal": "there are no texts with marked personal data (`--pii`)",
+    "unsupervised": "there are too few records for the shape of their cloud",
+    "permutation": "no defence keeps the number of coordinates",
+    "trilateration": "there is no rule that a proxy could serve",
+}
+"""Why an attack had nothing to work on."""
 
 
 def findings_of(audit: Audit) -> Audit:
@@ -33,6 +48,21 @@ def findings_of(audit: Audit) -> Audit:
         *(_of_role(row) for row in audit.access),
     ]
     return replace(audit, findings=tuple(found))
+
+
+def unmeasured(audit: Audit) -> list[str]:
+    """The attacks of which nothing can be said, and why."""
+    said = []
+    for attack in audit.attacks:
+        results = [result for result in audit.results if result.attack == attack.name]
+        if not results:
+            said.append(f"{attack.title}: {_NOTHING_THERE.get(attack.name, 'there was nothing to run it on')}.")
+        for adversary, reached in {r.adversary: r.undefended for r in results if r.verdict == "not measured"}.items():
+            said.append(
+                f"{attack.title}, adversary {adversary}: it reaches {attack.metric} {reached:.3f} on clear storage and "
+                f"needs {attack.needed:g} there, so its figures under a defence prove nothing."
+            )
+    return said
 
 
 def _of_defence(audit: Audit, defence: str) -> Iterator[Finding]:
@@ -62,7 +92,8 @@ def _sentence(title: str, result: Result) -> str:
         case "weakened":
             return f"{title}, adversary {result.adversary}: weakened, not stopped; {figures}."
         case "broken":
-            pairs = "" if result.breaks_at is None else f" from {result.breaks_at:,} leaked pairs on"
+            what = "known queries" if result.adversary == "C" else "leaked pairs"
+            pairs = "" if result.breaks_at is None else f" from {result.breaks_at:,} {what} on"
             return f"{title}, adversary {result.adversary}: BREAKS{pairs}; {figures}."
 
 

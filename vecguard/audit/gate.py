@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from vecguard.audit.defence import CLEAR
+from vecguard.audit.defence import CLEAR, rule_text
 from vecguard.audit.outcome import Audit, Result
 from vecguard.audit.textual import TOKEN_F1
+from vecguard.errors import ConfigError
 from vecguard.policy.audit import AuditThresholds
+from vecguard.policy.model import VectorRule
 
 # What the thresholds are about.
 ATTACKS_NEEDED: Final = ("inversion", "alignment", "linkage", "unsupervised")
@@ -28,8 +30,23 @@ def breaches(audit: Audit, thresholds: AuditThresholds) -> list[str]:
     ]
 
 
+def check_report(audit: Audit, rule: VectorRule) -> None:
+    """Whether an earlier audit can be held against a policy: it attacked this very rule by every attack that is needed.
+
+    Raises:
+        ConfigError: it did not.
+    """
+    attacks = {attack.name for attack in audit.attacks}
+    if missing := [name for name in ATTACKS_NEEDED if name not in attacks]:
+        raise ConfigError(f"the report lacks the attacks {', '.join(missing)}: run the audit with them")
+    rules = [outcome.rule for outcome in audit.defences if outcome.name != CLEAR]
+    if rules != [rule_text(rule)]:
+        raise ConfigError("the report is not one of this policy's rule for vectors: run the audit again")
+
+
 def _of_defence(audit: Audit, defence: str, thresholds: AuditThresholds) -> Iterator[str]:
-    results = audit.of(defence)
+    # A report may hold further attacks: the same policy gets the same answer from it as from a run of the gate's own.
+    results = [result for result in audit.of(defence) if result.attack in ATTACKS_NEEDED]
     if thresholds.max_token_f1 is not None:
         texts = [r for r in results if r.metric == TOKEN_F1 or any(x.metric == TOKEN_F1 for x in r.readings)]
         yield from _leaks(defence, texts, thresholds.max_token_f1, thresholds.max_pairs)

@@ -55,9 +55,11 @@ def live_scene(source: LiveSource, sizes: Sizes, seed: int, train: Trainer, tell
 
 
 def _split(texts: list[str], rows: Floats, source: LiveSource, sizes: Sizes, seed: int, train: Trainer) -> Scene:
-    total = len(texts)
-    scale = min(1.0, total / (sizes.victims + sizes.crowd + sizes.own + sizes.questions))
-    ends = np.cumsum([int(scale * n) for n in (sizes.victims, sizes.crowd, sizes.own)]).tolist()
+    # In a small collection a fifth is attacked and a tenth asked for; crowd and attacker share what is left.
+    attacked, asked = min(sizes.victims, len(texts) // 5), min(sizes.questions, len(texts) // 10)
+    rest = len(texts) - attacked - asked
+    others = min(sizes.crowd, rest * sizes.crowd // (sizes.crowd + sizes.own))
+    ends = np.cumsum([attacked, others, min(sizes.own, rest - others)]).tolist()
     cuts = [slice(0, ends[0]), slice(ends[0], ends[1]), slice(ends[1], ends[2])]
     victims, crowd, own = (Corpus(tuple(texts[c]), ("",) * len(texts[c]), rows[c]) for c in cuts)
     nothing = np.zeros((0, rows.shape[1]), np.float32)

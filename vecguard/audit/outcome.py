@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from vecguard.audit.metrics import Interval
 from vecguard.audit.reading import Adversary, Attack, Reading
+from vecguard.audit.took import Took
 from vecguard.audit.utility import Utility
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Version of report.json; raised when a field changes its meaning or goes."""
 
 Verdict = Literal["at the floor", "weakened", "broken", "not measured"]
@@ -63,11 +65,15 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class DefenceOutcome:
-    """One defence: what it says of itself, and its utility."""
+    """One defence: what it says of itself, and its utility.
+
+    `rule` is the policy's rule as canonical JSON, "" for clear storage and for what no policy says.
+    """
 
     name: str
     description: tuple[str, ...]
     utility: Utility
+    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +82,7 @@ class RiskPoint:
 
     factor: Literal["dimension", "embedder", "training data"]
     setting: str
-    figures: dict[str, float]
+    figures: dict[str, Interval]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +94,8 @@ class AccessRow:
     vectors: str
     scores: str
     obtains: str
+    recovered: Interval | None = None
+    """Token F1 of text inverted from what the role is shown, where `trilateration` was run and measured just that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,32 +117,45 @@ class Audit:
     dims: int
     seed: int
     counts: dict[str, int]
-    text_floor: float
+    text_floor: float | None
     attacks: tuple[AttackInfo, ...]
     defences: tuple[DefenceOutcome, ...]
     results: tuple[Result, ...]
     risks: tuple[RiskPoint, ...] = ()
     access: tuple[AccessRow, ...] = ()
     findings: tuple[Finding, ...] = ()
+    pairs: tuple[int, ...] = ()
+    """Numbers of leaked pairs that attacks were to have; those above the other stored records could not be had."""
     format: int = FORMAT
     seconds: dict[str, float] = field(default_factory=dict)
+    """By the clock, of each attack on each defence."""
+    left_out: tuple[str, ...] = ()
+    """Defences that were to be attacked, too, when the time was over."""
+    took: Took | None = None
+    """The whole run, embedding included, where somebody looked."""
 
     def of(self, defence: str) -> list[Result]:
         """The results of one defence, in the order of the attacks."""
         return [result for result in self.results if result.defence == defence]
 
+    @property
+    def pairs_missing(self) -> tuple[int, ...]:
+        """Those numbers of pairs for which there were not enough records."""
+        return tuple(count for count in self.pairs if count > self.counts["other stored records"])
+
 
 def judge(
     attack: Attack, defence: str, readings: Sequence[Reading], clear: Sequence[Reading], floor: float
 ) -> list[Result]:
-    """Results of an attack on a defence: one for its own adversary, one for B where it also used leaked pairs."""
+    """Results of an attack on a defence: one for its own adversary, one for B where A's also used leaked pairs."""
     found = []
     for paired in (False, True):
         mine = [r for r in readings if r.metric == attack.metric and (r.pairs > 0) == paired]
         same = [r for r in clear if r.metric == attack.metric and (r.pairs > 0) == paired]
         if mine and same:
             shown = tuple(r for r in readings if (r.pairs > 0) == paired or len({x.pairs > 0 for x in readings}) == 1)
-            found.append(_result(attack, "B" if paired else attack.adversary, defence, mine, same, floor, shown))
+            who: Adversary = "B" if paired and attack.adversary == "A" else attack.adversary
+            found.append(_result(attack, who, defence, mine, same, floor, shown))
     return found
 
 

@@ -8,9 +8,20 @@ from typing import Final
 
 from vecguard.audit.attacks.linkage import R_AT_1
 from vecguard.audit.defence import CLEAR
+from vecguard.audit.findings import UNMEASURED, unmeasured
 from vecguard.audit.outcome import Audit, Result, RiskPoint
 from vecguard.audit.plots import bars_plot, pairs_plot
-from vecguard.audit.report import by_attack, interval_text, utility_rows, verdict_text
+from vecguard.audit.report import by_attack, utility_rows, verdict_text
+from vecguard.audit.tables import (
+    ACCESS_HEADS,
+    TEXT_HEADS,
+    access_cells,
+    floor_text,
+    interval_text,
+    personal_heads,
+    personal_rows,
+    text_rows,
+)
 from vecguard.audit.textual import TOKEN_F1
 
 _STYLE: Final = """
@@ -53,6 +64,7 @@ def render(audit: Audit) -> str:
         "<h2>What attackers recover</h2>",
         _leakage(audit),
         *_plots(audit),
+        *_gathered(audit),
         "<h2>What is left of search, and what it costs</h2>",
         _utility(audit),
         "<h2>Risk factors</h2>",
@@ -67,8 +79,10 @@ def render(audit: Audit) -> str:
 
 
 def _subtitle(audit: Audit) -> str:
-    counts = ", ".join(f"{count:,} {what}" for what, count in audit.counts.items())
-    return f"Embedder {audit.embedder}, {audit.dims} dimensions; seed {audit.seed}; {counts}."
+    counts = ", ".join(f"{count:,} {what}" for what, count in audit.counts.items() if count)
+    missing = ", ".join(f"{count:,}" for count in audit.pairs_missing)
+    few = f" Not enough records for {missing} leaked pairs." if missing else ""
+    return f"Embedder {audit.embedder}, {audit.dims} dimensions; seed {audit.seed}; {counts}.{few}"
 
 
 def _breaks(audit: Audit) -> str:
@@ -93,9 +107,10 @@ def _leakage(audit: Audit) -> str:
         title = next(attack.title for attack in audit.attacks if attack.name == first.attack)
         cells = [_cell(results.get(name)) for name in names]
         lead = f"<td>{escape(title)}</td><td title='{ADVERSARIES[first.adversary]}'>{first.adversary}</td>"
-        rows.append(f"<tr>{lead}<td>{first.metric}</td><td>{first.floor:.3f}</td>{''.join(cells)}</tr>")
+        rows.append(f"<tr>{lead}<td>{first.metric}</td><td>{floor_text([*results.values()])}</td>{''.join(cells)}</tr>")
     heads = ["attack", "adversary", "figure", "floor", *names]
-    return _rows(heads, rows)
+    reasons = "".join(f"<li>{escape(reason)}</li>" for reason in unmeasured(audit))
+    return _rows(heads, rows) + (f"<p>Not measured, and why:</p><ul class=small>{reasons}</ul>" if reasons else "")
 
 
 def _cell(result: Result | None) -> str:
@@ -116,6 +131,16 @@ def _plots(audit: Audit) -> Iterator[str]:
             yield f"<p>{drawn}</p>"
 
 
+def _gathered(audit: Audit) -> Iterator[str]:
+    """Text by every measure, and personal data by type."""
+    if texts := list(text_rows(audit)):
+        note = "<p class=small>Of the inverter that comes best by token F1. A cosine by itself says little.</p>"
+        yield f"<h3>Inverted text by every measure</h3>{table(TEXT_HEADS, texts)}{note}"
+    if personal := list(personal_rows(audit)):
+        note = "<p class=small>By type: share of whole spans / of their tokens that stand in the inverted text.</p>"
+        yield f"<h3>Personal data by type</h3>{table(personal_heads(audit), personal)}{note}"
+
+
 def _utility(audit: Audit) -> str:
     heads = (
         *("defence", "recall@10", "without re-ranking", "nDCG@10", "candidates read", "records protected/s"),
@@ -134,19 +159,21 @@ def _risks(audit: Audit) -> Iterator[str]:
         if points:
             yield f"<h3>{factor.capitalize()}</h3>{_risk_table(points)}"
     if audit.access:
-        rows = [(r.role, ", ".join(r.actions) or "-", r.vectors, r.scores, r.obtains) for r in audit.access]
-        yield "<h3>Access</h3>" + table(("role", "may", "vectors", "scores", "can obtain"), rows)
+        yield "<h3>Access</h3>" + table(ACCESS_HEADS, access_cells(audit))
 
 
 def _risk_table(points: Sequence[RiskPoint]) -> str:
     heads = list(dict.fromkeys(name for point in points for name in point.figures))
-    rows = [(p.setting, *(f"{p.figures[name]:.3f}" if name in p.figures else "-" for name in heads)) for p in points]
+    rows = [
+        (p.setting, *(interval_text(p.figures[name]) if name in p.figures else "-" for name in heads)) for p in points
+    ]
     return table(("", *heads), rows)
 
 
 def _findings(audit: Audit) -> str:
     rows = [(f.owasp, f.defence, f.severity, f.text) for f in sorted(audit.findings, key=lambda f: f.owasp)]
-    return table(("risk", "defence", "severity", "finding"), rows)
+    rest = f"<p class=small>Not measured by any audit of this lab: {escape('; '.join(UNMEASURED))}.</p>"
+    return table(("risk", "defence", "severity", "finding"), rows) + rest
 
 
 def _details(audit: Audit) -> Iterator[str]:

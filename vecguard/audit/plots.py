@@ -68,7 +68,8 @@ def bars_plot(audit: Audit) -> str:
         places = [place + (index - (len(names) - 1) / 2) * width for place in range(len(chosen))]
         bars = axes.bar(places, values, width * 0.94, color=COLOURS[index % len(COLOURS)], label=name)
         axes.bar_label(bars, [f"{value:.2f}" for value in values], fontsize=7, padding=1)
-    axes.axhline(audit.text_floor, color=FLOOR_COLOUR, linestyle="--", label="floor: unrelated text")
+    if audit.text_floor is not None:
+        axes.axhline(audit.text_floor, color=FLOOR_COLOUR, linestyle="--", label="floor: unrelated text")
     axes.set_xticks(range(len(chosen)), [_wrapped(title) for _, title in chosen], fontsize=8)
     axes.set_ylim(0, 1.1)
     axes.set_ylabel(TOKEN_F1)

@@ -8,11 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import TypeAdapter
 from rich.table import Table
 
 from vecguard.audit.defence import CLEAR
-from vecguard.audit.metrics import Interval
-from vecguard.audit.outcome import Audit, Result, Verdict
+from vecguard.audit.outcome import FORMAT, Audit, Result, Verdict
+from vecguard.audit.tables import floor_text
+from vecguard.errors import ConfigError
 
 STYLES: Final[dict[Verdict, str]] = {
     "at the floor": "green",
@@ -34,6 +36,40 @@ def write_json(audit: Audit, path: Path) -> None:
     path.write_text(json.dumps(audit_document(audit), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def read_json(path: Path) -> Audit:
+    """What `write_json` wrote.
+
+    Raises:
+        ConfigError: no such file, or no report of this format.
+    """
+    try:
+        return audit_of(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as fault:
+        raise ConfigError(f"{path}: {fault.strerror}") from None
+    except ConfigError as fault:
+        raise ConfigError(f"{path}: {fault}") from None
+    except ValueError as fault:
+        raise ConfigError(f"{path}: not a report of `vecguard audit run`") from fault
+
+
+def audit_of(document: dict[str, Any]) -> Audit:
+    """The audit that `audit_document` made the document of; what else stands in it is passed over.
+
+    Raises:
+        ConfigError: it is none of this format.
+    """
+    try:
+        if document["format"] != FORMAT:
+            raise ConfigError(f"format {document['format']}, this version reads {FORMAT}: run the audit again")
+        defences = [
+            {**outcome, "utility": {**outcome["utility"], "bits": _infinite(outcome["utility"]["bits"])}}
+            for outcome in document["defences"]
+        ]
+        return TypeAdapter(Audit).validate_python({**document, "defences": defences})
+    except (KeyError, TypeError, ValueError) as fault:  # pydantic's are ValueErrors
+        raise ConfigError("not a report of `vecguard audit run`") from fault
+
+
 def leakage_table(audit: Audit) -> Table:
     """One row an attack and adversary, one column a defence: the deciding figure and the verdict."""
     table = Table(title=f"{audit.data}: what attackers recover ({audit.embedder}, {audit.dims} dimensions)")
@@ -48,7 +84,7 @@ def leakage_table(audit: Audit) -> Table:
         first = next(iter(rows.values()))
         title = next(attack.title for attack in audit.attacks if attack.name == first.attack)
         cells = [_cell(rows.get(name)) for name in names]
-        table.add_row(title, first.adversary, first.metric, f"{first.floor:.3f}", *cells)
+        table.add_row(title, first.adversary, first.metric, floor_text([*rows.values()]), *cells)
     return table
 
 
@@ -83,16 +119,12 @@ def by_attack(audit: Audit) -> list[dict[str, Result]]:
     return list(grouped.values())
 
 
-def interval_text(interval: Interval) -> str:
-    """`.123 [.100, .150]` with three decimals."""
-    return f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
-
-
 def verdict_text(result: Result) -> str:
     """The verdict, with the pairs from which the defence breaks."""
     if result.defence == CLEAR:
         return "undefended"
-    pairs = "" if result.breaks_at is None else f" from {result.breaks_at:,} pairs"
+    what = "queries" if result.adversary == "C" else "pairs"
+    pairs = "" if result.breaks_at is None else f" from {result.breaks_at:,} {what}"
     return result.verdict + (pairs if result.verdict == "broken" else "")
 
 
@@ -104,6 +136,10 @@ def _cell(result: Result | None) -> str:
         return figure
     style = STYLES[result.verdict]
     return f"[{style}]{figure}\n{verdict_text(result)}[/]"
+
+
+def _infinite(bits: float | None) -> float:
+    return math.inf if bits is None else bits
 
 
 def _finite(value: Any) -> Any:

@@ -1,4 +1,7 @@
-"""Risk factors: how leakage changes with dimension, embedder and what the attacker's training data is like."""
+"""Risk factors: how leakage changes with dimension, embedder and what the attacker's training data is like.
+
+Every figure is a mean over the same records, with its bootstrap interval.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
+from vecguard.audit.attacks.linkage import links
 from vecguard.audit.defence import CLEAR, Defence
-from vecguard.audit.linear import Floats, procrustes, ridge, unit
-from vecguard.audit.metrics import each, identified, token_f1
+from vecguard.audit.linear import Floats, ridge, unit
+from vecguard.audit.metrics import Interval, bootstrap, each, token_f1
 from vecguard.audit.outcome import RiskPoint
 from vecguard.audit.scene import Corpus, Scene, TextInverter
 from vecguard.audit.target import Target, in_clear_space
@@ -64,23 +68,21 @@ def truncated(scene: Scene, dims: int) -> Scene:
     )
 
 
-def _figures(scene: Scene, defence: Defence) -> dict[str, float]:
+def _figures(scene: Scene, defence: Defence) -> dict[str, Interval]:
     victims = scene.victims
-    figures = {CLEAR_F1: _f1(scene.inverters, victims.embeddings, victims)}
+    figures = {CLEAR_F1: _f1(scene, scene.inverters, victims.embeddings, victims)}
     if defence.name == CLEAR:
         return figures
     target = Target(scene, defence.deploy(scene.dims, scene.seed))
     stored, clear = target.pairs(target.most_pairs(_PAIRS))
     aligned = ridge(stored, clear).apply(target.victims)
-    linked = max(
-        float(identified(fit(stored, clear).apply(target.victims), victims.embeddings).mean())
-        for fit in (ridge, procrustes)
-    )
+    found = links(*target.public_pairs(len(stored)), target.victims, unit(target.deployment.public(victims.embeddings)))
+    linked = max((right for _, right in found), key=lambda right: float(right.mean()))
     return {
         **figures,
-        NO_KEY_F1: _f1(scene.inverters, in_clear_space(target.victims, scene.dims), victims),
-        ALIGNED_F1: _f1(scene.inverters, aligned, victims),
-        LINKED: linked,
+        NO_KEY_F1: _f1(scene, scene.inverters, in_clear_space(target.victims, scene.dims), victims),
+        ALIGNED_F1: _f1(scene, scene.inverters, aligned, victims),
+        LINKED: bootstrap(linked, scene.seed),
     }
 
 
@@ -89,9 +91,11 @@ def _training(scene: Scene) -> Iterator[RiskPoint]:
     if not len(scene.foreign):
         return
     for setting, inverters in (("same domain", scene.inverters), ("other domain", scene.foreign_inverters)):
-        yield RiskPoint("training data", setting, {CLEAR_F1: _f1(inverters[:2], victims.embeddings, victims)})
+        yield RiskPoint("training data", setting, {CLEAR_F1: _f1(scene, inverters[:2], victims.embeddings, victims)})
 
 
-def _f1(inverters: Sequence[TextInverter], guesses: Floats, victims: Corpus) -> float:
+def _f1(scene: Scene, inverters: Sequence[TextInverter], guesses: Floats, victims: Corpus) -> Interval:
+    """Token F1 of the inverter that comes best."""
     rows = unit(guesses)
-    return max(float(each(token_f1, one.invert(rows), victims.texts).mean()) for one in inverters)
+    scored = (each(token_f1, one.invert(rows), victims.texts) for one in inverters)
+    return bootstrap(max(scored, key=lambda scores: float(scores.mean())), scene.seed)

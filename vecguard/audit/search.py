@@ -65,6 +65,7 @@ class _Search:
             stored_scale=shield.fixed_scale,
             dims=shield.stored_dims,
             spread=shield.noise_spread,
+            noise_norm=shield.noise_norm,
         )
 
     def _open(self, page: NDArray[np.intp]) -> None:

@@ -7,7 +7,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from vecguard.audit.defence import Deployment
+from vecguard.audit.defence import Deployment, ShieldDeployment
+from vecguard.audit.linear import unit
 from vecguard.audit.scene import Scene
 
 Floats = NDArray[np.float32]
@@ -44,9 +45,19 @@ class Target:
         """Stored vectors (n, d') of the texts with personal data, in the same collection."""
         return self.deployment.store(self.scene.personal.embeddings, first_id=_PERSONAL_IDS).vectors
 
+    @property
+    def shows_axes(self) -> bool:
+        """Whether stored vectors may lie along the embedder's axes: under no rule of a policy they do."""
+        return not isinstance(self.deployment, ShieldDeployment)
+
     def pairs(self, count: int) -> tuple[Floats, Floats]:
         """`count` leaked pairs: stored (m, d') and clear (m, d); fewer where there are fewer records."""
         return self.crowd[:count], self.scene.crowd.embeddings[:count]
+
+    def public_pairs(self, count: int) -> tuple[Floats, Floats]:
+        """`pairs`, the clear side after what is no secret: what a keyed map is told from with the fewest pairs."""
+        stored, clear = self.pairs(count)
+        return stored, unit(self.deployment.public(clear))
 
     def pair_counts(self, wanted: tuple[int, ...]) -> list[int]:
         """Those of the wanted numbers of pairs that the crowd has."""

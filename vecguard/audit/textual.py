@@ -57,6 +57,11 @@ def text_floor(scene: Scene) -> float:
     return _FLOORS[scene]
 
 
+def asked_text_floor(scene: Scene) -> float | None:
+    """`text_floor`, where an attack was held against it; None where none was, as it costs as much as an attack."""
+    return _FLOORS.get(scene)
+
+
 def _floors(scene: Scene, inverter: TextInverter) -> Iterator[float]:
     true, clear = scene.victims.texts, scene.victims.embeddings
     noise = scene.random("floor").standard_normal(clear.shape).astype(np.float32)

@@ -2,94 +2,33 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Annotated, Any, Final, TypeAlias, cast
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
 
-import grpc
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from vecguard.cli.remote import KEY, Address, Ca, connected, time_of
 from vecguard.config import DEFAULT_ADMIN
 from vecguard.v1 import admin_pb2 as v1
 
-KEY: Final = "VECGUARD_ADMIN_KEY"
-CERTIFICATES: Final = ("VECGUARD_ADMIN_CERTIFICATE", "VECGUARD_ADMIN_PRIVATE_KEY")
-_CALL_S: Final = 30.0
 _HEALTH_S: Final = 5.0
-_METHOD: Final = "/vecguard.v1.Admin/"
 _STATES: Final[Mapping[int, tuple[str, str]]] = {
     v1.Collection.PROTECTED: ("protected", "green"),
     v1.Collection.CLEAR: ("IN CLEAR", "red"),
     v1.Collection.REFUSED: ("refused", "yellow"),
 }
 
-Address: TypeAlias = Annotated[str, typer.Option("--admin", help="The control plane: HOST:PORT or unix:PATH.")]
-Ca: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        help="TLS, with a server certificate of this CA (PEM); a client certificate is read from the files that "
-        f"{CERTIFICATES[0]} and {CERTIFICATES[1]} name."
-    ),
-]
-
 admin_app = typer.Typer(
     help=f"Change what a running server does. The admin key is read from {KEY}.", no_args_is_help=True
 )
 
 
-class _Remote:
-    """The control plane, from afar."""
-
-    def __init__(self, channel: grpc.Channel) -> None:
-        self.channel = channel
-        key = os.environ.get(KEY)
-        self._metadata = (("authorization", f"Bearer {key}"),) if key else ()
-
-    def call(self, name: str, ask: Any, answer: Any) -> Any:
-        """Call a method. Raises grpc.RpcError."""
-        method = self.channel.unary_unary(_METHOD + name, type(ask).SerializeToString, answer.FromString)
-        return method(ask, timeout=_CALL_S, metadata=self._metadata)
-
-    def alerts(self, latest: int) -> Iterator[v1.Alert]:
-        """Alerts without end. Raises grpc.RpcError."""
-        method = self.channel.unary_stream(
-            _METHOD + "WatchAlerts", v1.WatchAlertsRequest.SerializeToString, v1.Alert.FromString
-        )
-        yield from method(v1.WatchAlertsRequest(latest=latest), metadata=self._metadata)
-
-
-@contextmanager
-def _connected(address: str, ca: Path | None) -> Iterator[_Remote]:
-    """The control plane; what it refuses is said, with exit status 1."""
-    try:
-        with _channel(address, ca) as channel:
-            yield _Remote(channel)
-    except grpc.RpcError as error:
-        failed = cast("grpc.Call", error)  # the errors of calls are calls
-        typer.echo(f"vecguard: {address}: {failed.code().name}: {failed.details()}", err=True)
-        raise typer.Exit(1) from None
-    except OSError as fault:
-        typer.echo(f"vecguard: {fault.filename}: {fault.strerror}", err=True)
-        raise typer.Exit(1) from None
-
-
-def _channel(address: str, ca: Path | None) -> grpc.Channel:
-    if ca is None:
-        return grpc.insecure_channel(address)
-    files = [os.environ.get(name) for name in CERTIFICATES]
-    chain, key = (None if file is None else Path(file).read_bytes() for file in files)
-    return grpc.secure_channel(address, grpc.ssl_channel_credentials(ca.read_bytes(), key, chain))
-
-
 def status(address: Address = DEFAULT_ADMIN, ca: Ca = None) -> None:
     """Show what a running server does: workers, databases, collections and how each is protected, who is blocked."""
-    with _connected(address, ca) as remote:
+    with connected(address, ca) as remote:
         told = remote.call("GetStatus", v1.GetStatusRequest(), v1.GetStatusResponse)
         collections = remote.call("ListCollections", v1.ListCollectionsRequest(), v1.ListCollectionsResponse)
         blocks = remote.call("ListBlocks", v1.ListBlocksRequest(), v1.ListBlocksResponse)
@@ -97,14 +36,14 @@ def status(address: Address = DEFAULT_ADMIN, ca: Ca = None) -> None:
     _print_server(console, told)
     _print_collections(console, collections.collections)
     for block in blocks.blocks:
-        until = _time(block.until) if block.HasField("until") else "it is pardoned"
+        until = time_of(block.until) if block.HasField("until") else "it is pardoned"
         console.print(Text.assemble(("blocked", "red"), f": {block.principal} until {until} {block.reason}"))
 
 
 def _print_server(console: Console, told: v1.GetStatusResponse) -> None:
     policy = told.policy_file or "the built-in policy"
     console.print(
-        f"VecGuard {told.version} since {_time(told.started)}; policy {policy} ({told.policy_digest}); "
+        f"VecGuard {told.version} since {time_of(told.started)}; policy {policy} ({told.policy_digest}); "
         f"key {told.key_provider} {told.key_id}",
         highlight=False,
     )
@@ -142,11 +81,6 @@ def _vector(vector: v1.Vector) -> str:
     return f"{name}{vector.kind}{size} {vector.distance}, {transforms}{noise}, recover {vector.recover}"
 
 
-def _time(stamp: Any) -> str:
-    moment: datetime = stamp.ToDatetime(UTC)
-    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
 @admin_app.command("health")
 def health_command(
     service: Annotated[str, typer.Option(help="`vecguard.v1.Admin`, `qdrant` or `milvus`. [default: all of it]")] = "",
@@ -156,7 +90,7 @@ def health_command(
     """Exit status 0 where the server serves, 1 where it does not. Needs no key."""
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-    with _connected(address, ca) as remote:
+    with connected(address, ca) as remote:
         stub = health_pb2_grpc.HealthStub(remote.channel)
         told = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=_HEALTH_S)
     state = health_pb2.HealthCheckResponse.ServingStatus.Name(told.status)
@@ -168,7 +102,7 @@ def health_command(
 @admin_app.command("reload")
 def reload_command(address: Address = DEFAULT_ADMIN, ca: Ca = None) -> None:
     """Read the policy file again in every worker; exit status 1 where it has errors, or a worker did not confirm."""
-    with _connected(address, ca) as remote:
+    with connected(address, ca) as remote:
         told = remote.call("ReloadPolicy", v1.ReloadPolicyRequest(), v1.ReloadPolicyResponse)
     for problem in told.problems:
         typer.echo(f"line {problem.line}: {problem.entry}: {problem.text}", err=True)
@@ -192,7 +126,7 @@ def block_command(
     ask = v1.BlockRequest(principal=principal, reason=reason)
     if seconds is not None:
         ask.duration.FromSeconds(seconds)
-    with _connected(address, ca) as remote:
+    with connected(address, ca) as remote:
         remote.call("Block", ask, v1.BlockResponse)
     typer.echo(f"ok: {principal} is blocked")
 
@@ -204,7 +138,7 @@ def unblock_command(
     ca: Ca = None,
 ) -> None:
     """Pardon a principal."""
-    with _connected(address, ca) as remote:
+    with connected(address, ca) as remote:
         remote.call("Unblock", v1.UnblockRequest(principal=principal), v1.UnblockResponse)
     typer.echo(f"ok: {principal} is not blocked any more")
 
@@ -212,28 +146,10 @@ def unblock_command(
 @admin_app.command("principals")
 def principals_command(address: Address = DEFAULT_ADMIN, ca: Ca = None) -> None:
     """List the principals that the policy knows by name."""
-    with _connected(address, ca) as remote:
+    with connected(address, ca) as remote:
         told = remote.call("ListPrincipals", v1.ListPrincipalsRequest(), v1.ListPrincipalsResponse)
     table = Table("principal", "by", "roles", "", box=None)
     for principal in told.principals:
         blocked = Text("blocked", "red") if principal.blocked else Text("")
         table.add_row(Text(principal.name), principal.kind, Text(", ".join(principal.roles)), blocked)
     Console().print(table)
-
-
-@admin_app.command("alerts")
-def alerts_command(
-    latest: Annotated[int, typer.Option(min=0, max=1000, help="Begin with so many of the latest.")] = 20,
-    address: Address = DEFAULT_ADMIN,
-    ca: Ca = None,
-) -> None:
-    """Print alerts as they come, one line each, until interrupted."""
-    show: Callable[[str], None] = typer.echo
-    with _connected(address, ca) as remote:
-        for alert in remote.alerts(latest):
-            kind = v1.Alert.Kind.Name(alert.kind)
-            about = " ".join(
-                text for text in (alert.principal, alert.rpc, *alert.collections, alert.request_id) if text
-            )
-            more = f" ({alert.suppressed} more were left out)" if alert.suppressed else ""
-            show(f"{_time(alert.time)} worker {alert.worker} {kind} {about}{more}")

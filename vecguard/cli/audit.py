@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from vecguard.cli.audit_train import train_command
+from vecguard.cli.progress import ProgressOption, line, long_run
 from vecguard.errors import ConfigError, VecGuardError
 from vecguard.policy.defaults import DEFAULT_POLICY
 from vecguard.policy.load import load
@@ -44,6 +45,10 @@ QuickOption = Annotated[bool, typer.Option("--quick", help="Small samples: minut
 SeedOption = Annotated[int, typer.Option("--seed", help="Decides samples and keys.")]
 AttacksOption = Annotated[str, typer.Option("--attacks", help="Comma-separated; all without.")]
 UnitOption = Annotated[str, typer.Option("--unit", help="What is stored of documents: sentences or documents.")]
+WordsOption = Annotated[
+    int,
+    typer.Option("--words", min=4, max=48, help="Longest sentences that are attacked: inverters read short ones best."),
+]
 LiveOption = Annotated[
     str | None, typer.Option("--live", help="HOST:PORT of a running proxy (Qdrant gRPC): sample --collection there.")
 ]
@@ -70,16 +75,18 @@ def run_command(
     out: Annotated[Path, typer.Option(help="Folder for report.html and report.json.")] = Path("vecguard-audit"),
     attacks: AttacksOption = "",
     unit: UnitOption = "sentences",
+    words: WordsOption = 48,
     quick: QuickOption = False,
     seed: SeedOption = 0,
+    shown: ProgressOption = "bar",
 ) -> None:
     """Run the attacks against a policy's protection, or a list of defences, and write the report."""
     console = Console()
     with errors("audit run"):
         rules = load(policy) if policy else DEFAULT_POLICY
         defences = _defences(rules, collection, defence or [])
-        with progress(console) as tell:
-            request = Request(data, pii, live, collection, text_field, api_key, embedder, compare, cache, unit)
+        with _lines() if shown == "json" else long_run() as tell:
+            request = Request(data, pii, live, collection, text_field, api_key, embedder, compare, cache, unit, words)
             audit = _audit(request, defences, rules if not defence else None, attacks, quick, seed, tell)
         _write(audit, out, console)
 
@@ -92,8 +99,15 @@ def gate_command(
     pii: PiiOption = None,
     embedder: EmbedderOption = "minilm",
     cache: CacheOption = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            help="Judge this report.json of `audit run` instead of running attacks; --data etc. then say nothing."
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the report. [default: none is written]")] = None,
     unit: UnitOption = "sentences",
+    words: WordsOption = 48,
     quick: QuickOption = False,
     seed: SeedOption = 0,
 ) -> None:
@@ -105,10 +119,13 @@ def gate_command(
         rules = load(policy)
         if rules.audit is None:
             raise ConfigError(f"{policy}: has no `audit` section: there is nothing to hold the policy to")
-        request = Request(data, pii, None, collection, "text", None, embedder, None, cache, unit)
-        with progress(console) as tell:
-            defences = _defences(rules, collection, [])
-            audit = _audit(request, defences, rules, ",".join(ATTACKS_NEEDED), quick, seed, tell, risks=False)
+        defences = _defences(rules, collection, [])
+        if report is not None:
+            audit = _reported(report, defences)
+        else:
+            request = Request(data, pii, None, collection, "text", None, embedder, None, cache, unit, words)
+            with long_run() as tell:
+                audit = _audit(request, defences, rules, ",".join(ATTACKS_NEEDED), quick, seed, tell, risks=False)
         if out is not None:
             _write(audit, out, console)
         found = breaches(audit, rules.audit)
@@ -134,6 +151,7 @@ class Request:
         compare: str | None,
         cache: Path | None,
         unit: str,
+        words: int = 48,
     ) -> None:
         if unit not in ("sentences", "documents"):
             raise ConfigError(f"--unit {unit}: sentences or documents")
@@ -142,6 +160,7 @@ class Request:
         self.data, self.pii, self.live, self.collection = data, pii, live, collection
         self.text_field, self.api_key = text_field, api_key
         self.embedder, self.compare, self.cache = embedder, compare, cache
+        self.words = words
         self.unit: Unit = "documents" if unit == "documents" else "sentences"
 
     def scenes(self, sizes: Sizes, seed: int, tell: Tell) -> list[Scene]:
@@ -156,15 +175,17 @@ class Request:
             source = LiveSource(self.live, self.collection, self.text_field, api_key=self.api_key)
             return [live_scene(source, sizes, seed, inverters_for(None), tell)]
         texts = (
-            texts_of_folder(self.data, sizes, seed, self.unit, self.pii)
+            texts_of_folder(self.data, sizes, seed, self.unit, self.pii, self.words)
             if self.data is not None
             else texts_of_notes(sizes, seed)
         )
-        names = [self.embedder, *([self.compare] if self.compare else [])]
-        return [
-            embed_texts(texts, CachedEmbedder(name, self.cache), name, seed, inverters_for(name), tell)
+        # The one to compare with comes first: where its package is missing, that is said at once.
+        names = [*([self.compare] if self.compare else []), self.embedder]
+        scenes = [
+            embed_texts(texts, CachedEmbedder(name, self.cache), name, seed, inverters_for(name, self.cache), tell)
             for name in names
         ]
+        return scenes[::-1]
 
 
 def _audit(
@@ -180,11 +201,13 @@ def _audit(
     from vecguard.audit.attacks import attack_names
     from vecguard.audit.data import QUICK, Sizes
     from vecguard.audit.run import Plan, run_audit
+    from vecguard.audit.took import watch
 
-    names = attack_names(attacks)
+    names, took = attack_names(attacks), watch()
     scene, *compared = request.scenes(QUICK if quick else Sizes(), seed, tell)
-    plan = Plan(tuple(names), tuple(defences), rules, risks=risks, compared=tuple(compared))
-    return run_audit(scene, plan, tell)
+    # Risk factors are what inversion gives under them, and cost more than most attacks: not for who asks for others.
+    plan = Plan(tuple(names), tuple(defences), rules, risks=risks and "inversion" in names, compared=tuple(compared))
+    return replace(run_audit(scene, plan, tell), took=took())
 
 
 def _defences(rules: Policy, collection: str, given: list[str]) -> list[Defence]:
@@ -197,7 +220,22 @@ def _defences(rules: Policy, collection: str, given: list[str]) -> list[Defence]
         raise ConfigError(f"no entry of the policy matches the collection `{collection}`: give --collection")
     if not entry.protected:
         return [ClearStorage()]
-    return [PolicyDefence(f"policy ({entry.name})", entry.vector(""))]
+    name = "default policy" if rules is DEFAULT_POLICY else f"policy ({entry.match})"
+    return [PolicyDefence(name, entry.vector(""))]
+
+
+def _reported(report: Path, defences: list[Defence]) -> Audit:
+    """An earlier audit of exactly this defence."""
+    from vecguard.audit.defence import PolicyDefence
+    from vecguard.audit.gate import check_report
+    from vecguard.audit.report import read_json
+
+    (defence,) = defences
+    if not isinstance(defence, PolicyDefence):
+        raise ConfigError("the policy stores vectors in clear: there is no report to hold against it")
+    audit = read_json(report)
+    check_report(audit, defence.rule)
+    return audit
 
 
 def _write(audit: Audit, out: Path, console: Console) -> None:
@@ -226,9 +264,5 @@ def errors(command: str) -> Iterator[None]:
 
 
 @contextmanager
-def progress(console: Console) -> Iterator[Tell]:
-    """A bar for what takes minutes."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("reading texts", total=None)
-        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
+def _lines() -> Iterator[Tell]:
+    yield line

@@ -112,12 +112,12 @@ class _Trainer:
         return Material(texts, self._embedded(texts), valid, self._embedded(valid))
 
     def _embedded(self, texts: list[str]) -> Floats:
+        import numpy as np  # not before a command runs, which says how many threads numpy may start
+
         parts = []
         with Progress(console=self._console) as shown:
             task = shown.add_task("embedding", total=len(texts))
             for start in range(0, len(texts), PART):
                 parts.append(self._kept.embed(texts[start : start + PART]))
                 shown.update(task, completed=start + len(parts[-1]))
-        import numpy as np  # not before a command runs, which says how many threads numpy may start
-
         return np.concatenate(parts) if parts else np.zeros((0, 0), dtype=np.float32)

@@ -7,14 +7,17 @@ import json
 import os
 import time
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
+from vecguard.cli.progress import ProgressOption, line, stages
 from vecguard.cli.upstream import ConfigOption, DatabaseOption, KeyOption, UpstreamOption, settings_of
 from vecguard.config import FrontName, Settings, load_settings
-from vecguard.errors import Unreadable, VecGuardError
+from vecguard.errors import ConfigError, Unreadable, VecGuardError
+from vecguard.journal.chain import SHREDDED
 from vecguard.keys.file import encrypt_file
 from vecguard.keys.hidden import HiddenEnvironment
 from vecguard.keys.key import Key
@@ -28,6 +31,27 @@ keys_app = typer.Typer(help="Try a key provider, encrypt a key file, rotate keys
 
 _CONTEXT = b"vecguard keys check"
 _BLAS_THREADS: Final = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
+
+
+class TenantType(StrEnum):
+    """What a tenant's value is."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+
+    def value_of(self, text: str) -> str | int | bool:
+        """The value that was meant.
+
+        Raises:
+            ConfigError: it is no number, or neither `true` nor `false`.
+        """
+        if self is TenantType.TEXT:
+            return text
+        try:
+            return int(text) if self is TenantType.NUMBER else {"true": True, "false": False}[text]
+        except (ValueError, KeyError):
+            raise ConfigError(f"`{text}` is no {self.value}") from None
 
 
 @keys_app.command("check")
@@ -75,6 +99,7 @@ def rotate_command(
     upstream: UpstreamOption = None,
     key: KeyOption = None,
     config: ConfigOption = None,
+    progress: ProgressOption = "bar",
 ) -> None:
     """Give a collection a new data key, and protect all its records anew, while clients go on reading and writing.
 
@@ -82,7 +107,7 @@ def rotate_command(
     moment (Ctrl-C); begun again, it goes on. At the end the old key is destroyed.
     """
     try:
-        moved = asyncio.run(_rotated(settings_of(config, upstream, key), database, collection, settle))
+        moved = asyncio.run(_rotated(settings_of(config, upstream, key), database, collection, settle, progress))
     except VecGuardError as failure:
         typer.echo(f"vecguard keys rotate: {failure}", err=True)
         raise typer.Exit(1) from None
@@ -92,18 +117,22 @@ def rotate_command(
     typer.echo(f"ok: collection {collection} has key epoch {moved.epoch} alone, {moved.moved} records protected anew")
 
 
-async def _rotated(settings: Settings, front: FrontName | None, collection: str, settle: float) -> Progress:
+async def _rotated(
+    settings: Settings, front: FrontName | None, collection: str, settle: float, shown: Literal["bar", "json"]
+) -> Progress:
     # Threads that spin would take the cores from the proxies; this must be said before numpy is first imported.
     for name in _BLAS_THREADS:
         os.environ.setdefault(name, "1")
-    from vecguard.cli.progress import stages
     from vecguard.upkeep.access import open_database
     from vecguard.upkeep.rotate import rotate
 
     async with open_database(settings, front) as database:
         with stages() as advance:
             async for progress in rotate(database, collection, settle):
-                advance(progress.stage, progress.done, progress.total)
+                if shown == "json":
+                    line(progress.stage, progress.done, progress.total, epoch=progress.epoch, moved=progress.moved)
+                else:
+                    advance(progress.stage, progress.done, progress.total)
     return progress
 
 
@@ -155,38 +184,68 @@ async def _rewrapped(settings: Settings, front: FrontName | None, old: str | Non
 @keys_app.command("shred")
 def shred_command(
     collection: Annotated[str, typer.Argument(metavar="COLLECTION", help="Its own name; Milvus: also DATABASE/NAME.")],
+    tenant: Annotated[
+        str | None,
+        typer.Option(help="Destroy the keys of this tenant alone: what the field or attribute of `tenant_keys` says."),
+    ] = None,
+    tenant_type: Annotated[
+        TenantType, typer.Option(help="What the tenant's value is in the payload or attribute.")
+    ] = TenantType.TEXT,
     confirm: Annotated[
-        str | None, typer.Option(help="The collection's name once more, where nobody can be asked.")
+        str | None, typer.Option(help="The name of the collection, or of the tenant, where nobody can be asked.")
     ] = None,
     database: DatabaseOption = None,
     upstream: UpstreamOption = None,
     key: KeyOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Destroy the data keys of a collection, so that nobody can read it ever again. There is no way back.
+    """Destroy the data keys of a collection, or of one tenant, so that nobody can read it ever again.
 
-    What is printed is the proof, as JSON: whose keys, which epochs, under which key-encryption key, and when. Snapshots
-    and backups that were made before still hold the wrapped keys: only destroying the key-encryption key reaches them.
+    There is no way back. A tenant's records are deleted, too; this takes a few seconds longer than replicas may be
+    behind. What is printed is the proof, as JSON: whose keys, their digests, and when. The trail is told the same, in
+    `trail_folder` as a chain that `vecguard trail verify` checks. Snapshots and backups that were made before still
+    hold the wrapped keys: only destroying the key-encryption key reaches them.
     """
-    said = confirm if confirm is not None else typer.prompt(f"To destroy the keys of `{collection}`, type its name")
-    if said != collection:
+    whose = collection if tenant is None else tenant
+    said = confirm if confirm is not None else typer.prompt(f"To destroy the keys of `{whose}`, type that name")
+    if said != whose:
         typer.echo("vecguard keys shred: that is another name; nothing was done", err=True)
         raise typer.Exit(1)
     try:
-        proof = asyncio.run(_shredded(settings_of(config, upstream, key), database, collection))
+        value = None if tenant is None else tenant_type.value_of(tenant)
+        proof, file = asyncio.run(_shredded(settings_of(config, upstream, key), database, collection, value))
     except VecGuardError as failure:
         typer.echo(f"vecguard keys shred: {failure}", err=True)
         raise typer.Exit(1) from None
     typer.echo(proof)
+    if file is None:
+        typer.echo("the trail has it on standard error alone: set `trail_folder` to have it in a chain", err=True)
+    else:
+        typer.echo(f"the trail has it: check with `vecguard trail verify {file}`", err=True)
 
 
-async def _shredded(settings: Settings, front: FrontName | None, collection: str) -> str:
+async def _shredded(
+    settings: Settings, front: FrontName | None, collection: str, tenant: str | int | bool | None
+) -> tuple[str, Path | None]:
+    """The proof as JSON, and the file of the trail that has it."""
+    for name in _BLAS_THREADS:
+        os.environ.setdefault(name, "1")
     from vecguard.upkeep.access import open_database
-    from vecguard.upkeep.shred import shred
+    from vecguard.upkeep.shred import Shredded, shred
+    from vecguard.upkeep.shred_tenant import TenantShred, shred_tenant
+    from vecguard.upkeep.told import operator_trail
 
     async with open_database(settings, front) as database:
-        done = await shred(database, collection)
-    return json.dumps({"event": "keys shredded", **asdict(done)})
+        with operator_trail(settings, database.provider) as tell:
+            done: Shredded | TenantShred
+            if tenant is None:
+                done, place = await shred(database, collection, tell)
+            else:
+                done, place = await shred_tenant(database, collection, tenant, tell)
+    if place is None or settings.trail_folder is None:
+        return json.dumps({"event": SHREDDED, **asdict(done)}), None
+    said = {"event": SHREDDED, **asdict(done), "trail": place._asdict()}
+    return json.dumps(said), settings.trail_folder / place.file
 
 
 def _tried(provider: KeyProvider) -> int | None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
 from vecguard.errors import ConfigError, VecGuardError
+from vecguard.policy import claims
 from vecguard.policy.defaults import DEFAULT_POLICY
 from vecguard.policy.explain import Section, explain
 from vecguard.policy.load import Checked, check, schema
@@ -73,13 +77,66 @@ def fit_pca_command(
     """
     from vecguard.transform import pca
 
-    try:
+    with _failures():
         mean, axes = pca.fit(_sample(sample), components)
         digest = pca.save(out, mean, axes)
+    typer.echo(f"- {{kind: pca, dims: {components}, file: {out.name}, sha256: {digest}}}")
+
+
+@policy_app.command("fit-learned")
+def fit_learned_command(
+    sample: Annotated[Path, typer.Argument(metavar="SAMPLE", help="Embeddings, a (n, d) float .npy file.")],
+    dims: Annotated[int, typer.Option(min=1, help="Dimensions at rest.")] = 128,
+    hidden: Annotated[int, typer.Option(min=0, help="Units of a hidden layer; 0: a linear projection.")] = 0,
+    against: Annotated[float, typer.Option(min=0, help="Weight of the inverter that is trained against.")] = 0.1,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of training.")] = 1_500,
+    epsilon: Annotated[
+        float | None, typer.Option(min=0.01, help="Train by DP-SGD with this ε for a vector of the sample.")
+    ] = None,
+    delta: Annotated[float, typer.Option(min=1e-12, max=0.1, help="δ of DP-SGD.")] = 1e-5,
+    clip: Annotated[float, typer.Option(min=1e-6, help="Norm that gradients are clipped to by DP-SGD.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Decides the beginnings and the order of the sample.")] = 0,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The artefact to write.")] = Path("adapter.vga"),
+) -> None:
+    """Train a projection on a sample of embeddings; prints the policy's entry for it. Needs the extra `audit`.
+
+    It is trained to keep rankings and to hinder an inverter that is trained against it. The network is no secret, and
+    no protection by itself: put a rotation and noise after it, and measure by `vecguard audit run`.
+    """
+    with _failures():
+        try:
+            from vecguard.audit.training.adapter import AdapterPlan, DpPlan, train_adapter
+        except ImportError as missing:
+            raise ConfigError(f"{missing.name} is not installed: pip install 'vecguard[audit]'") from None
+        from vecguard.transform import learned
+
+        private = None if epsilon is None else DpPlan(epsilon, delta, clip)
+        plan = AdapterPlan(
+            dims, hidden, against, steps, seed=seed, private=private, **(_SMALL_GROUPS if private else {})
+        )
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("training", total=steps)
+            trained = train_adapter(
+                _sample(sample), plan, lambda step, ranking, inverting: bar.update(task, completed=step)
+            )
+        digest = learned.save(out, trained.layers, trained.privacy)
+    typer.echo(f"- {{kind: learned, dims: {dims}, file: {out.name}, sha256: {digest}}}")
+    if trained.privacy is not None:
+        Console(stderr=True, soft_wrap=True).print(Text(claims.training_text(trained.privacy)), highlight=False)
+
+
+# An example of DP-SGD is a group, and the more of them there are, the less noise each step needs.
+_SMALL_GROUPS: Final = {"group": 8, "batch": 128}
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Say an expected failure in one line, and exit with status 1."""
+    try:
+        yield
     except VecGuardError as fault:
         Console(stderr=True, soft_wrap=True).print(Text.assemble(("error", "red"), f": {fault}"), highlight=False)
         raise typer.Exit(1) from None
-    typer.echo(f"- {{kind: pca, dims: {components}, file: {out.name}, sha256: {digest}}}")
 
 
 def _sample(file: Path) -> Floats:

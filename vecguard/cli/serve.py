@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
-from vecguard.config import Embedded, Remote, Settings, load_settings
-from vecguard.errors import VecGuardError
+from vecguard.config import OFF, Embedded, FrontName, Remote, Settings, load_settings
+from vecguard.deferred import CLIENT_PACKAGES, defer
+from vecguard.errors import ConfigError, VecGuardError
 from vecguard.policy.model import Policy
 
 _BLAS_THREADS: Final = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
@@ -46,6 +48,7 @@ def serve(
     # before numpy is first imported.
     for name in _BLAS_THREADS:
         os.environ.setdefault(name, "1")
+    defer(*CLIENT_PACKAGES)
     from vecguard import process
 
     given = {
@@ -60,10 +63,31 @@ def serve(
     }
     try:
         settings = load_settings(config, given)
+        _require_spoken(settings, given)
         asyncio.run(process.run(settings, lambda rules, made: _greet(settings, rules, made)))
     except VecGuardError as failure:
         typer.echo(f"vecguard serve: {failure}", err=True)
         raise typer.Exit(1) from None
+
+
+def _require_spoken(settings: Settings, given: Mapping[str, Any]) -> None:
+    """Refuse an address for a protocol that is not served: what was meant would be listened for elsewhere.
+
+    Raises:
+        ConfigError: the command line has one.
+    """
+    of: dict[str, tuple[FrontName, str]] = {
+        "listen": ("qdrant", "--milvus-listen"),
+        "rest": ("qdrant", "--milvus-listen"),
+        "milvus_listen": ("milvus", "--listen"),
+    }
+    for name, (front, instead) in of.items():
+        if given[name] not in (None, OFF) and front not in settings.listeners:
+            option, kind = f"--{name.replace('_', '-')}", front.capitalize()
+            raise ConfigError(
+                f"{option} is where {kind}'s protocol is served, and no --upstream is a {kind} database: say "
+                f"{instead}, or give such an upstream"
+            )
 
 
 def _greet(settings: Settings, rules: Policy, made: bool) -> None:

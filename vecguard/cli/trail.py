@@ -71,6 +71,8 @@ def _print(reports: list[Report], *, checked_ends: bool) -> None:
     for report in reports:
         for fault in report.faults:
             console.print(f"[red]{escape(report.file)}[/]: {escape(fault)}", highlight=False)
+        for number, whose in report.destroyed:
+            console.print(f"{escape(report.file)}: line {number}: keys destroyed of {escape(whose)}", highlight=False)
     for name in missing(reports):
         console.print(f"[yellow]{escape(name)}[/] came before these files and was not given", highlight=False)
     if not checked_ends:

@@ -18,9 +18,10 @@ from vecguard.cli.audit import (
     Request,
     SeedOption,
     UnitOption,
+    WordsOption,
     errors,
-    progress,
 )
+from vecguard.cli.progress import long_run
 
 NOT_MET = 2
 """Exit status where nothing that was tried meets the aim."""
@@ -31,10 +32,18 @@ def tune(
     recall: Annotated[float, typer.Option(min=0, max=1, help="Least recall@10.")] = 0.99,
     max_f1: Annotated[float, typer.Option(min=0, max=1, help="Most token F1 that attacks may recover.")] = 0.15,
     pairs: Annotated[int, typer.Option(min=1, help="Leaked pairs that the attacker is taken to have.")] = 100,
+    mechanism: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Tried beside rotation and Gaussian noise, as in `audit run --defence`; more than once. "
+            "[default: truncation to 128 dimensions and int8, with noise]"
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for policy.yaml, frontier.svg.")] = Path("vecguard-tune"),
     embedder: EmbedderOption = "minilm",
     cache: CacheOption = None,
     unit: UnitOption = "sentences",
+    words: WordsOption = 48,
     quick: QuickOption = False,
     seed: SeedOption = 0,
 ) -> None:
@@ -43,16 +52,17 @@ def tune(
     Exit status 2 where nothing meets the aim: the frontier then says what can be had.
     """
     from vecguard.audit.data import QUICK, Sizes
-    from vecguard.audit.tune import Aim, frontier, frontier_plot
+    from vecguard.audit.tune import MECHANISMS, Aim, frontier, frontier_plot, rules_of
     from vecguard.audit.tune import tune as search
 
     console = Console()
     aim = Aim(recall, max_f1, pairs)
     with errors("tune"):
-        request = Request(data, None, None, "", "", None, embedder, None, cache, unit)
-        with progress(console) as tell:
+        request = Request(data, None, None, "", "", None, embedder, None, cache, unit, words)
+        also = rules_of(mechanism or MECHANISMS)
+        with long_run() as tell:
             (scene,) = request.scenes(QUICK if quick else Sizes(), seed, tell)
-            found = search(scene, aim, tell)
+            found = search(scene, aim, tell, also)
     out.mkdir(parents=True, exist_ok=True)
     (out / "frontier.svg").write_text(frontier_plot(found, aim), encoding="utf-8")
     table = Table(title=f"Frontier; floor of unrelated text {found.floor:.3f}, clear storage {found.undefended:.3f}")

@@ -70,7 +70,8 @@ async def _verified(
     if as_json:
         typer.echo(json.dumps({**found.as_json(), "alarm": alarm}, indent=2))
         return alarm
-    typer.echo(f"{found.records} records in {found.seconds:.1f} s: {len(found.bad)} do not open")
+    planted = f" ({found.canaries} of them planted)" if found.canaries else ""
+    typer.echo(f"{found.records} records{planted} in {found.seconds:.1f} s: {len(found.bad)} do not open")
     for fault, number in found.faults.most_common():
         typer.echo(f"  {fault}: {number}")
     _list("do not open", [f"{key} ({', '.join(faults)})" for key, faults in found.bad.items()])

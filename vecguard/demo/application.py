@@ -37,10 +37,16 @@ class Answers:
         return float(np.percentile(self.seconds, percentile)) * 1000.0
 
 
-def connect(port: int) -> QdrantClient:
+def connect(port: int, api_key: str | None = None) -> QdrantClient:
     """A client as any application makes it. REST is not served here, so the client's version probe is left out."""
     return QdrantClient(
-        host="127.0.0.1", grpc_port=port, prefer_grpc=True, check_compatibility=False, timeout=TIMEOUT_S
+        host="127.0.0.1",
+        grpc_port=port,
+        prefer_grpc=True,
+        check_compatibility=False,
+        timeout=TIMEOUT_S,
+        https=False,
+        api_key=api_key,
     )
 
 

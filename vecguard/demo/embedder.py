@@ -87,6 +87,12 @@ class MiniLM:
                     progress(len(rows))
         return embeddings
 
+    def words(self) -> list[str]:
+        """Whole words of the tokenizer's vocabulary, of three ASCII letters or more, in alphabetic order."""
+        return sorted(
+            word for word in self._tokenizer.get_vocab() if len(word) > 2 and word.isascii() and word.isalpha()
+        )
+
     def _embed_batch(self, tokens: list[list[int]]) -> npt.NDArray[np.float32]:
         lengths = np.array([len(ids) for ids in tokens])
         mask = (np.arange(lengths.max())[None, :] < lengths[:, None]).astype(np.int64)

@@ -8,18 +8,21 @@ import logging
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from vecguard.deferred import defer
 from vecguard.engine.parent_death import die_with_parent
-from vecguard.engine.server import DEFAULT_MESSAGE_BYTES, EngineServer, Listen
-from vecguard.engine.snapshots import Snapshots
-from vecguard.engine.store import Store
 from vecguard.errors import ConfigError, VecGuardError
+
+if TYPE_CHECKING:
+    from vecguard.engine.store import Store
 
 GRACE_SECONDS = 30.0
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve a data folder until SIGTERM or SIGINT. Exit status 1: it could not be served; standard error says why."""
+    defer("qdrant_client")
     options = _parse(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
@@ -33,6 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    from vecguard.engine.server import DEFAULT_MESSAGE_BYTES
+
     parser = argparse.ArgumentParser(prog="python -m vecguard.engine", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="data folder; made when it is not there")
     parser.add_argument("--listen", required=True, help="unix:/path or host:port")
@@ -45,6 +50,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 async def _serve(options: argparse.Namespace) -> None:
+    from vecguard.engine.server import EngineServer, Listen
+    from vecguard.engine.store import Store
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -64,6 +72,8 @@ async def _serve(options: argparse.Namespace) -> None:
 
 
 async def _restore(store: Store, requests: list[str]) -> None:
+    from vecguard.engine.snapshots import Snapshots
+
     snapshots = Snapshots(store)
     for request in requests:
         path, separator, name = request.rpartition(":")

@@ -15,15 +15,16 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 import grpc
 
+from vecguard.deferred import defer
 from vecguard.engine.data_lock import DataLock
 from vecguard.engine.listening import bind
 from vecguard.engine.parent_death import die_with_parent
 from vecguard.errors import ConfigError, VecGuardError
+from vecguard.keepalive import PINGS
 
 if TYPE_CHECKING:
     from vecguard.engine.lite_database import Database
@@ -84,17 +85,10 @@ def _serve(data: Path, listen: str) -> None:
 
 
 def _require_milvus_lite() -> None:
-    """Make `milvus_lite` importable at its own cost alone.
-
-    Of `pymilvus` it needs the generated protocol modules, while that package's start-up imports pandas and all its
-    clients: so a bare package of that name, over the same folders, stands in for it in this process.
-    """
-    found = find_spec("pymilvus")
-    if find_spec("milvus_lite") is None or found is None or found.submodule_search_locations is None:
+    """Make `milvus_lite` importable at its own cost alone: of `pymilvus` it needs the generated modules."""
+    if find_spec("milvus_lite") is None or find_spec("pymilvus") is None:
         raise ConfigError("an embedded Milvus needs Milvus Lite: install vecguard[milvus-lite]")
-    bare = ModuleType("pymilvus")
-    bare.__path__ = list(found.submodule_search_locations)
-    sys.modules.setdefault("pymilvus", bare)
+    defer("pymilvus")
 
 
 def remove_unfinished(data: Path) -> None:
@@ -132,6 +126,7 @@ def _server(database: Database) -> grpc.Server:
             ("grpc.max_send_message_length", DEFAULT_MESSAGE_BYTES),
             # Two engines must not share a port: each would see a part of the calls.
             ("grpc.so_reuseport", 0),
+            *PINGS,
         ],
     )
     milvus_pb2_grpc.add_MilvusServiceServicer_to_server(Servicer(database), server)

@@ -21,6 +21,7 @@ from vecguard.engine.snapshot_transfer import SnapshotTransfer
 from vecguard.engine.snapshots_service import SnapshotsService
 from vecguard.engine.store import Store
 from vecguard.errors import VecGuardError
+from vecguard.keepalive import PINGS
 
 TITLE = "qdrant - vector search engine"
 API_VERSION = "1.20.0"
@@ -67,6 +68,7 @@ class EngineServer:
                 ("grpc.max_send_message_length", limit),
                 # Two engines must not share a port: each would see a part of the calls.
                 ("grpc.so_reuseport", 0),
+                *PINGS,
             ],
         )
         qdrant.add_PointsServicer_to_server(PointsService(self._store), server)  # type: ignore[no-untyped-call]

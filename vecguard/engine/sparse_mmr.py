@@ -44,15 +44,16 @@ def diverse(points: Sequence[edge.ScoredPoint], mmr: SparseMmr, count: int) -> l
     similarity = _similarities([_weights(point, mmr.using) for point in points])
     relevance = np.array([point.score for point in points], dtype=np.float64)
     closest = np.full(len(points), -np.inf)
-    left = np.ones(len(points), dtype=bool)
-    chosen: list[int] = []
+    left, chosen, gain = list(range(len(points))), list[int](), relevance
     while len(chosen) < min(count, len(points)):
-        penalty = np.where(np.isfinite(closest), closest, 0.0)
-        gain = mmr.relevance_weight * relevance - (1.0 - mmr.relevance_weight) * penalty
-        best = int(np.argmax(np.where(left, gain, -np.inf)))
+        # Of equal ones Qdrant takes the last in its list, in which the last then fills the gap.
+        slot = len(left) - 1 - int(np.argmax(gain[left][::-1]))
+        best = left[slot]
+        left[slot] = left[-1]
+        left.pop()
         chosen.append(best)
-        left[best] = False
         closest = np.maximum(closest, similarity[best])
+        gain = mmr.relevance_weight * relevance - (1.0 - mmr.relevance_weight) * closest
     return [points[index] for index in chosen]
 
 

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from vecguard.catalog import StoredManifest
+from vecguard.detect.watch import Observe
 from vecguard.front.rotation import Reprotect, RequireRotatable, always_rotatable
 from vecguard.front.transfer import Transfer
 from vecguard.model import Caller
-from vecguard.pipeline import AnyRoute, Damaged, Failed, Pipeline, Records, Restrict, Shaped, by_status, no_records
+from vecguard.pipeline import (
+    AnyRoute,
+    AskedOf,
+    Damaged,
+    Failed,
+    Pipeline,
+    Records,
+    Restrict,
+    Shaped,
+    by_status,
+    no_records,
+)
 from vecguard.policy.retention import RetentionRule
 from vecguard.shield import Shield
 from vecguard.upstream import Upstream
+
+DESTROYED: Final = "keys of its tenant destroyed"
+FOREIGN: Final = "of another tenant than it says"
+"""Faults of whole records, where tenants have keys of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +49,21 @@ Inspect = Callable[[Upstream, str, Shield], AsyncIterator[list[Inspected]]]
 Names = Callable[[Upstream, Caller], Awaitable[list[str]]]
 
 
+WriteTenantKeys = Callable[[Upstream, str, Mapping[str, str], Caller], Awaitable[None]]
+"""`(upstream, collection, texts by place, caller)`: put texts of tenants' keys beside a manifest; all others stay."""
+
+
+class DeleteOf(Protocol):
+    """Deletes the records of a collection that were written under some tenant's keys."""
+
+    async def __call__(self, upstream: Upstream, name: str, numbers: Sequence[int]) -> int:
+        """How many these were.
+
+        Raises:
+            UpstreamFailure: the database says no, or cannot be reached.
+        """
+
+
 class Sweep(Protocol):
     """Deletes the records of a collection that are too old to be kept; `now` in seconds since 1970."""
 
@@ -45,6 +76,29 @@ class Sweep(Protocol):
             FailedPrecondition: their age cannot be told.
             UpstreamFailure: the database says no, or cannot be reached.
         """
+
+
+class Plant(Protocol):
+    """Plants the records that are missing of the first `count` of a collection."""
+
+    async def __call__(self, upstream: Upstream, name: str, shield: Shield, count: int) -> int:
+        """How many these were.
+
+        Raises:
+            FailedPrecondition: nothing can be planted that is like the collection's records; says why.
+            UpstreamFailure: the database says no, or cannot be reached.
+            Unreadable: records of the collection do not open.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Planting:
+    """What is done about planted records: `found` are those that are there, and the parts of each that do not open;
+    `remove` takes them away, and says how many these were."""
+
+    plant: Plant
+    found: Callable[[Upstream, str, Shield], Awaitable[list[tuple[str, tuple[str, ...]]]]]
+    remove: Callable[[Upstream, str, Shield], Awaitable[int]]
 
 
 Count = Callable[[Upstream, str], Awaitable[int]]
@@ -61,7 +115,8 @@ class Front:
     them in its replies; `passed_metadata` are the keys of a client's metadata that go on to the database, which may
     know the client by them; `records` counts the records that a request and its reply carry; `restrict` sends messages
     under conditions on records; `shaped` gives answers the form that a role may have; `damaged` finds the records that
-    do not open.
+    do not open; `asked` says how much a request asks for. `write_tenant_keys` and `delete_of` are there where tenants
+    may have keys of their own, `planting` where records can be planted.
     """
 
     name: str
@@ -75,10 +130,15 @@ class Front:
     names: Names
     sweep: Sweep
     reprotect: Reprotect
+    observe: Observe
     failed: Failed = by_status
     passed_metadata: frozenset[str] = frozenset()
     records: Records = no_records
     restrict: Restrict | None = None
     damaged: Damaged | None = None
     shaped: Shaped | None = None
+    asked: AskedOf | None = None
     require_rotatable: RequireRotatable = always_rotatable
+    write_tenant_keys: WriteTenantKeys | None = None
+    delete_of: DeleteOf | None = None
+    planting: Planting | None = None

@@ -19,6 +19,8 @@ MAC_BYTES: Final = 32
 OPENING, CLOSING, LOST = "journal opened", "journal closed", "journal lost events"
 CHECKPOINT: Final = "trail checkpoint"
 """The event of the log that says where a chain stands; see `vecguard.journal.verify`."""
+SHREDDED: Final = "keys shredded"
+"""The event that proves a crypto-shred; see `vecguard.upkeep.shred`."""
 CONTEXT: Final = b"vecguard journal 1"
 """What a journal's key is wrapped for, so that it opens as no other key."""
 

@@ -17,7 +17,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from vecguard.errors import Unreadable
-from vecguard.journal.chain import CHECKPOINT, CLOSING, CONTEXT, FORMAT, LOST, OPENING, Chain, Line, file_key, read_line
+from vecguard.journal.chain import (
+    CHECKPOINT,
+    CLOSING,
+    CONTEXT,
+    FORMAT,
+    LOST,
+    OPENING,
+    SHREDDED,
+    Chain,
+    Line,
+    file_key,
+    read_line,
+)
 from vecguard.journal.writer import Place
 
 Unwrap = Callable[[bytes, bytes], bytes]
@@ -40,6 +52,8 @@ class Report:
     places: dict[int, str] = field(default_factory=dict)
     """Macs in hex by line number, of the lines that are whole."""
     faults: list[str] = field(default_factory=list)
+    destroyed: list[tuple[int, str]] = field(default_factory=list)
+    """Lines that say whose keys were destroyed, and when, of those that are whole: number and words."""
 
 
 def verify(files: Sequence[Path], unwrap: Unwrap, checkpoints: Sequence[Place] = ()) -> list[Report]:
@@ -118,9 +132,16 @@ def _follow(report: Report, chain: Chain, number: int, text: bytes) -> bool:
     report.closed = event.get("event") == CLOSING
     report.last = str(event.get("timestamp", ""))
     report.first = report.first or report.last
+    if event.get("event") == SHREDDED:
+        report.destroyed.append((number, _whose(event)))
     if event.get("event") == LOST:
         report.lost += int(event["events"])
     return True
+
+
+def _whose(event: Mapping[str, Any]) -> str:
+    tenant = f", tenant {event['tenant']}" if "tenant" in event else ""
+    return f"{event.get('collection')}{tenant}, uuid {event.get('uuid')}, at {event.get('time')}"
 
 
 def _opened(report: Report, text: bytes, unwrap: Unwrap) -> Chain | None:

@@ -43,7 +43,7 @@ class Place(NamedTuple):
 class _File:
     """One file of a journal: only ever appended to, line by whole line."""
 
-    def __init__(self, folder: Path, worker: int, key: bytes, wrapped: bytes, before: Place | None) -> None:
+    def __init__(self, folder: Path, worker: int | str, key: bytes, wrapped: bytes, before: Place | None) -> None:
         """Make it, with its opening line. Raises OSError, and leaves nothing then."""
         identity = secrets.token_bytes(_ID_BYTES)
         now = datetime.now(UTC)
@@ -83,10 +83,14 @@ class _File:
             raise
         self.size += len(line)
 
+    def sync(self) -> None:
+        """Let it all reach the disk. Raises OSError."""
+        os.fsync(self._descriptor)
+
     def end(self) -> None:
         """Append the closing line, and let it all reach the disk. Raises OSError."""
         self.put(_event(CLOSING))
-        os.fsync(self._descriptor)
+        self.sync()
 
     def close(self) -> None:
         """Give the file back."""
@@ -95,12 +99,12 @@ class _File:
 
 
 class Journal:
-    """One worker's journal. Not safe from several threads or processes: each has its own."""
+    """One worker's journal, or a command's. Not safe from several threads or processes: each has its own."""
 
     def __init__(
         self,
         folder: Path,
-        worker: int,
+        worker: int | str,
         key: bytes,
         wrapped: bytes,
         *,
@@ -149,6 +153,21 @@ class Journal:
             return
         if self._clock() - self._told_at >= CHECKPOINT_S:
             self._tell()
+
+    def record(self, event: bytes) -> Place:
+        """Append one event and let it reach the disk; where it stands then. For what must not be done untold.
+
+        Raises:
+            ConfigError: it could not be written.
+        """
+        self._waiting.append(event.rstrip(b"\n"))
+        try:
+            self._append()
+            self._file.sync()
+        except OSError as fault:
+            self._waiting.clear()
+            raise ConfigError(f"trail file {self._file.path} cannot be written: {fault.strerror}") from None
+        return self.place
 
     def close(self) -> None:
         """Write what waits and the closing line. What cannot be written any more is said in the log."""
@@ -201,7 +220,7 @@ def _event(event: str, **fields: Any) -> bytes:
     return orjson.dumps({**fields, "event": event, "timestamp": datetime.now(UTC)}, option=orjson.OPT_UTC_Z)
 
 
-def _last_place(folder: Path, worker: int) -> Place | None:
+def _last_place(folder: Path, worker: int | str) -> Place | None:
     """The last whole line of the worker's newest file, as it stands there. Raises OSError."""
     files = sorted(folder.glob(f"trail-{worker}-*.jsonl"), key=lambda file: (file.stat().st_mtime_ns, file.name))
     for file in reversed(files):

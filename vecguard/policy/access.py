@@ -6,7 +6,7 @@ keys, of client certificates the subject.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Annotated, Any, Final, Literal, Self
@@ -34,31 +34,20 @@ def _fault(text: str) -> PydanticCustomError:
     return PydanticCustomError("access", "{text}", {"text": text})
 
 
-def _field_path(path: str) -> str:
-    try:
-        parse(path)
-    except InvalidArgument as fault:
-        raise _fault(str(fault)) from None
-    return path
+def _checked(read: Callable[[str], object]) -> AfterValidator:
+    """Keep a text that `read` can read; what it raises (InvalidArgument, ValueError) is the fault."""
+
+    def check(text: str) -> str:
+        try:
+            read(text)
+        except (InvalidArgument, ValueError) as fault:
+            raise _fault(str(fault)) from None
+        return text
+
+    return AfterValidator(check)
 
 
-def _key_hash(text: str) -> str:
-    try:
-        key_digest(text)
-    except ValueError as fault:
-        raise _fault(str(fault)) from None
-    return text
-
-
-def _password_hash(text: str) -> str:
-    try:
-        parse_password_hash(text)
-    except ValueError as fault:
-        raise _fault(str(fault)) from None
-    return text
-
-
-FieldPath = Annotated[str, AfterValidator(_field_path)]
+FieldPath = Annotated[str, _checked(parse)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -78,7 +67,8 @@ Required = Annotated[
 
 
 class Rate(PolicyEntry):
-    """How much one principal may do in a time, as token buckets that fill steadily (per worker process)."""
+    """How much one principal may do in a time, as token buckets that fill steadily: one of each in every worker
+    process, or one for all that share a store (`state` in the settings)."""
 
     calls_per_s: float | None = Field(default=None, gt=0, le=1e6, description="Calls a second, on average.")
     burst_calls: int = Field(default=50, ge=1, le=1_000_000, description="Calls at once after a pause.")
@@ -190,7 +180,7 @@ class ApiKey(PolicyEntry):
     """A key that a client sends: Qdrant's `api-key`, `authorization: Bearer KEY`, or Milvus' token."""
 
     name: Name = Field(description="Who it is, in the trail; with `user:KEY` in Milvus, the user.")
-    hash: Annotated[str, AfterValidator(_key_hash)] = Field(
+    hash: Annotated[str, _checked(key_digest)] = Field(
         description="`sha256:` and 64 hexadecimal digits of a key made by `vecguard access new-key`."
     )
     roles: Roles = Field(min_length=1, description="Roles, built-in ones included.")
@@ -201,7 +191,7 @@ class Account(PolicyEntry):
     """A user with a password that somebody chose: Milvus' `user:password`, or HTTP Basic."""
 
     name: Name = Field(description="The user.")
-    hash: Annotated[str, AfterValidator(_password_hash)] = Field(
+    hash: Annotated[str, _checked(parse_password_hash)] = Field(
         description="`scrypt:...`, as `vecguard access hash-password` prints it."
     )
     roles: Roles = Field(min_length=1, description="Roles, built-in ones included.")
@@ -353,6 +343,11 @@ class Access(PolicyEntry):
     def authenticates(self) -> bool:
         """Whether any credential is looked at. Where none is, those that clients send are the database's affair."""
         return bool(self.api_keys or self.accounts or self.jwt or self.certificates)
+
+    @cached_property
+    def keeps_rows_apart(self) -> bool:
+        """Whether any role has rows of its own."""
+        return any(role.row_filter for role in self.roles)
 
     @cached_property
     def role_order(self) -> dict[str, Role]:

@@ -43,6 +43,10 @@ class TransformTraits(Protocol):
     def unit_only(self) -> bool:
         """Whether it is noise whose strength is that for unit vectors."""
 
+    @property
+    def clips(self) -> bool:
+        """Whether vectors are shortened to a norm, so that exact scores may not be those of what is stored."""
+
 
 def chain_faults(
     transforms: Sequence[TransformTraits], recover: str, rerank_off: bool, *, certified: bool = True
@@ -57,6 +61,10 @@ def chain_faults(
     if lossy and certified and not rerank_off and recover != "none":
         text = f"a certificate does not cover what `{lossy[0]}` loses: say `rerank: {{candidates: 200}}`, or `off`"
         found.append(Fault(("rerank",), text))
+    clipping = [t.kind for t in transforms if t.clips]
+    if clipping and certified and not rerank_off and recover == "sealed":
+        text = f"a certificate does not cover what `{clipping[0]}` clips of exact vectors: say `rerank: {{candidates: "
+        found.append(Fault(("rerank",), f"{text}200}}`, or use `recover: derived`, which gives clipped vectors back"))
     return found
 
 
@@ -82,7 +90,7 @@ def _loss_faults(transforms: Sequence[TransformTraits]) -> list[Fault]:
     for i, noise in enumerate(transforms):
         if noise.unit_only and projecting:
             shorter = transforms[projecting[0]].kind
-            text = f"`{noise.kind}` is made for unit vectors, which `{shorter}` shortens: use `gaussian`"
+            text = f"`{noise.kind}` is made for the length of vectors, which `{shorter}` changes: use `gaussian`"
             faults.append(Fault(("transforms", i), text))
         later = [t.kind for t in transforms[i + 1 :]]
         if noise.rounds and later:

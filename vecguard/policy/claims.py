@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from vecguard.policy.model import FieldMode, Recover
+from vecguard.policy.tenants import TenantRule
 from vecguard.policy.transforms import (
     AnalyticGaussianSpec,
     BinarySpec,
     GaussianSpec,
     Int8Spec,
     LaplaceSpec,
+    LearnedSpec,
     NoiseSpec,
     PcaSpec,
     ProjectionSpec,
@@ -27,12 +29,16 @@ from vecguard.policy.transforms import (
 from vecguard.transform.accounting import composed, gaussian_epsilon, gaussian_mu
 from vecguard.transform.strength import SENSITIVITY
 
-# Re-identification R@1 among 1,000 records by ridge regression from m leaked (vector, stored vector) pairs of ONE
-# rotation key: noise ratio -> ((m, R@1), ...). DESIGN.md §8.
+if TYPE_CHECKING:
+    from vecguard.transform.learned import Privacy
+
+# Re-identification R@1 among 1,000 records from m leaked (vector, stored vector) pairs of ONE rotation key, candidates
+# mapped forward by ridge regression (vecguard/audit/attacks/linkage.py): noise ratio -> ((m, R@1), ...). Sentences of
+# SQuAD by MiniLM, mean of three keys.
 LINKAGE: Final[Mapping[float, tuple[tuple[int, float], ...]]] = {
-    0.0: ((32, 0.92), (64, 1.00)),
-    1.0: ((64, 0.87), (100, 0.97)),
-    2.0: ((100, 0.24), (384, 0.75), (1000, 0.95)),
+    0.0: ((4, 1.00),),
+    1.0: ((32, 0.77), (64, 0.98), (100, 1.00)),
+    2.0: ((100, 0.34), (384, 0.91), (1000, 0.99)),
 }
 
 # recall@10 against exact search WITHOUT re-ranking, by noise ratio. DESIGN.md §5.
@@ -76,6 +82,8 @@ MODE_FILTERS: Final[Mapping[FieldMode, str]] = {
 # cosine; DESIGN.md §5 has .991 (SQuAD) and .988 (MedQuAD) for 64 components.
 RECALL_FIXED: Final[Mapping[str, str]] = {
     "pca": "of the true ten, .992 are among 200 candidates at 64 components of 384, .999 at 128",
+    "learned": "of the true ten, .990 are among 200 candidates at 64 of 384 dimensions, .934 where training was "
+    "(8, 1e-5)-differentially private over 8,070 vectors",
     "truncate": "of the true ten, .983 are among 200 candidates at 128 of 384 dimensions after a rotation",
     "johnson-lindenstrauss": "of the true ten, .960 are among 200 candidates at 128 of 384 dimensions (gaussian)",
     "binary": "of the true ten, .988 are among 50 candidates, all among 200",
@@ -141,8 +149,14 @@ ALTERED_LABELS: Final = (
 )
 
 ENCRYPTED_IDS: Final = (
-    "how many there are, when they change, and whether each id is a number or a UUID; ids are encrypted (keyed "
-    "permutations), so scrolls go in an order of their own"
+    "how many there are, when they change, whether each id is a number, a UUID or a text, and about how long a long "
+    "text is; ids are encrypted (keyed permutations, AES-SIV), so scrolls go in an order of their own"
+)
+
+HIDDEN_NAMES: Final = (
+    "which fields have the same name in the same place (keyed names, AES-SIV), how many fields there are, what each is "
+    "asked for, and about how long a long name is; list lengths, nulls, empty lists and maps. `lon` and `lat` in plain "
+    "fields, names of vectors and of columns (Milvus), and keys of a collection's own metadata stay"
 )
 
 VISIBLE_AT_REST: Final[Mapping[str, str]] = {
@@ -151,6 +165,28 @@ VISIBLE_AT_REST: Final[Mapping[str, str]] = {
     "vectors": "names, dimensions and distance; for dot and Euclid also about how long each vector is",
     "`_vg`": "format version, key epoch and the record's entry, unreadable without the key",
 }
+
+
+def tenants_text(rule: TenantRule) -> str:
+    """What keys of each tenant's own are for, and what they are not."""
+    whose = f"the field `{rule.field}`" if rule.field is not None else f"the caller's attribute `{rule.attribute}`"
+    return (
+        f"each has data keys of its own, chosen by {whose}: payload, exact vectors and what undoes the noise are under "
+        "them. One rotation turns all tenants' vectors, so pairs that leaked of one say as much of the others (B); A "
+        "sees which records are of one tenant"
+    )
+
+
+def tenant_shred_text(ratio: float) -> str:
+    """What destroying a tenant's keys leaves, where the weakest noise has this ratio."""
+    gone = "its records are deleted, and payload and exact vectors cannot be read in any backup of the records"
+    if ratio == 0:
+        return f"{gone}; vectors there that have no noise are only turned, and whoever has the KEK can turn them back"
+    bits = leaked_bits_per_dimension(ratio)
+    return (
+        f"{gone}. Vectors there keep their noise for good; under the rotation, which lives, at most {bits:.2g} bits "
+        "for each dimension are left to whoever has the KEK. Sparse vectors there can be read by it"
+    )
 
 
 def leaked_bits_per_dimension(ratio: float) -> float:
@@ -170,10 +206,15 @@ def linkage_text(ratio: float) -> str:
     return f"the right record among 1,000 is found{at} from: {figures}"
 
 
-def recovery_text(recover: Recover, ratio: float) -> str:
-    """Who gets an exact vector back, and how, under noise of this ratio (0: none)."""
+def recovery_text(recover: Recover, ratio: float, clip: float | None = None) -> str:
+    """Who gets an exact vector back, and how, under noise of this ratio (0: none), of vectors clipped to a norm."""
     if recover == "none" and ratio == 0:
         return "reads of vectors are refused, but the key alone undoes a rotation without noise"
+    if recover == "derived" and clip is not None:
+        return (
+            f"{RECOVERY[recover]}. A vector longer than {clip:g} comes back SHORTENED to that norm, and its scores are "
+            "those of the shortened one (cosine excepted); `sealed` keeps the exact one"
+        )
     return RECOVERY[recover]
 
 
@@ -182,8 +223,8 @@ def thief_text(noise: NoiseSpec | None) -> str:
     if noise is None:
         return (
             "coordinates mean nothing without the key, but all distances stay: clusters and duplicates are visible, "
-            "and an unsupervised alignment with similar public text can undo the rotation; noise of ratio 2 resists "
-            "that where ratio 1 does not (docs/audit.md)"
+            "and an unsupervised alignment with similar public text can undo the rotation; noise of ratio 1 does "
+            "not stop that, and ratio 2 not all of it (docs/audit.md)"
         )
     bits = {dims: leaked_bits_per_dimension(noise.ratio_at(dims)) * dims for dims in (384, 768, 1536)}
     shown = ", ".join(f"{of:,.0f} at d={dims}" for dims, of in bits.items())
@@ -191,8 +232,8 @@ def thief_text(noise: NoiseSpec | None) -> str:
     bound = "at most" if isinstance(noise, GaussianSpec | AnalyticGaussianSpec) else "about"
     return (
         f"coordinates mean nothing without the key, and distances are blurred: {bound} d/2·log2(1+1/r²) bits pass "
-        f"about a record ({shown}); at ratio 1 an unsupervised alignment with thousands of similar texts still links "
-        "records, at ratio 2 it did not (docs/audit.md)"
+        f"about a record ({shown}); an unsupervised alignment with ten thousand similar texts still links all "
+        "records at ratio 1, one in six at ratio 2 (SQuAD, of 200 candidates; docs/audit.md)"
     )
 
 
@@ -203,9 +244,26 @@ def loss_text(lossy: ProjectionSpec | RoundingSpec) -> str:
     if isinstance(lossy, Int8Spec):
         return "next to nothing: 255 values a coordinate say nearly all"
     kept = f"{lossy.dims} of the dimensions remain"
+    if isinstance(lossy, LearnedSpec):
+        return (
+            f"{kept}, those that a network was trained to keep; it is not a secret, and an inverter trained on what it "
+            "gives recovers about as much as from as many principal components (docs/audit.md)"
+        )
     if isinstance(lossy, PcaSpec | TruncateSpec):
         return f"{kept}, those that carry most: it saves memory, and hides little that search needs"
     return f"{kept}, a random part; who learns the matrix from leaked pairs still lacks the rest"
+
+
+def training_text(privacy: Privacy | None) -> str:
+    """What differential privacy a network's sample has, by what its artefact says."""
+    if privacy is None:
+        return "without differential privacy: the artefact may tell about single vectors of the sample; keep it as safe"
+    return (
+        f"DP-SGD: ({privacy.epsilon_prv:.4g}, {privacy.delta:g})-differentially private as to one vector of the sample "
+        f"more or less, by Opacus' PRV accountant ({privacy.epsilon_rdp:.4g} by Rényi); noise multiplier "
+        f"{privacy.noise_multiplier:.4g}, clip norm {privacy.clip:g}, {privacy.steps:,} steps at a rate of "
+        f"{privacy.sample_rate:.4g}. It speaks of the sample alone, not of what is stored with the network"
+    )
 
 
 def fixed_text(lossy: ProjectionSpec | RoundingSpec | None) -> str:
@@ -230,8 +288,9 @@ def privacy_text(noise: NoiseSpec | None) -> str:
         case AnalyticGaussianSpec():
             mu = gaussian_mu(noise.epsilon, noise.delta)
             ten = gaussian_epsilon(composed([mu] * 10), noise.delta)
+            vector = "unit vector" if noise.clip is None else f"vector of norm at most {noise.clip:g}"
             return (
-                f"({noise.epsilon:g}, {noise.delta:g}) as to which unit vector a record holds, for whoever lacks the "
+                f"({noise.epsilon:g}, {noise.delta:g}) as to which {vector} a record holds, for whoever lacks the "
                 f"noise's key. {once}; ten contents under one id make it ({ten:,.4g}, {noise.delta:g}). "
                 f"{_caution(noise.epsilon)}"
             )
@@ -269,11 +328,14 @@ def pairs_text(ratio: float, cells: int = 1) -> str:
         each = pairs_text(ratio)
         return (
             f"pairs count within their own cell only: {cells} times as many are needed in all (at ratio 1, the right "
-            "record among 1,000 in 90%: 128 pairs without cells, 512 with 4, 2,048 with 16, 8,192 with 64, even where "
-            f"every record's cell is known). In each cell: {each}"
+            "record among 1,000 in 90%: about 64 pairs without cells, 256 with 4, 1,024 with 16, 4,096 with 64). Which "
+            "cell a pair is of need not be known: from some sixty pairs a cell on they tell it themselves "
+            f"(docs/audit.md). In each cell: {each}"
         )
     if ratio == 0:
-        return f"BREAKS: about d pairs give the rotation away (Procrustes). Measured, {linkage_text(ratio)}"
+        return (
+            f"BREAKS: a few pairs tell records apart, about d give the rotation away. Measured, {linkage_text(ratio)}"
+        )
     return (
         f"slowed, not stopped: text inversion is spoiled, but records can be linked. Measured, {linkage_text(ratio)}. "
         "More keys (more collections or vector names) are what stops it"

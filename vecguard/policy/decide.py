@@ -21,22 +21,35 @@ def decide(policy: Policy, principal: Principal, action: Action, collection: str
     policy matches is refused to everybody. On no collection, reading (listing, health) needs a grant to read anything,
     and everything else one on every collection. Raises `errors.Denied`.
     """
+    question = (principal, action, collection, operation)
+    granted = policy.answers.grants.get(question)
+    return policy.answers.grants.keep(question, _grant(policy, *question)) if granted is None else granted
+
+
+def _grant(policy: Policy, principal: Principal, action: Action, collection: str | None, operation: str) -> Grant:
     found = next(_covering(policy, principal, action, collection, operation), None)
     if found is None:
         raise Denied(_refusal(policy, principal, action, collection, operation))
     role, grant = found
     if collection is None:
-        return Grant(principal, None, _NO_COLLECTION.within(role.limits), role, grant)
+        rows = () if action == "read" else _rows(principal, role, grant)
+        return Grant(principal, None, _NO_COLLECTION.within(role.limits), role, grant, rows)
     entry = _entry(policy, collection)
     return Grant(principal, entry, entry.limits.within(role.limits), role, grant, _rows(principal, role, grant))
 
 
-def require_any(policy: Policy, principal: Principal, action: Action, operation: str = "") -> None:
-    """Go on only if the principal may do this somewhere: the first question of a call. Raises `errors.Denied`."""
-    for role in _held(policy, principal):
-        if any(grant.may_cover(action, operation) for grant in role.grants):
-            return
-    raise Denied(_refusal(policy, principal, action, None, operation))
+def admit(policy: Policy, principal: Principal, action: Action, operation: str = "") -> tuple[Allowance, ...]:
+    """Go on only if the principal may do this somewhere: the first question of a call. What rates it is held to then.
+
+    Raises `errors.Denied`.
+    """
+    question = (principal, action, operation)
+    held = policy.answers.admissions.get(question)
+    if held is not None:
+        return held
+    if not any(grant.may_cover(action, operation) for role in _held(policy, principal) for grant in role.grants):
+        raise Denied(_refusal(policy, principal, action, None, operation))
+    return policy.answers.admissions.keep(question, allowances(policy, principal))
 
 
 def may(policy: Policy, principal: Principal, action: Action, collection: str, operation: str = "") -> bool:
@@ -60,9 +73,9 @@ def may_see_database(policy: Policy, principal: Principal, database: str, operat
     return any(fnmatchcase(database, glob.partition("/")[0]) for glob in globs)
 
 
-def allowances(policy: Policy, principal: Principal) -> list[Allowance]:
+def allowances(policy: Policy, principal: Principal) -> tuple[Allowance, ...]:
     """The rates that a principal is held to: those of each of its roles."""
-    return [Allowance(role.name, role.rate) for role in _held(policy, principal) if role.rate is not None]
+    return tuple(Allowance(role.name, role.rate) for role in _held(policy, principal) if role.rate is not None)
 
 
 def _held(policy: Policy, principal: Principal) -> Iterator[Role]:

@@ -39,6 +39,7 @@ _SECTIONS: Final[Mapping[str, str]] = {
     "VonMisesFisherSpec": "transforms: kind: von-mises-fisher",
     "CellsSpec": "transforms: kind: cells",
     "PcaSpec": "transforms: kind: pca",
+    "LearnedSpec": "transforms: kind: learned",
     "TruncateSpec": "transforms: kind: truncate",
     "JohnsonLindenstraussSpec": "transforms: kind: johnson-lindenstrauss",
     "Int8Spec": "transforms: kind: int8",
@@ -47,7 +48,12 @@ _SECTIONS: Final[Mapping[str, str]] = {
     "FixedRerankRule": "rerank: fixed over-fetch",
     "PayloadRule": "payload",
     "Limits": "limits",
+    "TenantRule": "tenant_keys",
     "RetentionRule": "retention",
+    "DetectionRule": "detection",
+    "Ladder": "detection.ladder",
+    "Degraded": "detection.degraded",
+    "Budgets": "detection.budgets",
     "AuditThresholds": "audit",
 }
 
@@ -67,6 +73,7 @@ Every key that is not listed here is an error, and so is every contradiction. Wh
 | `vecguard policy explain COLLECTION [--policy FILE]` | says in plain words what holds for a collection |
 | `vecguard policy schema` | prints the JSON Schema (draft 2020-12) for editors |
 | `vecguard policy fit-pca SAMPLE.npy` | fits principal components to a sample of embeddings, and prints the policy's entry for them |
+| `vecguard policy fit-learned SAMPLE.npy` | trains a projection on a sample of embeddings, with differential privacy if asked for, and prints the policy's entry |
 
 A running server reads its file again on SIGHUP. A file with errors changes nothing and is reported in the log; calls
 that run keep the policy that they began with. A change that no longer fits what a collection was made with is refused

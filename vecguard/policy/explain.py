@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final, NamedTuple
 
+from vecguard.errors import ConfigError
 from vecguard.policy import claims
 from vecguard.policy.access import Access, AttributeOf, Role
+from vecguard.policy.detection import LEAST_ANSWER, DetectionRule, Rung
 from vecguard.policy.model import (
     LABELLED,
     REFERENCE_DIMS,
@@ -19,7 +21,7 @@ from vecguard.policy.model import (
     RerankRule,
     VectorRule,
 )
-from vecguard.policy.transforms import GaussianSpec
+from vecguard.policy.transforms import GaussianSpec, LearnedSpec
 
 
 class Line(NamedTuple):
@@ -47,9 +49,10 @@ def explain(policy: Policy, collection: str) -> list[Section]:
         ]
     head = Section(f"Collection `{collection}`", tuple(_head(entry)))
     if not entry.protected:
-        return [head, _access(policy, entry, collection)]
+        return [head, _detection(entry), _access(policy, entry, collection)]
     rules = [_vectors(entry, index) for index in range(len(entry.vectors))]
-    return [head, *rules, _payload(entry), _visible(entry), _access(policy, entry, collection), *_thresholds(policy)]
+    watched = [_detection(entry), _access(policy, entry, collection)]
+    return [head, *rules, _payload(entry), _visible(entry), *watched, *_thresholds(policy)]
 
 
 def _thresholds(policy: Policy) -> list[Section]:
@@ -77,6 +80,10 @@ def _head(entry: CollectionPolicy) -> Iterator[Line]:
         yield Line("A, B, C", "read all vectors and all payload in the database")
         yield Line("F", "can alter records unnoticed")
         yield Line("queries", "pass as they are; whatever the database can do works")
+    if entry.tenant_keys is not None:
+        yield Line("tenants", claims.tenants_text(entry.tenant_keys))
+        ratios = [rule.noise_ratio() for rule in entry.vectors]
+        yield Line("a tenant's keys destroyed", claims.tenant_shred_text(min(ratios)))
     if entry.kept is not None:
         since = f"field `{entry.kept.field}` or " if entry.kept.field else ""
         yield Line("kept", f"for {entry.kept.after} from {since}the last whole write; what is older is in no answer")
@@ -96,7 +103,7 @@ def _stored(rule: VectorRule) -> Iterator[Line]:
     if rule.cells > 1:
         yield Line("cells", claims.cells_text(rule.cells))
     yield Line("differential privacy", claims.privacy_text(rule.noise))
-    yield Line("exact vector", claims.recovery_text(rule.recover, rule.noise_ratio()))
+    yield Line("exact vector", claims.recovery_text(rule.recover, rule.noise_ratio(), rule.clip))
     yield Line("if multivector", claims.MULTIVECTOR)
     yield Line("if sparse", claims.SPARSE)
 
@@ -105,11 +112,23 @@ def _adversaries(rule: VectorRule) -> Iterator[Line]:
     yield _against("A", claims.thief_text(rule.noise))
     if rule.loses is not None:
         yield Line("A, what is lost", claims.loss_text(rule.loses))
+    if isinstance(rule.loses, LearnedSpec):
+        yield Line("the network's training", _training(rule.loses))
     yield _against("B", claims.pairs_text(rule.noise_ratio(), rule.cells))
     yield _against("C", claims.OPERATOR)
     yield _against("D", claims.CREDENTIAL)
     yield _against("E", claims.NETWORK)
     yield _against("F", claims.ALTERED_UNRECOVERABLE if rule.recover == "none" else claims.ALTERED_VECTORS)
+
+
+def _training(spec: LearnedSpec) -> str:
+    # Not before it is needed: commands that serve say first how many threads numpy may start.
+    from vecguard.transform.learned import read_privacy
+
+    try:
+        return claims.training_text(read_privacy(spec))
+    except ConfigError as fault:  # it could be read when the policy was checked
+        return f"how private it was cannot be told: {fault}"
 
 
 def _against(letter: str, text: str) -> Line:
@@ -176,7 +195,55 @@ def _visible(entry: CollectionPolicy) -> Section:
     visible = dict(claims.VISIBLE_AT_REST)
     if entry.ids == "encrypted":
         visible["records"] = claims.ENCRYPTED_IDS
+    if entry.payload.hash_names:
+        visible["payload"] = claims.HIDDEN_NAMES
     return Section("Still visible at rest (A, B, C)", tuple(Line(*line) for line in visible.items()))
+
+
+def _detection(entry: CollectionPolicy) -> Section:
+    """What is watched for, and how it is answered."""
+    rule = entry.detection
+    title = f"Extraction ({entry.name}.detection)"
+    if not rule.watches:
+        return Section(title, (Line("mode", "off: calls are not looked at, so nobody notices a crawl"),))
+    off = sorted(name for name, on in rule.detectors.items() if not on)
+    lines = [Line("mode", _MODES[rule.mode]), Line("detectors", f"all but {', '.join(off)}" if off else "all")]
+    if rule.canaries:
+        text = f"{rule.canaries} records that no answer holds, once `vecguard canaries plant` was run (Qdrant)"
+        lines.append(Line("canaries", text))
+    lines += [Line(f"from risk {threshold:g}", _RUNGS[rung](rule)) for rung, threshold in rule.ladder.rungs]
+    if rule.enforces and rule.largest_answer is not None:
+        text = (
+            f"the content of {rule.largest_answer:.1%} of the records, {LEAST_ANSWER} at least; a larger one is refused"
+        )
+        lines.append(Line("one answer", text))
+    lines += [
+        Line(f"budget {name}", f"{most:,}, exact; what would exceed it is refused" if rule.enforces else f"{most:,}")
+        for name, most in rule.budgets
+        if most is not None
+    ]
+    return Section(title, tuple(lines))
+
+
+_STATUSES: Final = {"exhausted": "RESOURCE_EXHAUSTED", "denied": "PERMISSION_DENIED"}
+_MODES: Final = {
+    "observe": "observe: nothing changes for callers; the trail says what would have happened",
+    "enforce": "enforce: callers are answered as below",
+}
+_RUNGS: Final[dict[Rung, Callable[[DetectionRule], str]]] = {
+    "log": lambda rule: "log: the trail tells of it",
+    "alert": lambda rule: "alert: operators are told",
+    "slow": lambda rule: f"slow: each call waits {rule.slow_ms:,} ms",
+    "degrade": lambda rule: f"degrade: {_degraded(rule)}; slow, too",
+    "block": lambda rule: f"block: refused for {rule.block_for} with {_STATUSES[rule.block_with]} and `retry-after`",
+}
+
+
+def _degraded(rule: DetectionRule) -> str:
+    form = rule.degraded
+    decimals = f" to {form.score_decimals} decimals" if form.scores == "rounded" else ""
+    most = "" if form.max_limit is None else f", at most {form.max_limit:,} results of a query"
+    return f"vectors {form.vectors}, scores {form.scores}{decimals}{most}"
 
 
 def _access(policy: Policy, entry: CollectionPolicy | None, collection: str) -> Section:

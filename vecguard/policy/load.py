@@ -16,7 +16,7 @@ from vecguard.policy.diagnose import validate
 from vecguard.policy.globs import shadowed
 from vecguard.policy.model import Policy
 from vecguard.policy.source import Place, Problem, Source, parse_source
-from vecguard.policy.transforms import PcaSpec
+from vecguard.policy.transforms import FittedSpec, LearnedSpec
 
 _MAX_BYTES: Final = 1 << 20
 
@@ -162,14 +162,18 @@ def _without_use(source: Source, policy: Policy) -> Iterator[Problem]:
 def _unusable(source: Source, policy: Policy) -> Iterator[Problem]:
     """Artefacts that cannot be read, or are not those that the policy names."""
     # Not before it is needed: commands that serve say first how many threads numpy may start.
-    from vecguard.transform.pca import read_named
+    from vecguard.transform import learned, pca
 
     for index, entry in enumerate(policy.collections):
         for position, rule in enumerate(entry.vectors):
             for step, spec in enumerate(rule.transforms):
-                if isinstance(spec, PcaSpec):
+                if isinstance(spec, FittedSpec):
                     try:
-                        read_named(spec)
+                        if isinstance(spec, LearnedSpec):
+                            learned.read_named(spec)
+                            learned.read_privacy(spec)
+                        else:
+                            pca.read_named(spec)
                     except ConfigError as fault:
                         below = ("collections", index, "vectors", position, "transforms", step)
                         yield source.problem(below, str(fault))

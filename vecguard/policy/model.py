@@ -26,12 +26,16 @@ from vecguard.model import Principal
 from vecguard.policy.access import Access, RoleLimits
 from vecguard.policy.audit import AuditThresholds
 from vecguard.policy.chain import chain_faults
+from vecguard.policy.detection import DetectionRule
 from vecguard.policy.entry import ListOf, PolicyEntry
 from vecguard.policy.faults import Fault, raise_if_any
 from vecguard.policy.fields import FieldRules
 from vecguard.policy.paths import parse
+from vecguard.policy.remembered import Answers, without_answers
 from vecguard.policy.retention import Retention, RetentionRule, rule_of
+from vecguard.policy.tenants import TenantRule
 from vecguard.policy.transforms import (
+    AnalyticGaussianSpec,
     CellsSpec,
     GaussianSpec,
     NoiseSpec,
@@ -40,8 +44,6 @@ from vecguard.policy.transforms import (
     RoundingSpec,
     TransformSpec,
 )
-
-_REMEMBERED: Final = 1024
 
 IdMode = Literal["plain", "encrypted"]
 DefaultMode = Literal["plain", "sealed", "searchable"]
@@ -141,6 +143,11 @@ class VectorRule(PolicyEntry):
         return next((t for t in self.transforms if isinstance(t, NoiseSpec)), None)
 
     @property
+    def clip(self) -> float | None:
+        """The norm that longer vectors are shortened to, where there is one."""
+        return self.noise.clip if isinstance(self.noise, AnalyticGaussianSpec) else None
+
+    @property
     def cells(self) -> int:
         """How many cells records are dealt to; 1 without."""
         return next((t.count for t in self.transforms if isinstance(t, CellsSpec)), 1)
@@ -178,6 +185,12 @@ class PayloadRule(PolicyEntry):
         default_factory=dict,
         description='Modes by payload path, as in Qdrant filters: `metadata.source`, `meta."file.name"`; '
         "list markers are ignored. `range` is for numbers and date-times, `tokens` for texts.",
+    )
+    hash_names: bool = Field(
+        default=False,
+        description="Whether field names are encrypted, too: keys at every level of a payload (Milvus: of JSON and of "
+        "dynamic fields, but no names of columns), whatever the mode of what they hold, under a key that it keeps for "
+        "good.",
     )
 
     @field_validator("fields")
@@ -243,7 +256,7 @@ class CollectionPolicy(PolicyEntry):
     protect: Literal["all", "none"] = Field(
         default="all",
         description="none: vectors and payload pass in clear. It has to be said in so many words, "
-        "and leaves no room for `vectors`, `payload`, `ids` or `retention`.",
+        "and leaves no room for `vectors`, `payload`, `ids`, `tenant_keys` or `retention`.",
     )
     vectors: Annotated[tuple[VectorRule, ...], ListOf] = Field(
         default=(VectorRule(),),
@@ -253,14 +266,22 @@ class CollectionPolicy(PolicyEntry):
     payload: PayloadRule = Field(default_factory=PayloadRule, description="Rules by payload field.")
     ids: IdMode = Field(
         default="plain",
-        description="Point ids at rest. encrypted (Qdrant): numbers become other numbers, UUIDs other UUIDs, by a key "
-        "that the collection keeps for good; scrolls go in the order of those.",
+        description="Point ids, or primary keys, at rest. encrypted: numbers become other numbers, UUIDs other UUIDs, "
+        "texts (Milvus) other texts, by a key that the collection keeps for good; scrolls and iterators go in their "
+        "order, and ranges of keys (Milvus) are refused, as are keys that the database makes.",
+    )
+    tenant_keys: TenantRule | None = Field(
+        default=None,
+        description="Give each tenant keys of its own, which `vecguard keys shred` can destroy alone "
+        "(docs/keys.md); left out: all records are under the collection's.",
     )
     limits: Limits = Field(default_factory=Limits, description="Bounds on one call to these collections.")
     retention: Retention | None = Field(
         default=None, description="How long records are kept: `90d`, or a rule of its own; left out: for good."
     )
-
+    detection: DetectionRule = Field(
+        default_factory=DetectionRule, description="Whether and how extraction is looked for and answered."
+    )
     integrity: Literal["fail", "drop"] = Field(
         default="fail",
         description="What a call does that meets a record which does not open, since others altered, swapped or put it "
@@ -275,9 +296,16 @@ class CollectionPolicy(PolicyEntry):
             text = (
                 "`protect: none` stores everything in clear, so there is nothing to rule here: remove one or the other"
             )
-            sections = ("vectors", "payload", "ids", "retention")
+            sections = ("vectors", "payload", "ids", "tenant_keys", "retention")
             given = [section for section in sections if section in self.model_fields_set]
             raise_if_any([Fault((section,), text) for section in given])
+        return self
+
+    @model_validator(mode="after")
+    def _canaries_can_be_hidden(self) -> Self:
+        if self.detection.canaries and not (self.protected and self.tenant_keys is None):
+            text = "records are planted under the one key of a collection: not with `protect: none` or `tenant_keys`"
+            raise_if_any([Fault(("detection", "canaries"), text)])
         return self
 
     @model_validator(mode="after")
@@ -291,6 +319,22 @@ class CollectionPolicy(PolicyEntry):
             else:
                 text = f"has the mode {mode} ({self.payload.rule_for(rule.field)}): only a plain field can be compared"
                 raise_if_any([Fault(("retention", "field"), text)] if mode != "plain" else [])
+        return self
+
+    @model_validator(mode="after")
+    def _tenants_can_be_told(self) -> Self:
+        if self.tenant_keys is None or self.tenant_keys.field is None:
+            return self
+        field = self.tenant_keys.field
+        try:
+            mode = self.payload.mode(_policy_path(field))
+        except (InvalidArgument, PydanticCustomError) as fault:
+            raise_if_any([Fault(("tenant_keys", "field"), str(fault))])
+        else:
+            text = (
+                f"has the mode {mode} ({self.payload.rule_for(field)}): whose a record is must be plain or searchable"
+            )
+            raise_if_any([Fault(("tenant_keys", "field"), text)] if mode not in ("plain", "searchable") else [])
         return self
 
     @cached_property
@@ -348,12 +392,10 @@ class Policy(PolicyEntry):
 
     def collection(self, name: str) -> CollectionPolicy | None:
         """The first entry whose glob matches the collection's name; None when the policy does not cover it."""
-        matches = self._matches
-        if name not in matches:
-            if len(matches) >= _REMEMBERED:
-                matches.clear()
-            matches[name] = next((entry for entry in self.collections if fnmatchcase(name, entry.match)), None)
-        return matches[name]
+        matches = self.answers.entries
+        if name in matches:
+            return matches[name]
+        return matches.keep(name, next((entry for entry in self.collections if fnmatchcase(name, entry.match)), None))
 
     def tells_names_apart(self, principal: Principal) -> bool:
         """Whether the name of a collection can make a difference to what the principal may do."""
@@ -362,6 +404,14 @@ class Policy(PolicyEntry):
         return not principal.is_anonymous and bool(self.access.roles)
 
     @cached_property
-    def _matches(self) -> dict[str, CollectionPolicy | None]:
-        """Entries by name: every call asks for its collection's. Names come from clients, so few are remembered."""
-        return {}
+    def answers(self) -> Answers:
+        """What this policy answered, as every call asks anew."""
+        return Answers()
+
+    def __copy__(self) -> Self:
+        """A copy, as `model_copy` makes one to change it: what this policy answered is not what that one does."""
+        return without_answers(super().__copy__())
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """As `__copy__`."""
+        return without_answers(super().__deepcopy__(memo))

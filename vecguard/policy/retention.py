@@ -27,6 +27,13 @@ def _period(text: str) -> str:
 Period = Annotated[str, AfterValidator(_period)]
 
 
+def period_seconds(text: str) -> int:
+    """How long a period of that form is, in seconds."""
+    found = _FORM.fullmatch(text)
+    assert found is not None  # noqa: S101 - validated
+    return int(timedelta(**{_UNITS[found[2]]: int(found[1])}).total_seconds())
+
+
 class RetentionRule(PolicyEntry):
     """How long records are kept, and what their age is told by."""
 
@@ -37,7 +44,8 @@ class RetentionRule(PolicyEntry):
     field: str | None = Field(
         default=None,
         description="A `plain` field that says when the record began; records without it, and all where it is left "
-        "out, count from when they were last written whole through VecGuard (Qdrant only: Milvus needs the field).",
+        "out, count from when they were last written whole through VecGuard (Milvus: in collections that were made "
+        "under such a rule).",
     )
     clock: Literal["datetime", "seconds", "milliseconds"] = Field(
         default="datetime",
@@ -47,9 +55,7 @@ class RetentionRule(PolicyEntry):
     @property
     def seconds(self) -> int:
         """How old a record may get, in seconds."""
-        found = _FORM.fullmatch(self.after)
-        assert found is not None  # noqa: S101 - validated
-        return int(timedelta(**{_UNITS[found[2]]: int(found[1])}).total_seconds())
+        return period_seconds(self.after)
 
 
 def _shape(value: Any) -> str:

@@ -28,6 +28,11 @@ class _Spec(PolicyEntry):
     unit_only: ClassVar[bool] = False
     divides: ClassVar[bool] = False
 
+    @property
+    def clips(self) -> bool:
+        """Whether vectors are shortened to a norm, which may lose something."""
+        return False
+
 
 class RotationSpec(_Spec):
     """A secret orthogonal transform: keeps all distances, hides every coordinate."""
@@ -93,8 +98,8 @@ class GaussianSpec(_NoiseSpec):
 
 
 class AnalyticGaussianSpec(_UnitNoiseSpec):
-    """Keyed Gaussian noise that makes one stored unit vector (ε, δ)-differentially private, by the exact calibration of
-    Balle & Wang (2018). Vectors of another length are refused."""
+    """Keyed Gaussian noise that makes one stored vector (ε, δ)-differentially private, by the exact calibration of
+    Balle & Wang (2018). Without `clip`, vectors that are not of unit length are refused."""
 
     kind: Literal["analytic-gaussian"] = "analytic-gaussian"
     epsilon: float = Field(
@@ -103,6 +108,19 @@ class AnalyticGaussianSpec(_UnitNoiseSpec):
         description=f"ε of one stored vector. {_EPSILON_TEXT} At 384 dimensions 955 is noise of ratio 1.",
     )
     delta: float = Field(default=1e-6, ge=1e-9, le=0.1, description="δ of one stored vector.")
+    clip: float | None = Field(
+        default=None,
+        ge=1e-6,
+        le=1e6,
+        description="Norm that longer vectors are shortened to, and that the noise is calibrated for. `recover: "
+        "derived` gives the shortened vector back, and scores are its; `sealed` keeps the exact one, and needs "
+        "`rerank: {candidates: N}` or `off`. Cosine vectors are of unit length, whatever is said here.",
+    )
+
+    @property
+    def clips(self) -> bool:
+        """Whether vectors are shortened to a norm."""
+        return self.clip is not None
 
     def ratio_at(self, dims: int) -> float:
         """Length of the noise of a unit vector."""
@@ -111,7 +129,8 @@ class AnalyticGaussianSpec(_UnitNoiseSpec):
     @property
     def phrase(self) -> str:
         """What is stored, in a few words."""
-        return f"plus keyed Gaussian noise for ({self.epsilon:g}, {self.delta:g})-differential privacy"
+        shortened = "" if self.clip is None else f"shortened to norm {self.clip:g}, "
+        return f"{shortened}plus keyed Gaussian noise for ({self.epsilon:g}, {self.delta:g})-differential privacy"
 
 
 class LaplaceSpec(_UnitNoiseSpec):
@@ -206,18 +225,14 @@ class _ProjectionSpec(_Spec):
     dims: int = Field(ge=1, le=65_536, description="Dimensions at rest; clients go on seeing their own.")
 
 
-class PcaSpec(_ProjectionSpec):
-    """Projection to the first principal components of a sample, which `vecguard policy fit-pca` fits. Put a rotation
-    after it. Needs `recover: sealed` or `none`, and `rerank: {candidates: N}` or `off`."""
-
-    kind: Literal["pca"] = "pca"
+class _FittedSpec(_ProjectionSpec):
     file: str = Field(
         default="",
         exclude=True,
         description="The fitted artefact, relative to this file. It can be moved; what it holds cannot be exchanged.",
     )
     sha256: str = Field(
-        pattern="^[0-9a-f]{64}$", description="Of the artefact, as fit-pca prints it; the manifest keeps it."
+        pattern="^[0-9a-f]{64}$", description="Of the artefact, as fitting prints it; the manifest keeps it."
     )
 
     @field_validator("file")
@@ -228,15 +243,35 @@ class PcaSpec(_ProjectionSpec):
 
     def __eq__(self, other: object) -> bool:
         """Whether it is the same projection, wherever its file lies."""
-        return isinstance(other, PcaSpec) and (self.dims, self.sha256) == (other.dims, other.sha256)
+        return type(other) is type(self) and (self.dims, self.sha256) == (other.dims, other.sha256)
 
     def __hash__(self) -> int:
         return hash((self.dims, self.sha256))
+
+
+class PcaSpec(_FittedSpec):
+    """Projection to the first principal components of a sample, which `vecguard policy fit-pca` fits. Put a rotation
+    after it. Needs `recover: sealed` or `none`, and `rerank: {candidates: N}` or `off`."""
+
+    kind: Literal["pca"] = "pca"
 
     @property
     def phrase(self) -> str:
         """What is stored, in a few words."""
         return f"projected to {self.dims} principal components of a sample"
+
+
+class LearnedSpec(_FittedSpec):
+    """Projection by a small network, which `vecguard policy fit-learned` trains on a sample to keep rankings and to
+    hinder an inverter, with differential privacy of the sample if asked for. Put a rotation after it. Needs what `pca`
+    needs."""
+
+    kind: Literal["learned"] = "learned"
+
+    @property
+    def phrase(self) -> str:
+        """What is stored, in a few words."""
+        return f"projected to {self.dims} dimensions by a trained network"
 
 
 class TruncateSpec(_ProjectionSpec):
@@ -298,7 +333,8 @@ NoiseSpec: TypeAlias = (
     GaussianSpec | AnalyticGaussianSpec | LaplaceSpec | ScaleAndPerturbSpec | PurkayasthaSpec | VonMisesFisherSpec
 )
 
-ProjectionSpec: TypeAlias = PcaSpec | TruncateSpec | JohnsonLindenstraussSpec
+FittedSpec: TypeAlias = PcaSpec | LearnedSpec
+ProjectionSpec: TypeAlias = PcaSpec | LearnedSpec | TruncateSpec | JohnsonLindenstraussSpec
 RoundingSpec: TypeAlias = Int8Spec | BinarySpec
 
 # A new kind of transform is one class above and one name here.

@@ -31,7 +31,10 @@ def nearest_in_sample(ids: Sequence[PointId], pairwise: FloatArray, limit: int, 
     """The `limit` nearest others of every sample.
 
     ids: n distinct point ids; pairwise: (n, n) float32 reported scores, [i, j] of sample i as the query against j
-    (`metric.scores(x, x, distance)`). Raises InvalidArgument when the shapes differ.
+    (`metric.scores(x, x, distance)`), -inf where j is none that a search for i finds.
+
+    Raises:
+        InvalidArgument: the shapes differ.
     """
     count = len(ids)
     if pairwise.shape != (count, count):
@@ -49,4 +52,4 @@ def nearest_in_sample(ids: Sequence[PointId], pairwise: FloatArray, limit: int, 
 
 def _nearest_others(names: Sequence[PointId], score: FloatArray, row: int, limit: int, distance: Distance) -> Positions:
     order = ordered(names, score, descending=bigger_is_better(distance))
-    return order[np.flatnonzero(order != row)[:limit]]
+    return order[np.flatnonzero((order != row) & (score[order] != -np.inf))[:limit]]

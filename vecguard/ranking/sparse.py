@@ -49,3 +49,25 @@ def mean(vectors: Sequence[SparseVector]) -> SparseVector:
     """The average over all vectors, an absent index counting 0."""
     total = combined(vectors, [1.0] * len(vectors))
     return SparseVector(total.indices, total.weights / np.float32(max(len(vectors), 1)))
+
+
+def pairwise(vectors: Sequence[SparseVector]) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Inner products of all pairs, `(n, n)` float32, and which pairs share an index: others no search finds."""
+    count = len(vectors)
+    products, shared = np.zeros((count, count), np.float32), np.zeros((count, count), bool)
+    lengths = np.array([len(vector.indices) for vector in vectors], np.intp)
+    holding = np.flatnonzero(lengths)
+    if not holding.size:
+        return products, shared
+    indices, slots = np.unique(np.concatenate([vector.indices for vector in vectors]), return_inverse=True)
+    weights = np.concatenate([vector.weights for vector in vectors])
+    ends = np.cumsum(lengths)
+    starts = (ends - lengths)[holding]
+    query, there = np.zeros(len(indices), np.float32), np.zeros(len(indices), np.intp)
+    for i in holding.tolist():
+        own = slots[ends[i] - lengths[i] : ends[i]]
+        query[own], there[own] = vectors[i].weights, 1
+        products[i, holding] = np.add.reduceat(query[slots] * weights, starts)
+        shared[i, holding] = np.add.reduceat(there[slots], starts) > 0
+        query[own], there[own] = 0.0, 0
+    return products, shared

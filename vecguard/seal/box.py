@@ -31,7 +31,8 @@ PREFIX_COLUMNS: Final = 2 + SKETCH_DIMS
 _FLOAT_BYTES: Final = 4
 _BODY: Final = HEAD_BYTES + NONCE_BYTES
 _SIV_KEY_BYTES: Final = 64
-_CACHED_EPOCHS: Final = 16
+# Of tenants' keys there may be thousands.
+_CACHED_EPOCHS: Final = 1024
 _NONCE_LENGTH: Final = NONCE_BYTES.to_bytes(4, "big")
 
 Floats = npt.NDArray[np.float32]
@@ -41,11 +42,13 @@ Floats = npt.NDArray[np.float32]
 class _EpochKeys:
     siv: AESSIV
     nonce_mac: hmac.HMAC
-    sketch: Floats
+    effective: hmac.HMAC | None
+    """Begun with the key by which record nonces become effective ones; None where they are the same."""
 
 
 class _HeadContext(NamedTuple):
     epoch: int
+    effective: hmac.HMAC | None
     exact: bool
     row_bytes: int
     siv: AESSIV
@@ -53,7 +56,10 @@ class _HeadContext(NamedTuple):
 
 
 class OpenedBox(NamedTuple):  # a dataclass costs 0.5 µs more to make, and hundreds are made per search
-    """An authentic entry: its epoch, record nonce (12 bytes), and the rows of its box as bytes."""
+    """An authentic entry: its epoch, effective nonce (12 bytes), and the rows of its box as bytes.
+
+    The epoch is the collection's own, also where a tenant's key sealed the entry.
+    """
 
     epoch: int
     exact: bool
@@ -77,11 +83,26 @@ class EntryBox:
         self.dims = dims
         self._keys = lru_cache(maxsize=_CACHED_EPOCHS)(self._make_keys)
         self._context = lru_cache(maxsize=2 * _CACHED_EPOCHS)(self._make_context)
+        self._sketches = lru_cache(maxsize=16)(self._make_sketch)
 
     @property
     def epoch(self) -> int:
-        """The epoch that new entries are made under."""
+        """The collection's epoch that new entries are made under."""
         return self._ring.current
+
+    def effective(self, nonces: Iterable[bytes]) -> list[bytes]:
+        """What noise, and the choice of a cell, are derived from, for new entries with these record nonces.
+
+        The nonces themselves; under a tenant's key the first 12 bytes of HMAC-SHA256 of each under a subkey of that, so
+        that without the key nobody can compute the noise again, although the noise's own key is the collection's.
+        """
+        begun = self._keys(self._ring.sealing).effective
+        return list(nonces) if begun is None else [_effective(begun, nonce) for nonce in nonces]
+
+    @property
+    def is_tenants(self) -> bool:
+        """Whether new entries are made under a tenant's key."""
+        return self._ring.is_tenants(self._ring.sealing)
 
     def nonces(self, point_ids: Iterable[bytes], contents: Iterable[bytes | memoryview]) -> list[bytes]:
         """Record nonces: the first 12 bytes of HMAC-SHA256 (RFC 2104) of length-prefixed(vector name, point id) ||
@@ -90,7 +111,7 @@ class EntryBox:
         The same content under the same id gets the same nonce, hence the same noise: re-writing a record gives an
         observer nothing to average.
         """
-        start = self._keys(self.epoch).nonce_mac
+        start = self._keys(self._ring.sealing).nonce_mac
         nonces = []
         for point_id, content in zip(point_ids, contents, strict=True):
             mac = start.copy()
@@ -117,7 +138,7 @@ class EntryBox:
         rows[:, 0], rows[:, 1] = stored_scale, noise_scale
         with np.errstate(over="ignore", invalid="ignore"):
             of = x if sketched is None else sketched
-            rows[:, 2:PREFIX_COLUMNS] = of @ self._keys(self.epoch).sketch[: of.shape[1]]
+            rows[:, 2:PREFIX_COLUMNS] = of @ self.sketch_matrix(self.epoch)[: of.shape[1]]
         if not np.isfinite(rows[:, :PREFIX_COLUMNS]).all():
             raise InvalidArgument("the vector is too large or not finite")
         if exact:
@@ -133,7 +154,7 @@ class EntryBox:
         exact: bool,
     ) -> list[bytes]:
         """The entries; each plaintext is one or several rows of `table`."""
-        head = Head(self._kind, self.epoch, EXACT if exact else 0).encode()
+        head = Head(self._kind, self._ring.sealing, EXACT if exact else 0).encode()
         context = self._context(head)
         encrypt, aad = context.siv.encrypt, context.aad
         return [
@@ -146,8 +167,9 @@ class EntryBox:
 
         Raises:
             Unreadable: anything but an entry sealed for this collection, vector name and point.
+            TenantShredded: the key that sealed it was destroyed.
         """
-        epoch, exact, row_bytes, siv, aad = self._context(entry[:HEAD_BYTES])
+        epoch, effective, exact, row_bytes, siv, aad = self._context(entry[:HEAD_BYTES])
         nonce = entry[HEAD_BYTES:_BODY]
         try:
             plaintext = siv.decrypt(entry[_BODY:], [_record_aad(aad, point_id, nonce)])
@@ -155,7 +177,7 @@ class EntryBox:
             raise Unreadable from None
         if not plaintext or len(plaintext) % row_bytes:
             raise Unreadable
-        return OpenedBox(epoch, exact, nonce, plaintext)
+        return OpenedBox(epoch, exact, nonce if effective is None else _effective(effective, nonce), plaintext)
 
     def sketch_matrix(self, epoch: int) -> Floats:
         """What a vector is multiplied with for its sketch: (dims, 8) float32, secret.
@@ -163,29 +185,35 @@ class EntryBox:
         Raises:
             Unreadable: the epoch is not live.
         """
-        return self._keys(epoch).sketch
+        return self._sketches(epoch)
 
     def _make_context(self, encoded: bytes) -> _HeadContext:
         head = read_head(encoded, self._kind, EXACT)
         exact = bool(head.flags & EXACT)
         return _HeadContext(
-            epoch=head.epoch,
+            epoch=self._ring.epoch_of(head.epoch),
+            effective=self._keys(head.epoch).effective,
             exact=exact,
             row_bytes=_FLOAT_BYTES * (PREFIX_COLUMNS + (self.dims if exact else 0)),
             siv=self._keys(head.epoch).siv,
             aad=length_prefixed(encoded, self._uuid, self._name.encode()),
         )
 
+    def _make_sketch(self, epoch: int) -> Floats:
+        rows = np.zeros((self.dims, NONCE_BYTES), np.uint8)
+        rows[:, 8:] = np.arange(self.dims, dtype=">u4").view(np.uint8).reshape(-1, 4)
+        key = self._ring.subkey(epoch, "entry", self._kind.name, self._name).derive("sketch")
+        return wide_normals(key, rows, SKETCH_DIMS).astype(np.float32)
+
     def _make_keys(self, epoch: int) -> _EpochKeys:
         key = self._ring.subkey(epoch, "entry", self._kind.name, self._name)
         mac = hmac.new(key.derive("nonce").expose(), digestmod=hashlib.sha256)
         mac.update(length_prefixed(self._name.encode()))
-        rows = np.zeros((self.dims, NONCE_BYTES), np.uint8)
-        rows[:, 8:] = np.arange(self.dims, dtype=">u4").view(np.uint8).reshape(-1, 4)
+        own = hmac.new(key.derive("effective").expose(), digestmod=hashlib.sha256)
         return _EpochKeys(
             siv=AESSIV(key.derive_bytes(_SIV_KEY_BYTES, "box")),
             nonce_mac=mac,
-            sketch=wide_normals(key.derive("sketch"), rows, SKETCH_DIMS).astype(np.float32),
+            effective=own if self._ring.is_tenants(epoch) else None,
         )
 
 
@@ -198,6 +226,12 @@ def sketch_matches(
     # An infinite norm, of a huge forged vector, would let every error pass.
     lengths = norms(x)
     return np.asarray((error <= tolerance * np.maximum(lengths, np.float32(floor))) & np.isfinite(lengths))
+
+
+def _effective(begun: hmac.HMAC, nonce: bytes) -> bytes:
+    mac = begun.copy()
+    mac.update(nonce)
+    return mac.digest()[:NONCE_BYTES]
 
 
 def _record_aad(aad: bytes, point_id: bytes, nonce: bytes) -> bytes:

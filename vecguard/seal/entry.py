@@ -23,7 +23,7 @@ Nonces = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class OpenedEntry:
-    """One entry: epoch, nonce (12 bytes), scales, sketch (8,), and the exact vector (dims,) or None."""
+    """One entry: epoch, effective nonce (12 bytes), scales, sketch (8,), and the exact vector (dims,) or None."""
 
     epoch: int
     nonce: bytes
@@ -94,6 +94,14 @@ class EntrySealer:
             raise InvalidArgument(f"every point needs one vector of {self.dims} dimensions")
         nonces = self._box.nonces(point_ids, slices(record_bytes(x), 4 * self.dims))
         return np.frombuffer(b"".join(nonces), np.uint8).reshape(-1, NONCE_BYTES)
+
+    def effective(self, nonces: Nonces) -> Nonces:
+        """Effective nonces (n, 12) of new records (see `EntryBox.effective`)."""
+        if not self._box.is_tenants:
+            return nonces
+        packed = np.ascontiguousarray(nonces, np.uint8).tobytes()
+        cut = [packed[start : start + NONCE_BYTES] for start in range(0, len(packed), NONCE_BYTES)]
+        return np.frombuffer(b"".join(self._box.effective(cut)), np.uint8).reshape(-1, NONCE_BYTES)
 
     def seal_many(
         self,

@@ -26,6 +26,7 @@ _SIV_KEY_BYTES: Final = 64
 _BODY: Final = HEAD_BYTES + _GCM_NONCE_BYTES
 # Paths come from clients, so the fields that are kept with their ciphers must be bounded.
 _CACHED_FIELDS: Final = 2048
+_CACHED_HEADS: Final = 512
 
 Cipher = TypeVar("Cipher")
 
@@ -51,7 +52,8 @@ def fresh_nonces() -> Iterator[bytes]:
 class _ByHead(dict[bytes, tuple[Cipher, bytes]], Generic[Cipher]):
     """Cipher and leading AAD of one path by head, made when first asked for.
 
-    A head that is not of the kind, or of no live epoch, raises and is not kept: there are two an epoch at most.
+    A head that is not of the kind, or of no live epoch, raises and is not kept: there are two an epoch at most. Of
+    tenants' keys there may be thousands, so that from time to time all are forgotten.
     """
 
     def __init__(self, make: Callable[[bytes], tuple[Cipher, bytes]]) -> None:
@@ -59,6 +61,8 @@ class _ByHead(dict[bytes, tuple[Cipher, bytes]], Generic[Cipher]):
         self._make = make
 
     def __missing__(self, head: bytes) -> tuple[Cipher, bytes]:
+        if len(self) >= _CACHED_HEADS:
+            self.clear()
         made = self[head] = self._make(head)
         return made
 
@@ -106,10 +110,11 @@ class SealedField:
 class SearchableField:
     """One path whose equal values have equal stored forms: AES-SIV under the path's subkey, see `FieldSealer.token`."""
 
-    __slots__ = ("_ciphers", "_heads")
+    __slots__ = ("_ciphers", "_heads", "_sealing_head")
 
-    def __init__(self, epochs: tuple[int, ...], make: Callable[[bytes], tuple[AESSIV, bytes]]) -> None:
-        """`epochs`: the live ones, the current one first."""
+    def __init__(self, sealing: int, epochs: tuple[int, ...], make: Callable[[bytes], tuple[AESSIV, bytes]]) -> None:
+        """`epochs`: those that filters ask for; `sealing`: the one of new values (see `KeyRing`)."""
+        self._sealing_head = Head(SealKind.SEARCHABLE_FIELD, sealing).encode()
         self._heads = [Head(SealKind.SEARCHABLE_FIELD, epoch).encode() for epoch in epochs]
         self._ciphers = _ByHead(make)
 
@@ -119,10 +124,10 @@ class SearchableField:
         Raises:
             InvalidArgument: the value cannot be encoded.
         """
-        return self._token(self._heads[0], value)
+        return self._token(self._sealing_head, value)
 
     def tokens(self, value: Leaf) -> list[str]:
-        """The stored form under every live epoch, the current one first.
+        """The stored form under every epoch that may be asked for, the current one first.
 
         Raises:
             InvalidArgument: the value cannot be encoded.
@@ -226,16 +231,16 @@ class FieldSealer:
         return self.searchable(path).reveal(text)
 
     def _make_sealed(self, path: str) -> SealedField:
-        return SealedField(self._ring.current, partial(self._gcm, path))
+        return SealedField(self._ring.sealing, partial(self._gcm, path))
 
     def _make_searchable(self, path: str) -> SearchableField:
-        return SearchableField(self._ring.epochs, partial(self._siv, path))
+        return SearchableField(self._ring.sealing, self._ring.asked, partial(self._siv, path))
 
     def _make_range_labels(self, path: str, clock: Clock) -> RangeLabels:
-        return RangeLabels(self._ring.epochs, lambda epoch: self._ring.subkey(epoch, "field.range", path), clock)
+        return RangeLabels(self._ring.asked, lambda epoch: self._ring.subkey(epoch, "field.range", path), clock)
 
     def _make_word_labels(self, path: str) -> WordLabels:
-        return WordLabels(self._ring.epochs, lambda epoch: self._ring.subkey(epoch, "field.tokens", path))
+        return WordLabels(self._ring.asked, lambda epoch: self._ring.subkey(epoch, "field.tokens", path))
 
     def _gcm(self, path: str, head: bytes) -> tuple[AESGCM, bytes]:
         epoch = read_head(head, SealKind.SEALED_FIELD, UNBOUND).epoch

@@ -24,7 +24,7 @@ class OpenedRows:
 
     epoch: int
     record_nonce: Nonces
-    """(1, 12), of the record as a whole"""
+    """(1, 12), of the record as a whole, the effective one"""
     nonces: Nonces
     """(k, 12)"""
     stored_scale: Floats
@@ -50,11 +50,15 @@ class RowsSealer:
         """The record's nonce, 12 bytes, from all its rows (k, dims) float32 as the client gave them."""
         return self._box.nonces([point_id], [record_bytes(x)])[0]
 
+    def effective(self, record_nonce: bytes) -> bytes:
+        """The effective nonce of a new record (see `EntryBox.effective`)."""
+        return self._box.effective([record_nonce])[0]
+
     def row_nonces(self, record_nonce: bytes, k: int, epoch: int | None = None) -> Nonces:
         """Nonces of rows 0..k-1: the first 12 bytes of AES-256(row key, record nonce || uint32 BE row).
 
         Args:
-            record_nonce: 12 bytes.
+            record_nonce: 12 bytes, the effective one.
             k: number of rows.
             epoch: of the record; the current one when left out.
 

@@ -39,11 +39,11 @@ class SparseSealer:
         """
         if len(indices) != len(values) or len(np.unique(indices)) != len(indices):
             raise InvalidArgument("a sparse vector needs as many values as indices, and each index once")
-        head = Head(SealKind.SPARSE_ENTRY, self._ring.current)
+        head = Head(SealKind.SPARSE_ENTRY, self._ring.sealing)
         return head.encode() + self._tag(head, point_id, indices, values)
 
     def open(self, point_id: bytes, entry: bytes, indices: Indices, values: Floats) -> int:
-        """Check a stored sparse vector against its entry and return the entry's epoch.
+        """Check a stored sparse vector against its entry and return the collection's epoch that it is of.
 
         Raises:
             Unreadable: the entry is not of this collection, vector name, point and content.
@@ -51,7 +51,7 @@ class SparseSealer:
         head = read_head(entry, SealKind.SPARSE_ENTRY, 0)
         if not hmac.compare_digest(entry[HEAD_BYTES:], self._tag(head, point_id, indices, values)):
             raise Unreadable
-        return head.epoch
+        return self._ring.epoch_of(head.epoch)
 
     def _tag(self, head: Head, point_id: bytes, indices: Indices, values: Floats) -> bytes:
         """HMAC-SHA256 (RFC 2104) of length-prefixed(head, collection uuid, name, point id, pairs); pairs, sorted by

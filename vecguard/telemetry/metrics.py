@@ -16,6 +16,7 @@ from typing import Any, Final, cast
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from vecguard.stages import STAGES
+from vecguard.telemetry.detection import DetectionMetrics
 
 FOLD_S: Final = 0.1
 _MOST_WAITING: Final = 4_096
@@ -44,6 +45,8 @@ class Metrics:
         self._waiting: list[Mapping[str, Any]] = []
         self._count_calls(registry)
         self._count_failures(registry)
+        self._count_detection(registry)
+        self.detection = DetectionMetrics(registry)
 
     def _count_calls(self, registry: CollectorRegistry | None) -> None:
         kept: dict[str, Any] = {"registry": registry}
@@ -86,9 +89,24 @@ class Metrics:
         )
         self._policy = Counter("vecguard_policy_reloads", "Reloads of the policy by a worker.", ("outcome",), **kept)
 
+    def _count_detection(self, registry: CollectorRegistry | None) -> None:
+        kept: dict[str, Any] = {"registry": registry}
+        self._rungs = Counter(
+            "vecguard_detections", "Principals that came to a rung of detection's ladder.", ("rung", "enforced"), **kept
+        )
+        self._budgets = Counter(
+            "vecguard_budgets_used_up", "Answers that were more than a budget had left.", ("budget", "enforced"), **kept
+        )
+        self._detection_waits = Counter(
+            "vecguard_detection_waits", "Calls that waited since detection's queue was full.", **kept
+        )
+        self._unseen = Counter("vecguard_detection_unseen_calls", "Served calls that were not analysed.", **kept)
+
     def __call__(self, event: str, **fields: object) -> None:
         """Take an event; calls are counted a moment later, off their own path."""
         if event != "call":
+            self._count_event(event, fields)
+            self.detection.take(event, fields)
             return
         self._waiting.append(fields)
         if len(self._waiting) == 1:
@@ -98,6 +116,22 @@ class Metrics:
                 self.fold()
         elif len(self._waiting) >= _MOST_WAITING:
             self.fold()
+
+    def _count_event(self, event: str, fields: Mapping[str, Any]) -> None:
+        if event == "detection" and fields["rung"]:
+            self._rungs.labels(fields["rung"], str(fields["enforced"]).lower()).inc()
+        elif event == "budget":
+            self._budgets.labels(fields["budget"], str(fields["enforced"]).lower()).inc()
+        elif event == "detection_failed":
+            self._unseen.inc(fields["observations"])
+
+    def detection_waited(self) -> None:
+        """A call waited for room in detection's queue."""
+        self._detection_waits.inc()
+
+    def detection_missed(self, calls: int) -> None:
+        """Served calls could not be looked at."""
+        self._unseen.inc(calls)
 
     def fold(self) -> None:
         """Count the calls that wait to be counted."""

@@ -1,7 +1,8 @@
 """Artefact files: matrices that were fitted or trained, named in a policy with the SHA-256 of the file.
 
-Format (docs/formats.md): `VGA1`, u32 little-endian length of a header, the header as JSON (`kind`, and `arrays`: names
-with their shapes, in order), then the arrays as little-endian float32. Reading one runs no code.
+Format (docs/formats.md): `VGA1`, u32 little-endian length of a header, the header as JSON (`kind`; `arrays`: names with
+their shapes, in order; where there are any `facts`: numbers by name), then the arrays as little-endian float32. Reading
+one runs no code.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import math
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from types import MappingProxyType
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -22,16 +24,38 @@ from vecguard.transform.base import Floats
 _MAGIC: Final = b"VGA1"
 _MAX_BYTES: Final = 64 << 20
 _MAX_HEADER: Final = 1 << 16
+_NO_FACTS: Final[Mapping[str, float]] = MappingProxyType({})
 
 
-def write_artefact(path: Path, kind: str, arrays: Mapping[str, Floats]) -> str:
-    """Write an artefact; returns the SHA-256 of the file as hexadecimal digits.
+class FittedSpec(Protocol):
+    """The policy's entry of a transform that an artefact holds: `{kind: pca, dims: 64, file: pca.vga, sha256: ...}`."""
+
+    @property
+    def kind(self) -> str:
+        """`pca` or `learned`."""
+
+    @property
+    def dims(self) -> int:
+        """Dimensions that it leaves."""
+
+    @property
+    def file(self) -> str:
+        """The artefact."""
+
+    @property
+    def sha256(self) -> str:
+        """Of that file, hexadecimal digits."""
+
+
+def write_artefact(path: Path, kind: str, arrays: Mapping[str, Floats], facts: Mapping[str, float] = _NO_FACTS) -> str:
+    """Write an artefact, with what is to be said of how it was made; returns the file's SHA-256 in hexadecimal digits.
 
     Raises:
         ConfigError: it cannot be written.
     """
     shapes = [[name, list(array.shape)] for name, array in arrays.items()]
-    header = json.dumps({"kind": kind, "arrays": shapes}, separators=(",", ":")).encode()
+    said = {"facts": dict(facts)} if facts else {}
+    header = json.dumps({"kind": kind, "arrays": shapes, **said}, separators=(",", ":")).encode()
     body = b"".join(np.ascontiguousarray(array, "<f4").tobytes() for array in arrays.values())
     content = _MAGIC + struct.pack("<I", len(header)) + header + body
     try:
@@ -47,6 +71,19 @@ def read_artefact(path: Path, sha256: str, kind: str) -> dict[str, Floats]:
     Raises:
         ConfigError: no such file, another SHA-256, another kind, or a damaged file.
     """
+    return _read(path, sha256, kind)[0]
+
+
+def read_facts(path: Path, sha256: str, kind: str) -> dict[str, float]:
+    """What an artefact says of how it was made; empty where it says nothing.
+
+    Raises:
+        ConfigError: see `read_artefact`.
+    """
+    return _read(path, sha256, kind)[1]
+
+
+def _read(path: Path, sha256: str, kind: str) -> tuple[dict[str, Floats], dict[str, float]]:
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise ConfigError(f"{path}: is larger than {_MAX_BYTES >> 20} MiB, which no artefact is")
@@ -58,11 +95,11 @@ def read_artefact(path: Path, sha256: str, kind: str) -> dict[str, Floats]:
         raise ConfigError(f"{path}: has SHA-256 {found}, and not the {sha256} that the policy names")
     try:
         return _parse(content, kind)
-    except (ValueError, KeyError, TypeError, struct.error):
+    except (ValueError, KeyError, TypeError, AttributeError, struct.error):
         raise ConfigError(f"{path}: is no artefact of kind {kind}") from None
 
 
-def _parse(content: bytes, kind: str) -> dict[str, Floats]:
+def _parse(content: bytes, kind: str) -> tuple[dict[str, Floats], dict[str, float]]:
     (length,) = struct.unpack_from("<I", content, len(_MAGIC))
     start = len(_MAGIC) + 4
     if not content.startswith(_MAGIC) or length > _MAX_HEADER:
@@ -77,4 +114,4 @@ def _parse(content: bytes, kind: str) -> dict[str, Floats]:
         at += 4 * size
     if at != len(content) or not all(np.isfinite(array).all() for array in arrays.values()):
         raise ValueError
-    return arrays
+    return arrays, {str(name): float(value) for name, value in header.get("facts", {}).items()}

@@ -75,6 +75,18 @@ class Noise(Protocol):
 
 
 @runtime_checkable
+class BoundedNoise(Noise, Protocol):
+    """Noise whose strength is that for the longest record allowed, whatever a record's own length."""
+
+    @property
+    def clip(self) -> float | None:
+        """The norm that longer records are shortened to, and that the noise is multiplied with.
+
+        None: it is `unit_only` instead.
+        """
+
+
+@runtime_checkable
 class DirectionalNoise(Protocol):
     """A step that turns unit vectors by a keyed angle, different for every record nonce. It cannot be undone."""
 

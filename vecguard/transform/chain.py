@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,9 @@ import numpy.typing as npt
 from vecguard.errors import ConfigError, FailedPrecondition, InvalidArgument
 from vecguard.metric import norms
 from vecguard.registry import TRANSFORMS
+from vecguard.transform import learned, pca
 from vecguard.transform.base import (
+    BoundedNoise,
     DirectionalNoise,
     Floats,
     Noise,
@@ -24,9 +26,11 @@ from vecguard.transform.base import (
 )
 from vecguard.transform.gaussian import score_deviation
 from vecguard.transform.keystream import NONCE_BYTES
-from vecguard.transform.pca import load
 from vecguard.transform.rotation import block_size
 from vecguard.transform.strength import UNIT_TOLERANCE
+
+# What reads the file that a kind names, and refuses one that does not fit.
+_FITTED: Final[Mapping[str, Callable[[Any, int], object]]] = {pca.KIND: pca.load, learned.KIND: learned.load}
 
 
 class Chain:
@@ -59,6 +63,11 @@ class Chain:
     def unit_only(self) -> bool:
         """Whether it is for unit vectors only; their noise is then scaled by 1 and not by their norm."""
         return self._noise is not None and self._noise.unit_only
+
+    @property
+    def clip(self) -> float | None:
+        """The norm that records of other distances than cosine are shortened to before `forward`, None for none."""
+        return self._noise.clip if isinstance(self._noise, BoundedNoise) else None
 
     @property
     def invertible(self) -> bool:
@@ -97,12 +106,24 @@ class Chain:
                 "none: normalize it, or give it noise of kind gaussian"
             )
 
+    def clipped(self, x: Floats) -> Floats:
+        """Vectors (n, dims_in) float32, those that are longer than `clip` shortened to it."""
+        if self.clip is None:
+            return x
+        lengths = norms(x)
+        longer = lengths > self.clip
+        if not longer.any():
+            return x
+        factors = np.where(longer, np.float32(self.clip) / np.where(longer, lengths, np.float32(1.0)), np.float32(1.0))
+        return np.asarray(x * factors[:, np.newaxis], np.float32)
+
     def forward(self, x: Floats, scale: npt.NDArray[np.float32], nonces: Nonces) -> Floats:
         """Protect stored vectors.
 
         Args:
             x: (n, dims_in) float32; unit norm for cosine, as given otherwise.
-            scale: (n,) float32 factor of the noise: the record's norm, 1 for cosine and where `unit_only`.
+            scale: (n,) float32 factor of the noise: the record's norm, 1 for cosine and where `unit_only`, `clip`
+                where there is one.
             nonces: (n, 12) uint8.
 
         Returns:
@@ -222,8 +243,8 @@ def stored_dims(specs: Sequence[PlannedSpec], dims: int) -> int:
 def _projected(spec: Any, dims: int) -> int:
     if spec.dims > dims:
         raise InvalidArgument(f"the policy projects to {spec.dims} dimensions, and this vector has {dims}")
-    if spec.kind == "pca":
-        load(spec, dims)
+    if spec.kind in _FITTED:
+        _FITTED[spec.kind](spec, dims)
     return int(spec.dims)
 
 

@@ -70,8 +70,8 @@ class GaussianNoise:
             f"Against a thief of the database (A): text inversion works on a spoiled vector; {bound}"
             " (Gaussian channel).",
             "Against a thief with leaked pairs (B): more pairs are needed to undo the rotation, and what comes back"
-            " stays noisy. It does not stop linkage of a known record once there are about as many pairs as"
-            " dimensions.",
+            " stays noisy. It does not stop linkage of a known record: at ratio 1 some 60 pairs do, at"
+            " ratio 2 about as many as dimensions.",
             "It is not differential privacy: the noise is fixed per content and id, and is not calibrated to one.",
         ]
 

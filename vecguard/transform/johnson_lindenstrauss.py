@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Final, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from vecguard.errors import FailedPrecondition
 from vecguard.keys.key import Key
 from vecguard.transform.base import Floats, Subkey
 from vecguard.transform.keystream import wide_normals, words
+from vecguard.transform.one_way import OneWayMap
 
 Form = Literal["gaussian", "sparse"]
 
@@ -32,19 +32,15 @@ class JohnsonLindenstraussSpec(Protocol):
         """How the matrix is drawn."""
 
 
-class RandomProjection:
+class RandomProjection(OneWayMap):
     """y = M x / sqrt(m), M (m, d) with entries of mean 0 and variance 1 (Johnson & Lindenstrauss 1984).
 
     gaussian: N(0, 1). sparse: sqrt(3) times 1, -1, 0 with probabilities 1/6, 1/6, 2/3 (Achlioptas, "Database-friendly
     random projections", JCSS 66, 2003). A length changes by a factor whose deviation is about 1/sqrt(2 m).
     """
 
-    invertible: Final = False
-    isometric: Final = False
-
     def __init__(self, key: Key, dims_in: int, dims_out: int, form: Form) -> None:
-        self.dims_in = dims_in
-        self.dims_out = dims_out
+        super().__init__(dims_in, dims_out)
         self.form = form
         rows = sparse_rows(key, dims_out, dims_in) if form == "sparse" else gaussian_rows(key, dims_out, dims_in)
         self._transposed = np.ascontiguousarray(rows.T / math.sqrt(dims_out), np.float32)
@@ -52,18 +48,6 @@ class RandomProjection:
     def apply(self, x: Floats) -> Floats:
         """(n, dims_in) float32 to (n, dims_out) float32."""
         return x @ self._transposed
-
-    def query(self, q: Floats) -> Floats:
-        """The same map."""
-        return self.apply(q)
-
-    def invert(self, y: Floats) -> Floats:
-        """There is no way back.
-
-        Raises:
-            FailedPrecondition: always.
-        """
-        raise FailedPrecondition("a projection cannot be undone")
 
     def describe(self) -> list[str]:
         """Plain sentences for `policy explain`."""

@@ -5,52 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 
-from vecguard.errors import ConfigError, FailedPrecondition, InvalidArgument
-from vecguard.transform.artefact import read_artefact, write_artefact
+from vecguard.errors import ConfigError, InvalidArgument
+from vecguard.transform.artefact import FittedSpec, read_artefact, write_artefact
 from vecguard.transform.base import Floats, Subkey
+from vecguard.transform.one_way import OneWayMap
 
 KIND: Final = "pca"
 # Fewer would fit the noise of the sample.
 LEAST_ROWS_A_COMPONENT: Final = 4
 
 
-class PcaSpec(Protocol):
-    """The policy's `{kind: pca, dims: 64, file: pca.vga, sha256: ...}`."""
-
-    @property
-    def kind(self) -> str:
-        """`pca`."""
-
-    @property
-    def dims(self) -> int:
-        """Components kept."""
-
-    @property
-    def file(self) -> str:
-        """The artefact."""
-
-    @property
-    def sha256(self) -> str:
-        """Of that file, hexadecimal digits."""
-
-
-class Pca:
+class Pca(OneWayMap):
     """y = W (x - m): m the mean and W (dims, d) the first principal axes of a sample (Pearson 1901; Hotelling 1933).
 
     Records and queries are mapped alike, so that distances are kept as far as the components carry them.
     """
 
-    invertible: Final = False
-    isometric: Final = False
-
     def __init__(self, dims_in: int, dims_out: int, fitted: Callable[[], tuple[Floats, Floats]]) -> None:
         """`fitted` gives the mean (d,) and the axes (dims, d), orthonormal rows, when they are needed."""
-        self.dims_in = dims_in
-        self.dims_out = dims_out
+        super().__init__(dims_in, dims_out)
         self._fitted = cache(fitted)
 
     def apply(self, x: Floats) -> Floats:
@@ -61,18 +38,6 @@ class Pca:
         """
         mean, axes = self._fitted()
         return np.asarray((x - mean) @ axes.T)
-
-    def query(self, q: Floats) -> Floats:
-        """The same map: (n, d) float32 to (n, dims) float32."""
-        return self.apply(q)
-
-    def invert(self, y: Floats) -> Floats:
-        """There is no way back.
-
-        Raises:
-            FailedPrecondition: always.
-        """
-        raise FailedPrecondition("a projection cannot be undone")
 
     def describe(self) -> list[str]:
         """Plain sentences for `policy explain`."""
@@ -117,7 +82,7 @@ def save(path: Path, mean: Floats, axes: Floats) -> str:
     return write_artefact(path, KIND, {"mean": mean, "axes": axes})
 
 
-def load(spec: PcaSpec, dims: int) -> tuple[Floats, Floats]:
+def load(spec: FittedSpec, dims: int) -> tuple[Floats, Floats]:
     """`read_named`, for vectors of `dims` dimensions.
 
     Raises:
@@ -130,7 +95,7 @@ def load(spec: PcaSpec, dims: int) -> tuple[Floats, Floats]:
     return mean, axes
 
 
-def read_named(spec: PcaSpec) -> tuple[Floats, Floats]:
+def read_named(spec: FittedSpec) -> tuple[Floats, Floats]:
     """Mean (d,) and the axes kept (spec.dims, d) out of the artefact that a policy names.
 
     Raises:
@@ -146,6 +111,6 @@ def read_named(spec: PcaSpec) -> tuple[Floats, Floats]:
     return arrays["mean"], arrays["axes"][: spec.dims]
 
 
-def build(spec: PcaSpec, dims: int, subkey: Subkey) -> Pca:
+def build(spec: FittedSpec, dims: int, subkey: Subkey) -> Pca:
     """Registry entry. The file is read when a vector is first mapped: to open records nobody needs it."""
     return Pca(dims, spec.dims, lambda: load(spec, dims))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Protocol
 
 import numpy as np
 
-from vecguard.errors import FailedPrecondition
 from vecguard.metric import norms
 from vecguard.transform.base import Floats, Subkey
+from vecguard.transform.one_way import OneWayMap
 
 
 class TruncateSpec(Protocol):
@@ -23,18 +23,11 @@ class TruncateSpec(Protocol):
         """Dimensions kept."""
 
 
-class Truncation:
+class Truncation(OneWayMap):
     """y = ‖x‖ · x[:m] / ‖x[:m]‖ (Kusupati et al., "Matryoshka Representation Learning", NeurIPS 2022).
 
     After a rotation the first dimensions are a random subspace.
     """
-
-    invertible: Final = False
-    isometric: Final = False
-
-    def __init__(self, dims_in: int, dims_out: int) -> None:
-        self.dims_in = dims_in
-        self.dims_out = dims_out
 
     def apply(self, x: Floats) -> Floats:
         """(n, dims_in) float32 to (n, dims_out) float32; what has no length there stays zero."""
@@ -42,18 +35,6 @@ class Truncation:
         lengths = norms(kept)
         kept *= np.divide(norms(x), lengths, out=np.zeros_like(lengths), where=lengths > 0)[:, np.newaxis]
         return kept
-
-    def query(self, q: Floats) -> Floats:
-        """The same map."""
-        return self.apply(q)
-
-    def invert(self, y: Floats) -> Floats:
-        """There is no way back.
-
-        Raises:
-            FailedPrecondition: always.
-        """
-        raise FailedPrecondition("a projection cannot be undone")
 
     def describe(self) -> list[str]:
         """Plain sentences for `policy explain`."""

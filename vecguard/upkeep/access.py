@@ -21,7 +21,7 @@ from vecguard.config import Embedded, FrontName, Remote, Settings
 from vecguard.errors import ConfigError
 from vecguard.generation import Generation
 from vecguard.keys.lease import LeasingProvider
-from vecguard.manifest import Manifest, VectorRecord, open_core, open_vector
+from vecguard.manifest import Manifest, VectorRecord, open_core, open_tenants, open_vector
 from vecguard.model import Caller, Peer, Principal
 from vecguard.pipeline import Pipeline
 from vecguard.policy.model import CollectionPolicy, FixedRerankRule, Policy, VectorRule
@@ -29,7 +29,7 @@ from vecguard.registry import ENGINES, FRONTS
 from vecguard.seal.declaration import open_declaration
 from vecguard.shield import Shield
 from vecguard.upstream import Upstream
-from vecguard.wiring import connect, open_key
+from vecguard.wiring import connect, open_key, tenant_keys_writer
 
 if TYPE_CHECKING:  # fronts are loaded by the registry, and only those that are used
     from vecguard.front.base import Front
@@ -53,8 +53,12 @@ class Database:
         what a command did, it says itself."""
         front = self.front
         read, real_name = partial(front.read_manifest, self.upstream), partial(front.real_name, self.upstream)
-        catalog = Catalog(read, real_name, self.provider, rules, Generation(None, 1, 0))
-        return Pipeline(front.routes, catalog, self.upstream, rules, _operator, _silent, whole=True)
+        write = tenant_keys_writer(front, self.upstream)
+        catalog = Catalog(read, real_name, self.provider, rules, Generation(None, 1, 0), write_tenant_keys=write)
+        # No caller is restricted here, but what is planted is left out for everybody.
+        return Pipeline(
+            front.routes, catalog, self.upstream, rules, _operator, _silent, whole=True, restrict=front.restrict
+        )
 
     async def shield(self, name: str) -> Shield | None:
         """A collection's protection as it was made with, whatever the policy now says; None where it lies in clear.
@@ -69,6 +73,8 @@ class Database:
         if stored is None:
             return None
         manifest, ring = open_core(stored.core, self.provider)
+        if manifest.tenants is not None or stored.tenants:
+            ring = ring.with_tenants(open_tenants(stored.tenants, manifest, ring))
         vectors = {key: open_vector(key, text, manifest, ring) for key, text in stored.vectors.items()}
         declared = None if stored.declared is None else open_declaration(stored.declared, ring, manifest.uuid.bytes)
         return Shield(manifest, ring, vectors, as_made(manifest, vectors), declared)
@@ -82,7 +88,11 @@ def as_made(manifest: Manifest, vectors: dict[str, VectorRecord]) -> CollectionP
         if record.kind != "sparse"
     )
     return CollectionPolicy(
-        match=literal(manifest.collection), vectors=(*rules, VectorRule()), payload=manifest.payload
+        match=literal(manifest.collection),
+        vectors=(*rules, VectorRule()),
+        payload=manifest.payload,
+        tenant_keys=manifest.tenants,
+        ids="plain" if manifest.id_key is None else "encrypted",
     )
 
 

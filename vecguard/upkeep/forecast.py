@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vecguard.metric import Distance, bigger_is_better, largest_norm, reported, similarities
 from vecguard.policy.model import CollectionPolicy
-from vecguard.rerank import Certificate, kth_score, next_page
+from vecguard.rerank import Certificate, kth_score, predicted_page
 from vecguard.shield import DenseShield, Shield
 
 if TYPE_CHECKING:  # fronts are loaded by the registry
@@ -134,11 +134,17 @@ def _read(
         stored_scale=guard.fixed_scale,
         dims=guard.stored_dims,
         spread=guard.noise_spread,
+        noise_norm=guard.noise_norm,
     )
-    read = 0
-    while (more := min(next_page(read, rule.first_page, rule.max_candidates, _K), len(order))) > read:
-        read, there = more, order[:more]
-        kth = kth_score(exact[there], _K, guard.distance)
-        if kth is not None and certificate.settled(kth, float(protected[there[-1]]), largest_norm(x[there])):
+    most = min(max(rule.max_candidates, _K), len(order))
+    read, target = 0, min(max(rule.first_page, _K), most)
+    while target > read:
+        read, there = target, order[:target]
+        kth, worst, longest = kth_score(exact[there], _K, guard.distance), protected[there], largest_norm(x[there])
+        if kth is None:
+            target = min(2 * read, most)
+        elif certificate.settled(kth, float(worst[-1]), longest):
             break
+        else:
+            target = min(predicted_page(worst.tolist(), certificate.reach(kth, float(worst[-1]), longest)), most)
     return read

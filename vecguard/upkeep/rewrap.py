@@ -15,7 +15,8 @@ from vecguard.catalog import StoredManifest
 from vecguard.config import Settings
 from vecguard.errors import FailedPrecondition, Unreadable
 from vecguard.keys.provider import KeyProvider
-from vecguard.manifest import Manifest, is_shredded, open_core, pack_core
+from vecguard.manifest import Manifest, open_core, pack_core
+from vecguard.tombstone import is_shredded
 from vecguard.upkeep.access import CALLER, Database
 from vecguard.wiring import open_provider
 
@@ -105,6 +106,6 @@ async def _replaced(database: Database, name: str, stored: StoredManifest, core:
     found = await database.front.read_manifest(database.upstream, name, CALLER)
     if found != stored:
         return "changed meanwhile"
-    await database.front.write_manifest(database.upstream, name, replace(stored, core=core), CALLER)
+    await database.front.write_manifest(database.upstream, name, replace(stored, core=core, tenants={}), CALLER)
     found = await database.front.read_manifest(database.upstream, name, CALLER)
     return "rewrapped" if found is not None and found.core == core else "changed meanwhile"

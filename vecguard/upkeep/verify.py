@@ -23,6 +23,8 @@ class Verification:
 
     collection: str
     records: int = 0
+    canaries: int = 0
+    """How many of the records are planted."""
     seconds: float = 0.0
     bad: dict[str, tuple[str, ...]] = field(default_factory=dict)
     changes: Changes | None = None
@@ -42,7 +44,7 @@ class Verification:
     def as_json(self) -> dict[str, Any]:
         """The same for programs."""
         report: dict[str, Any] = {"collection": self.collection, "records": self.records, "bad": self.bad}
-        report |= {"faults": dict(self.faults), "seconds": round(self.seconds, 3)}
+        report |= {"canaries": self.canaries, "faults": dict(self.faults), "seconds": round(self.seconds, 3)}
         if self.changes is not None:
             report |= {"since": self.since, "changes": vars(self.changes)}
         return report
@@ -69,6 +71,7 @@ async def verify(
     found = Verification(shield.manifest.collection)
     ledger = None if ledger_file is None else Ledger.load(ledger_file, Digester(shield.manifest, shield.ring))
     total = await database.front.count(database.upstream, name)
+    planted = {str(one) for one in shield.planted.numbers}
     async for page in database.front.inspect(database.upstream, name, shield):
         for record in page:
             if record.faults:
@@ -76,6 +79,7 @@ async def verify(
             if ledger is not None:
                 ledger.record(record.key, record.content)
         found.records += len(page)
+        found.canaries += sum(record.key in planted for record in page)
         progress(found.records, max(total, found.records))
     if ledger is not None and ledger_file is not None:
         found.since = ledger.taken

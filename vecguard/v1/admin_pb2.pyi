@@ -281,7 +281,7 @@ class WatchAlertsRequest(_message.Message):
     def __init__(self, latest: _Optional[int] = ...) -> None: ...
 
 class Alert(_message.Message):
-    __slots__ = ("time", "kind", "worker", "principal", "rpc", "collections", "request_id", "suppressed")
+    __slots__ = ("time", "kind", "worker", "principal", "rpc", "collections", "request_id", "suppressed", "rung", "risk", "reasons", "blocked_s", "budget", "enforced")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         KIND_UNSPECIFIED: _ClassVar[Alert.Kind]
@@ -292,6 +292,8 @@ class Alert(_message.Message):
         UPSTREAM_LOST: _ClassVar[Alert.Kind]
         UPSTREAM_BACK: _ClassVar[Alert.Kind]
         WORKER_ENDED: _ClassVar[Alert.Kind]
+        DETECTION: _ClassVar[Alert.Kind]
+        BUDGET_USED_UP: _ClassVar[Alert.Kind]
     KIND_UNSPECIFIED: Alert.Kind
     INTEGRITY_FAILURE: Alert.Kind
     KEY_PROVIDER_FAILURE: Alert.Kind
@@ -300,6 +302,8 @@ class Alert(_message.Message):
     UPSTREAM_LOST: Alert.Kind
     UPSTREAM_BACK: Alert.Kind
     WORKER_ENDED: Alert.Kind
+    DETECTION: Alert.Kind
+    BUDGET_USED_UP: Alert.Kind
     TIME_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     WORKER_FIELD_NUMBER: _ClassVar[int]
@@ -308,6 +312,12 @@ class Alert(_message.Message):
     COLLECTIONS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     SUPPRESSED_FIELD_NUMBER: _ClassVar[int]
+    RUNG_FIELD_NUMBER: _ClassVar[int]
+    RISK_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
+    BLOCKED_S_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
+    ENFORCED_FIELD_NUMBER: _ClassVar[int]
     time: _timestamp_pb2.Timestamp
     kind: Alert.Kind
     worker: int
@@ -316,4 +326,212 @@ class Alert(_message.Message):
     collections: _containers.RepeatedScalarFieldContainer[str]
     request_id: str
     suppressed: int
-    def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., kind: _Optional[_Union[Alert.Kind, str]] = ..., worker: _Optional[int] = ..., principal: _Optional[str] = ..., rpc: _Optional[str] = ..., collections: _Optional[_Iterable[str]] = ..., request_id: _Optional[str] = ..., suppressed: _Optional[int] = ...) -> None: ...
+    rung: str
+    risk: float
+    reasons: _containers.RepeatedScalarFieldContainer[str]
+    blocked_s: int
+    budget: str
+    enforced: bool
+    def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., kind: _Optional[_Union[Alert.Kind, str]] = ..., worker: _Optional[int] = ..., principal: _Optional[str] = ..., rpc: _Optional[str] = ..., collections: _Optional[_Iterable[str]] = ..., request_id: _Optional[str] = ..., suppressed: _Optional[int] = ..., rung: _Optional[str] = ..., risk: _Optional[float] = ..., reasons: _Optional[_Iterable[str]] = ..., blocked_s: _Optional[int] = ..., budget: _Optional[str] = ..., enforced: bool = ...) -> None: ...
+
+class ListRisksRequest(_message.Message):
+    __slots__ = ("principal", "collection", "least", "limit")
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    LEAST_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    principal: str
+    collection: str
+    least: float
+    limit: int
+    def __init__(self, principal: _Optional[str] = ..., collection: _Optional[str] = ..., least: _Optional[float] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class ListRisksResponse(_message.Message):
+    __slots__ = ("risks", "found", "shared")
+    RISKS_FIELD_NUMBER: _ClassVar[int]
+    FOUND_FIELD_NUMBER: _ClassVar[int]
+    SHARED_FIELD_NUMBER: _ClassVar[int]
+    risks: _containers.RepeatedCompositeFieldContainer[Risk]
+    found: int
+    shared: bool
+    def __init__(self, risks: _Optional[_Iterable[_Union[Risk, _Mapping]]] = ..., found: _Optional[int] = ..., shared: bool = ...) -> None: ...
+
+class Risk(_message.Message):
+    __slots__ = ("principal", "collection", "risk", "time", "rung", "evidence", "trend", "pinned", "acknowledged_until", "blocked_until")
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    RISK_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    RUNG_FIELD_NUMBER: _ClassVar[int]
+    EVIDENCE_FIELD_NUMBER: _ClassVar[int]
+    TREND_FIELD_NUMBER: _ClassVar[int]
+    PINNED_FIELD_NUMBER: _ClassVar[int]
+    ACKNOWLEDGED_UNTIL_FIELD_NUMBER: _ClassVar[int]
+    BLOCKED_UNTIL_FIELD_NUMBER: _ClassVar[int]
+    principal: str
+    collection: str
+    risk: float
+    time: _timestamp_pb2.Timestamp
+    rung: str
+    evidence: _containers.RepeatedCompositeFieldContainer[Evidence]
+    trend: _containers.RepeatedCompositeFieldContainer[Point]
+    pinned: float
+    acknowledged_until: _timestamp_pb2.Timestamp
+    blocked_until: _timestamp_pb2.Timestamp
+    def __init__(self, principal: _Optional[str] = ..., collection: _Optional[str] = ..., risk: _Optional[float] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., rung: _Optional[str] = ..., evidence: _Optional[_Iterable[_Union[Evidence, _Mapping]]] = ..., trend: _Optional[_Iterable[_Union[Point, _Mapping]]] = ..., pinned: _Optional[float] = ..., acknowledged_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., blocked_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class Evidence(_message.Message):
+    __slots__ = ("detector", "level", "reason")
+    DETECTOR_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    detector: str
+    level: float
+    reason: str
+    def __init__(self, detector: _Optional[str] = ..., level: _Optional[float] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class Point(_message.Message):
+    __slots__ = ("time", "risk")
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    RISK_FIELD_NUMBER: _ClassVar[int]
+    time: _timestamp_pb2.Timestamp
+    risk: float
+    def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., risk: _Optional[float] = ...) -> None: ...
+
+class AcknowledgeRequest(_message.Message):
+    __slots__ = ("principal", "collection", "duration")
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    DURATION_FIELD_NUMBER: _ClassVar[int]
+    principal: str
+    collection: str
+    duration: _duration_pb2.Duration
+    def __init__(self, principal: _Optional[str] = ..., collection: _Optional[str] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class PardonRequest(_message.Message):
+    __slots__ = ("principal", "collection")
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    principal: str
+    collection: str
+    def __init__(self, principal: _Optional[str] = ..., collection: _Optional[str] = ...) -> None: ...
+
+class PinRequest(_message.Message):
+    __slots__ = ("principal", "collection", "risk")
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    RISK_FIELD_NUMBER: _ClassVar[int]
+    principal: str
+    collection: str
+    risk: float
+    def __init__(self, principal: _Optional[str] = ..., collection: _Optional[str] = ..., risk: _Optional[float] = ...) -> None: ...
+
+class ActResponse(_message.Message):
+    __slots__ = ("collections",)
+    COLLECTIONS_FIELD_NUMBER: _ClassVar[int]
+    collections: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, collections: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class RotateKeyRequest(_message.Message):
+    __slots__ = ("collection", "front")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    FRONT_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    front: str
+    def __init__(self, collection: _Optional[str] = ..., front: _Optional[str] = ...) -> None: ...
+
+class StartAuditRequest(_message.Message):
+    __slots__ = ("collection", "quick", "attacks", "seed")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    QUICK_FIELD_NUMBER: _ClassVar[int]
+    ATTACKS_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    quick: bool
+    attacks: _containers.RepeatedScalarFieldContainer[str]
+    seed: int
+    def __init__(self, collection: _Optional[str] = ..., quick: bool = ..., attacks: _Optional[_Iterable[str]] = ..., seed: _Optional[int] = ...) -> None: ...
+
+class Job(_message.Message):
+    __slots__ = ("id", "kind", "front", "collection", "state", "started", "ended", "stage", "done", "total", "epoch", "moved", "problem")
+    class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        KIND_UNSPECIFIED: _ClassVar[Job.Kind]
+        KEY_ROTATION: _ClassVar[Job.Kind]
+        AUDIT: _ClassVar[Job.Kind]
+    KIND_UNSPECIFIED: Job.Kind
+    KEY_ROTATION: Job.Kind
+    AUDIT: Job.Kind
+    class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        STATE_UNSPECIFIED: _ClassVar[Job.State]
+        RUNNING: _ClassVar[Job.State]
+        DONE: _ClassVar[Job.State]
+        FAILED: _ClassVar[Job.State]
+        CANCELLED: _ClassVar[Job.State]
+    STATE_UNSPECIFIED: Job.State
+    RUNNING: Job.State
+    DONE: Job.State
+    FAILED: Job.State
+    CANCELLED: Job.State
+    ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    FRONT_FIELD_NUMBER: _ClassVar[int]
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    STARTED_FIELD_NUMBER: _ClassVar[int]
+    ENDED_FIELD_NUMBER: _ClassVar[int]
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    DONE_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    MOVED_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    kind: Job.Kind
+    front: str
+    collection: str
+    state: Job.State
+    started: _timestamp_pb2.Timestamp
+    ended: _timestamp_pb2.Timestamp
+    stage: str
+    done: int
+    total: int
+    epoch: int
+    moved: int
+    problem: str
+    def __init__(self, id: _Optional[str] = ..., kind: _Optional[_Union[Job.Kind, str]] = ..., front: _Optional[str] = ..., collection: _Optional[str] = ..., state: _Optional[_Union[Job.State, str]] = ..., started: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., stage: _Optional[str] = ..., done: _Optional[int] = ..., total: _Optional[int] = ..., epoch: _Optional[int] = ..., moved: _Optional[int] = ..., problem: _Optional[str] = ...) -> None: ...
+
+class ListJobsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListJobsResponse(_message.Message):
+    __slots__ = ("jobs",)
+    JOBS_FIELD_NUMBER: _ClassVar[int]
+    jobs: _containers.RepeatedCompositeFieldContainer[Job]
+    def __init__(self, jobs: _Optional[_Iterable[_Union[Job, _Mapping]]] = ...) -> None: ...
+
+class WatchJobRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class CancelJobRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class GetAuditReportRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class GetAuditReportResponse(_message.Message):
+    __slots__ = ("report_json",)
+    REPORT_JSON_FIELD_NUMBER: _ClassVar[int]
+    report_json: str
+    def __init__(self, report_json: _Optional[str] = ...) -> None: ...

@@ -13,6 +13,8 @@ ATTACKS: Final[Registry[type]] = Registry(
         "inversion": "vecguard.audit.attacks.inversion:Inversion",
         "alignment": "vecguard.audit.attacks.alignment:Alignment",
         "linkage": "vecguard.audit.attacks.linkage:Linkage",
+        "mixture": "vecguard.audit.attacks.mixture:Mixture",
+        "queries": "vecguard.audit.attacks.queries:KnownQueries",
         "permutation": "vecguard.audit.attacks.permutation:PermutationMatching",
         "unsupervised": "vecguard.audit.attacks.unsupervised:Unsupervised",
         "denoise": "vecguard.audit.attacks.denoise:Denoise",

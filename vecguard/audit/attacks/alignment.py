@@ -16,6 +16,8 @@ from vecguard.audit.target import Target
 from vecguard.audit.textual import TOKEN_F1, cosine_reading, text_floor, text_readings
 
 PAIRS: Final = (1, 10, 32, 100, 384, 1_000, 10_000)
+# Numbers of pairs at which inverters are used that are too slow for all of them.
+DEAR_AT: Final = (1_000, 10_000)
 
 
 class Alignment:
@@ -33,7 +35,8 @@ class Alignment:
         for count in target.pair_counts(PAIRS):
             guesses = ridge(*target.pairs(count)).apply(target.victims)
             yield cosine_reading("least squares", guesses, scene.victims.embeddings, scene.seed, count)
-            yield from text_readings(scene.inverters, guesses, scene.victims.texts, scene.seed, count)
+            inverters = scene.inverters if count in DEAR_AT else scene.quick_inverters
+            yield from text_readings(inverters, guesses, scene.victims.texts, scene.seed, count)
 
     def floor(self, scene: Scene, target: Target) -> float:
         """Text that has nothing to do with the record."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import ClassVar, Final
 
 import numpy as np
@@ -26,6 +27,8 @@ Floats = NDArray[np.float32]
 PAIRS: Final = 1_000
 # A label that the attacker has seen less often than this cannot be learnt.
 FEWEST_EXAMPLES: Final = 8
+# Records other than the victims whose label is guessed.
+SUBJECTS: Final = 200
 _PENALTY: Final = 0.3
 
 
@@ -40,22 +43,22 @@ class AttributeInference:
     knows: ClassVar[str] = "own texts of the same domain with their labels; with pairs also those"
 
     def run(self, scene: Scene, target: Target) -> Iterator[Reading]:
-        """Accuracy over the victims whose label can be learnt, without pairs and with up to 1,000."""
+        """Accuracy over records whose label can be learnt, without pairs and with up to 1,000."""
         labels = _learnable(scene)
-        chosen = np.flatnonzero([label in labels for label in scene.victims.labels])
-        if len(labels) < 2 or len(chosen) == 0:
+        subjects = _subjects(scene, target, labels)
+        if len(labels) < 2 or len(subjects.rows) == 0:
             return
         model = _classifier(scene, labels)
-        true = np.array(scene.victims.labels)[chosen]
-        for pairs, guesses in _views(scene, target):
-            guessed = np.array(model.invert(unit(guesses[chosen])))
+        true = np.array(subjects.labels)
+        stored = (target.victims if subjects.victims else target.crowd)[subjects.rows]
+        for pairs, guesses in _views(scene, target, stored):
+            guessed = np.array(model.invert(unit(guesses)))
             right = (guessed == true).astype(np.float64)
             yield Reading("ridge classifier", self.metric, bootstrap(right, scene.seed), pairs)
 
     def floor(self, scene: Scene, target: Target) -> float:
-        """Always saying the label that is commonest among the victims."""
-        labels = _learnable(scene)
-        known = [label for label in scene.victims.labels if label in labels]
+        """Always saying the label that is commonest among those records."""
+        known = _subjects(scene, target, _learnable(scene)).labels
         return max(Counter(known).values()) / len(known) if known else 0.0
 
 
@@ -73,7 +76,7 @@ class MembershipInference:
         """AUC of the nearest stored vector's cosine, for victims against texts that are not stored."""
         count = min(len(scene.victims), len(scene.own))
         inside, outside = scene.victims.embeddings[:count], scene.own.embeddings[:count]
-        for pairs, guesses in _views(scene, target):
+        for pairs, guesses in _views(scene, target, target.victims):
             stored = unit(guesses)
             present, absent = ((rows @ stored.T).max(axis=1) for rows in (inside, outside))
             yield Reading("nearest stored vector", self.metric, _auc_interval(present, absent, scene.seed), pairs)
@@ -83,12 +86,32 @@ class MembershipInference:
         return 0.5
 
 
-def _views(scene: Scene, target: Target) -> Iterator[tuple[int, Floats]]:
-    """The victims' vectors as they were stolen, and mapped back by leaked pairs."""
-    yield 0, in_clear_space(target.victims, scene.dims)
+@dataclass(frozen=True)
+class _Subjects:
+    """Records whose label is guessed: rows of the victims, or of the other stored records."""
+
+    victims: bool
+    rows: list[int]
+    labels: list[str]
+
+
+def _subjects(scene: Scene, target: Target, labels: frozenset[str]) -> _Subjects:
+    """The victims, if any; where their labels are their own alone (documents kept back from training have titles that
+    the attacker's have not), other stored records, of which no pair leaks here."""
+    victims = [row for row, label in enumerate(scene.victims.labels) if label in labels]
+    if victims:
+        return _Subjects(True, victims, [scene.victims.labels[row] for row in victims])
+    kept = range(target.most_pairs(PAIRS), len(scene.crowd))
+    others = [row for row in kept if scene.crowd.labels[row] in labels][:SUBJECTS]
+    return _Subjects(False, others, [scene.crowd.labels[row] for row in others])
+
+
+def _views(scene: Scene, target: Target, rows: Floats) -> Iterator[tuple[int, Floats]]:
+    """Stored vectors as they were stolen, and mapped back by leaked pairs."""
+    yield 0, in_clear_space(rows, scene.dims)
     count = target.most_pairs(PAIRS)
     back: LinearMap = ridge(*target.pairs(count))
-    yield count, back.apply(target.victims)
+    yield count, back.apply(rows)
 
 
 def _learnable(scene: Scene) -> frozenset[str]:

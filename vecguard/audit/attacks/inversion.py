@@ -27,9 +27,10 @@ class Inversion:
     knows: ClassVar[str] = "the embedder, own texts of the same domain, all stored vectors"
 
     def run(self, scene: Scene, target: Target) -> Iterator[Reading]:
-        """Invert every victim by every inverter; re-embedded cosines only beside the text measures."""
+        """Invert every victim by the inverters; re-embedded cosines only beside the text measures."""
         guesses = unit(in_clear_space(target.victims, scene.dims))
-        for inverter in scene.inverters:
+        spared = scene.sparing and not target.shows_axes
+        for inverter in scene.quick_inverters if spared else scene.inverters:
             recovered = inverter.invert(guesses)
             yield from score_texts(inverter.name, recovered, scene.victims.texts, scene.seed)
             if scene.reembed is not None:

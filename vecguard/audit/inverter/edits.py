@@ -1,7 +1,8 @@
 """Small changes to a text that may bring its embedding closer: a word left out, put in, or exchanged.
 
-Which words are missing and which are wrong is read from the base's word evidence: of the target, and of the text's own
-embedding. What the changes are worth is for the embedder to say.
+Which words are missing and which are wrong is read from the base's word evidence, of the target and of the text's own
+embedding; further missing ones are for the caller to name (vecguard/audit/inverter/lexicon.py). What the changes are
+worth is for the embedder to say.
 """
 
 from __future__ import annotations
@@ -49,7 +50,9 @@ class Editor:
             found[-1].append(token)
         return [tuple(word) for word in found]
 
-    def edits(self, text: str, target: Floats, own: Floats, chance: np.random.Generator) -> list[str]:
+    def edits(
+        self, text: str, target: Floats, own: Floats, chance: np.random.Generator, named: Sequence[str] = ()
+    ) -> list[str]:
         """Texts one change away.
 
         Args:
@@ -57,10 +60,11 @@ class Editor:
             target: float32 (vocabulary,), log-odds of each token by the target embedding.
             own: the same by the text's own embedding.
             chance: of the places where words are put in.
+            named: further words to try.
         """
         (tokens,) = self._vocabulary.encode([text])
         words = self.words(tokens)
-        missing = self._missing(tokens, target, own)
+        missing = [*self._missing(tokens, target, own), *map(tuple, self._vocabulary.encode(list(named)))]
         wrong = sorted(range(len(words)), key=lambda place: self._support(words[place], target, own))
         changed: list[list[Word]] = []
         for place in wrong[: self._width.wrong]:

@@ -5,8 +5,8 @@
 2. with the embedder: beams and drawn texts are embedded, and the one closest to the target by cosine is kept;
 3. corrector: the best texts so far are revised given the target, their own embeddings and the difference (Vec2Text,
    section 4); what it writes is embedded in turn;
-4. edits: words of the best text are left out, put in and exchanged, led by the word evidence
-   (vecguard/audit/inverter/edits.py).
+4. edits: words of the best text are left out, put in and exchanged, led by the word evidence and, where there is one,
+   by a lexicon of single words' embeddings (vecguard/audit/inverter/edits.py, lexicon.py).
 
 The best cosine never falls from round to round.
 
@@ -24,11 +24,13 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
+from vecguard.audit.inverter.bag_of_words import words_of
 from vecguard.audit.inverter.beam import Draft, beam_search, sample
 from vecguard.audit.inverter.candidates import Candidate, Candidates, Embed
 from vecguard.audit.inverter.checkpoint import Checkpoint, open_checkpoint
 from vecguard.audit.inverter.decoder import Decoder, Writing
 from vecguard.audit.inverter.edits import Editor
+from vecguard.audit.inverter.lexicon import Lexicon
 from vecguard.audit.inverter.vocabulary import END, PAD
 
 Floats = npt.NDArray[np.float32]
@@ -51,6 +53,7 @@ class Search(BaseModel):
     revised: int = Field(default=1, ge=1, description="best texts that are revised in a round")
     revisions: int = Field(default=4, ge=1, description="beams of the corrector for each of them")
     edits: int = Field(default=2, ge=0, description="rounds of edits of the best text, at most 28 of them a round")
+    named: int = Field(default=6, ge=0, description="words of the lexicon that are tried in a round, 6 edits for each")
     seed: int = 7
 
 
@@ -59,16 +62,29 @@ class GenerativeInverter:
 
     name = "generative"
 
-    def __init__(self, checkpoint: Checkpoint, embed: Embed | None = None, search: Search | None = None) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        embed: Embed | None = None,
+        search: Search | None = None,
+        lexicon: Lexicon | None = None,
+    ) -> None:
         """`embed` gives unit embeddings float32 (m, dims) of m texts: the attacker's copy of the public embedder."""
         self.checkpoint = checkpoint
+        self.lexicon = lexicon
         self.search = search or Search()
         self._embed = embed
         self._longest = checkpoint.card.base.length - 1
         self._editor = Editor(checkpoint.vocabulary)
 
     @classmethod
-    def open(cls, path: Path | None = None, embed: Embed | None = None, search: Search | None = None) -> Self:
+    def open(
+        cls,
+        path: Path | None = None,
+        embed: Embed | None = None,
+        search: Search | None = None,
+        lexicon: Lexicon | None = None,
+    ) -> Self:
         """Opens a checkpoint (`.npz` with its card beside it); without a path the packaged one, for MiniLM.
 
         Raises:
@@ -76,7 +92,7 @@ class GenerativeInverter:
         """
         if path is None:
             path = Path(str(files("vecguard.audit.inverter"))) / PACKAGED
-        return cls(open_checkpoint(path), embed, search)
+        return cls(open_checkpoint(path), embed, search, lexicon)
 
     def invert(self, embeddings: Floats, /) -> list[str]:
         """A text for each row of `embeddings`, float32 (n, dims).
@@ -167,10 +183,16 @@ class GenerativeInverter:
             target = self.checkpoint.base.word_evidence(candidates.targets[[row for row, _ in some]])
             own = self.checkpoint.base.word_evidence(np.stack([one.embedding for _, one in some]))
             for (row, one), wanted, had in zip(some, target, own, strict=True):
-                edits = self._editor.edits(one.text, wanted, had, chance)
+                edits = self._editor.edits(one.text, wanted, had, chance, self._named(candidates.targets[row], one))
                 texts += edits
                 rows += [row] * len(edits)
         return rows, texts
+
+    def _named(self, target: Floats, best: Candidate) -> list[str]:
+        """Words of the lexicon that the best text of a target lacks most."""
+        if self.lexicon is None:
+            return []
+        return self.lexicon.lacking(target, best.embedding, frozenset(words_of(best.text)), self.search.named)
 
     def _hearing(self, corrector: Decoder, targets: Floats, hypotheses: Sequence[Candidate]) -> Writing:
         encoded = self.checkpoint.vocabulary.encode([hypothesis.text for hypothesis in hypotheses])

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from vecguard.front.base import Front
 from vecguard.front.milvus import listing  # by its module, since `names` is another module's name here
+from vecguard.front.milvus.asked import asked
 from vecguard.front.milvus.inspect import count, damaged, inspect
 from vecguard.front.milvus.mandatory import restricted
-from vecguard.front.milvus.metadata import read_manifest, real_name, write_manifest
+from vecguard.front.milvus.metadata import read_manifest, real_name, write_manifest, write_tenant_keys
+from vecguard.front.milvus.observing import observe
 from vecguard.front.milvus.reprotect import reprotect, require_rotatable
 from vecguard.front.milvus.retention import sweep
 from vecguard.front.milvus.shaping import shaped
 from vecguard.front.milvus.status import failed
 from vecguard.front.milvus.table import ROUTES
+from vecguard.front.milvus.tenants import delete_of
 from vecguard.front.milvus.transfer import transfer
 from vecguard.front.milvus.weight import records
 
@@ -39,11 +42,15 @@ FRONT = Front(
     listing.names,
     sweep,
     reprotect,
+    observe,
     failed,
     _PASSED,
     records=records,
     restrict=restricted,
     damaged=damaged,
     shaped=shaped,
+    asked=asked,
     require_rotatable=require_rotatable,
+    write_tenant_keys=write_tenant_keys,
+    delete_of=delete_of,
 )

@@ -103,6 +103,7 @@ class Settling:
         stored_scale: float,
         dims: int,
         spread: float = 1.0,
+        noise_norm: float | None = None,
     ) -> Settling:
         """For a client's query `(d,)` float32, noise of `ratio` and `spread` over `dims` dimensions at rest."""
         certificate = Certificate.of(
@@ -112,6 +113,7 @@ class Settling:
             certainty,
             dims=dims,
             spread=spread,
+            noise_norm=noise_norm,
             stored_scale=stored_scale if metric == "L2" else 1.0,
         )
         return cls(metric, certificate, stored_scale)

@@ -32,7 +32,7 @@ _TAIL: Final = """
 
 | declared | mode `plain` | mode `searchable` | mode `sealed` |
 |---|---|---|---|
-| primary key | as it is, whatever the policy says of its name | | |
+| primary key | as it is, whatever the policy says of its name; with `ids: encrypted` another number, or a longer text | | |
 | BOOL, INT8..INT64, FLOAT, DOUBLE, VARCHAR | as it is | VARCHAR, one token a value | VARCHAR |
 | ARRAY of these | as it is | ARRAY of VARCHAR, element by element | ARRAY of VARCHAR, element by element |
 | JSON, and dynamic fields | JSON of the same shape; every leaf has the mode of its path: `meta.kind`, `color` | | |
@@ -63,6 +63,8 @@ fit into 65,535. A protected collection has one field less for each of its vecto
 | a new description; dynamic fields for a collection that was made without | code 1100 | they are declared when the collection is made |
 | namespaces, external collections | code 1100 | rows would not come through the proxy |
 | a default for rows that are there already, where it would have to be encrypted | code 1100 | every row has a ciphertext of its own |
+| with `ids: encrypted`: keys that the database makes (code 1100 at creation), ranges, arithmetic, `like`, order by and min/max of primary keys | code 1100 | encrypted keys are in an order of their own |
+| with `hash_names`: an index on a path in JSON or a dynamic field, aggregates, group by and order by of dynamic fields | code 1100 | their names or answers would tell of names |
 | sum, avg, min, max, order by on a field that is not plain | code 1100 | the database would compute with ciphertext |
 
 ## What differs from a server without VecGuard
@@ -71,11 +73,14 @@ fit into 65,535. A protected collection has one field less for each of its vecto
 - FLOAT16_VECTOR and BFLOAT16_VECTOR work on servers without them, since they are stored as FLOAT_VECTOR.
 - Values that the server would have refused are refused by the proxy, with the words and codes of newer servers (1100),
   also where an older one takes them (infinities; long texts in arrays).
+- With `ids: encrypted` rows come in the order of the stored keys. `query_iterator` of pymilvus 2.4 and later pages through all
+  of them, but for pages of one row without output fields, and those that skip rows first (`offset`). A number within quotes in
+  a JSON path (`meta["0"]`) is a key where names are hidden, one without a place in a list.
 - An Upsert into a collection with `auto_id` first reads the rows' tokens, so the collection has to be loaded.
 - A collection that is made again with the same schema is no error on a Milvus server, as without VecGuard; Milvus Lite
   calls it one, likewise.
 
-Collection, database, partition, alias, field and index names, keys within JSON, properties of collections and databases,
+Collection, database, partition, alias, field and index names, keys within JSON (without `hash_names`), properties of collections and databases,
 and index settings travel and lie in clear.
 """
 

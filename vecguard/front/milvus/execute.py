@@ -190,6 +190,7 @@ class _Run:
                 stored_scale=scale,
                 dims=guard.stored_dims,
                 spread=guard.noise_spread,
+                noise_norm=guard.noise_norm,
             )
         return Candidates(metric, self._search.parameters.band, settling)
 

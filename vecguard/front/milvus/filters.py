@@ -10,6 +10,7 @@ from vecguard.front.milvus.expression import Column, Columns, Rewritten, conjunc
 from vecguard.front.milvus.expression import rewrite as rewrite_expression
 from vecguard.front.milvus.layout import Layout, record_field
 from vecguard.front.milvus.proto import s
+from vecguard.front.milvus.stored_keys import require_equality
 from vecguard.shield import Shield
 from vecguard.stages import timed
 
@@ -24,13 +25,25 @@ def columns_of(layout: Layout) -> Columns:
 
 
 @timed("protect")
-def rewrite(expression: str, templates: Mapping[str, s.TemplateValue], layout: Layout, shield: Shield) -> Rewritten:
+def rewrite(
+    expression: str,
+    templates: Mapping[str, s.TemplateValue],
+    layout: Layout,
+    shield: Shield,
+    *,
+    cursor: bool = False,
+) -> Rewritten:
     """A client's expression as it is at rest. Template values go into its text, as not every server knows them.
+
+    `cursor`: it is one of an iterator, which may ask for what comes after one primary key.
 
     Raises:
         InvalidArgument: it is not understood, or a field's mode cannot answer it.
     """
-    return rewrite_expression(expression, columns_of(layout), shield.fields, templates, inline=True)
+    rewritten = rewrite_expression(expression, columns_of(layout), shield.fields, templates, inline=True)
+    if shield.ids is not None:
+        require_equality(rewritten.text, layout.primary, cursor=cursor)
+    return rewritten
 
 
 def with_a_vector(expression: Rewritten, searched: declared.Column) -> Rewritten:

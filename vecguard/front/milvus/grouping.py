@@ -63,7 +63,7 @@ def group_keys(shield: Shield, layout: Layout, columns: Sequence[s.FieldData], f
     except InvalidArgument:
         raise Unreadable from None
     elements = values.elements
-    if column.protected and shield.rotating:
+    if column.protected and shield.several_forms:
         one = _forms(shield, field)
         elements = [one(text)[0] for text in elements]
     held = dict(zip(values.rows, elements, strict=True))
@@ -94,7 +94,7 @@ def best_groups(ranked: Sequence[int], keys: Sequence[GroupKey], size: int, coun
 def in_groups(shield: Shield, layout: Layout, field: str, keys: Sequence[GroupKey]) -> str:
     """The expression for the rows of these groups, at rest."""
     conditions = []
-    if layout.columns[field].protected and shield.rotating:
+    if layout.columns[field].protected and shield.several_forms:
         forms = _forms(shield, field)
         keys = [form for key in keys for form in ((None,) if key is None else forms(key))]
     switches = [key for key in keys if isinstance(key, bool)]

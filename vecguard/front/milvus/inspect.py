@@ -6,21 +6,25 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 from vecguard.catalog import StaleEntry
-from vecguard.errors import InvalidArgument, Unreadable
-from vecguard.front.base import Inspected
+from vecguard.errors import InvalidArgument, TenantShredded, Unreadable
+from vecguard.front.base import DESTROYED, FOREIGN, Inspected
 from vecguard.front.milvus import reveal
 from vecguard.front.milvus.columns import row_count, scalars
 from vecguard.front.milvus.expression import pk_in
 from vecguard.front.milvus.expression.literals import write_string
-from vecguard.front.milvus.layout import VARCHAR, Layout, is_hidden, layout_of
+from vecguard.front.milvus.layout import TENANT_FIELD, VARCHAR, Layout, is_hidden, layout_of, record_field
 from vecguard.front.milvus.metadata import pairs
 from vecguard.front.milvus.place import Place, from_key, place_of
 from vecguard.front.milvus.proto import c, m, rpc, s
 from vecguard.front.milvus.selection import RowPlace, chosen_rows
 from vecguard.front.milvus.status import checked
+from vecguard.front.milvus.stored_keys import last_of
+from vecguard.front.milvus.translation import call
 from vecguard.keys.encoding import length_prefixed
 from vecguard.model import Caller
 from vecguard.pipeline import Session
+from vecguard.seal.envelope import epoch_of
+from vecguard.seal.record import decode
 from vecguard.shield import DenseShield, Shield
 from vecguard.upstream import Upstream
 
@@ -63,7 +67,7 @@ async def inspect(upstream: Upstream, key: str, shield: Shield) -> AsyncIterator
         UpstreamFailure: the database cannot be reached, or does not know the collection, or has not loaded it.
     """
     layout = layout_of(shield)
-    async for columns, keys in stored_pages(upstream, key, layout):
+    async for columns, keys in stored_pages(upstream, key, shield):
         rows = [one_row(columns, i) for i in range(len(keys))]
         if _sound(shield, layout, columns, len(keys)):
             yield [Inspected(str(row_key), (), content_of(row)) for row_key, row in zip(keys, rows, strict=True)]
@@ -72,18 +76,19 @@ async def inspect(upstream: Upstream, key: str, shield: Shield) -> AsyncIterator
 
 
 async def stored_rows(
-    upstream: Upstream, key: str, layout: Layout, expression: str, partition: str = ""
+    upstream: Upstream, key: str, shield: Shield, expression: str, partition: str = ""
 ) -> tuple[Sequence[s.FieldData], Sequence[Any]]:
-    """Rows as they are stored, whole: columns, and the primary keys. Raises UpstreamFailure, Unreadable."""
+    """Rows as they are stored, whole, but under the client's keys: columns, and keys. Raises as `stored_pages`."""
+    layout = layout_of(shield)
     request = _request(from_key(key), expression, ["*", *layout.hidden], {}, partition)
-    columns = checked(await upstream.call(_QUERY, request, m.QueryResults, _CALLER)).fields_data
+    columns = (await call(upstream, _QUERY, request, m.QueryResults, shield)).fields_data
     return columns, _keys(layout, columns)
 
 
 async def stored_pages(
-    upstream: Upstream, key: str, layout: Layout, partition: str = ""
+    upstream: Upstream, key: str, shield: Shield, partition: str = ""
 ) -> AsyncIterator[tuple[Sequence[s.FieldData], Sequence[Any]]]:
-    """All rows as they are stored, whole, in the order of their primary keys: columns, and the keys.
+    """All rows as they are stored, whole, but under the client's keys: columns, and keys; in the order of stored keys.
 
     Of one `partition` where it is given.
 
@@ -91,7 +96,8 @@ async def stored_pages(
         UpstreamFailure: see `inspect`.
         Unreadable: an answer without primary keys.
     """
-    place, primary = from_key(key), layout.primary
+    place, layout = from_key(key), layout_of(shield)
+    primary = layout.primary
     asked = m.DescribeCollectionRequest(db_name=place.database, collection_name=place.name)
     described = checked(await upstream.call(rpc("DescribeCollection"), asked, m.DescribeCollectionResponse, _CALLER))
     # As pymilvus' QueryIterator asks.
@@ -101,13 +107,13 @@ async def stored_pages(
     expression = f'{primary.name} >= ""' if text else f"{primary.name} <= {_LARGEST}"
     while True:
         request = _request(place, expression, ["*", *layout.hidden], parameters, partition)
-        answer = checked(await upstream.call(_QUERY, request, m.QueryResults, _CALLER))
+        answer = await call(upstream, _QUERY, request, m.QueryResults, shield)
         columns = answer.fields_data
         keys = _keys(layout, columns)
         if not keys:
             return
         yield columns, keys
-        last = max(keys)
+        last = last_of(keys, primary, shield.ids)
         expression = f"{primary.name} > {write_string(last) if text else last}"
 
 
@@ -183,9 +189,9 @@ def _sound(shield: Shield, layout: Layout, columns: Sequence[s.FieldData], rows:
     try:
         found = reveal.found_rows(shield, layout, columns, rows)
         reveal.client_columns(found, _opened(shield, columns))
-    except (Unreadable, StaleEntry, InvalidArgument):
+    except (Unreadable, StaleEntry, InvalidArgument, TenantShredded):
         return False
-    return True
+    return not layout.tenants or all(not tenant_faults(shield, one_row(columns, row)) for row in range(rows))
 
 
 async def _look(
@@ -196,7 +202,7 @@ async def _look(
     faults = faults_of(shield, layout, row)
     if faults:
         request = _request(from_key(key), pk_in(layout.primary.name, [row_key]), ["*", *layout.hidden], {})
-        answer = checked(await upstream.call(_QUERY, request, m.QueryResults, _CALLER))
+        answer = await call(upstream, _QUERY, request, m.QueryResults, shield)
         if not _keys(layout, answer.fields_data):
             return None
         row = one_row(answer.fields_data, 0)
@@ -210,17 +216,36 @@ def faults_of(shield: Shield, layout: Layout, row: Sequence[s.FieldData]) -> tup
         found = reveal.found_rows(shield, layout, row, 1)
     except (Unreadable, StaleEntry):
         return ("row token",)
-    faults = []
+    faults = tenant_faults(shield, row)
+    if DESTROYED in faults:
+        return tuple(faults)
     for data in _opened(shield, row):
         name = data.field_name
         try:
             if not is_hidden(name) or data.is_dynamic:
                 reveal.opened(found, data)
-        except (Unreadable, StaleEntry, InvalidArgument):
+        except (Unreadable, StaleEntry, InvalidArgument, TenantShredded):
             known = name in layout.columns or data.is_dynamic
             kind = "vector" if name in layout.vectors else "field"
             faults.append(f"{kind} `{name}`" if known else f"field `{name}` unknown")
     return tuple(faults)
+
+
+def tenant_faults(shield: Shield, row: Sequence[s.FieldData]) -> list[str]:
+    """Whether a row is under a key of the tenant that it says that it is of."""
+    if shield.tenancy is None:
+        return []
+    columns = {data.field_name: data for data in row}
+    try:
+        (number,) = columns[TENANT_FIELD].scalars.long_data.data
+        numbers = shield.tenancy.keys.siblings(number)
+        texts = [text for name in shield.vectors for text in columns[record_field(name)].scalars.string_data.data]
+        entries = [entry for text in texts if text for entry in decode(text).entries.values()]
+    except TenantShredded:
+        return [DESTROYED]
+    except (KeyError, ValueError, Unreadable):
+        return [FOREIGN]
+    return [] if all(epoch_of(entry) in numbers for entry in entries) else [FOREIGN]
 
 
 def content_of(row: Sequence[s.FieldData]) -> bytes:

@@ -12,7 +12,7 @@ from collections.abc import Container, Iterator
 from typing import Final, NoReturn, TypeAlias
 
 from vecguard.errors import InvalidArgument, Unreadable
-from vecguard.fields import LABELS, Fields, Keys
+from vecguard.fields import LABELS, UNREADABLE_NAME, Fields, Keys
 from vecguard.front.milvus.layout import META, is_hidden
 from vecguard.seal.envelope import TEXT_PREFIX
 from vecguard.seal.labels import RangeLabels
@@ -97,6 +97,8 @@ def reveal(value: JsonValue, keys: Keys, fields: Fields, bound: bytes) -> JsonVa
     """
     if isinstance(value, dict):
         labelled = fields.labels_at is not None
+        if fields.names is not None and any(key.startswith(UNREADABLE_NAME) for key in value):
+            raise Unreadable
         return {
             key: reveal(item, (*keys, key), fields, bound)
             for key, item in value.items()

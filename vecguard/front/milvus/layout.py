@@ -2,8 +2,10 @@
 
 At rest beside the client's columns stand hidden ones (VARCHAR, names that begin with `_vg`): for every protected
 vector `v` a record `_vg_v` (`vecguard/seal/record.py`), so that a vector and its record are written by one operation
-even where a client updates that vector alone; for every column `c` of mode range its labels `_vgl_c` (ARRAY); and,
-where the database makes the primary keys, the row token `_vg`.
+even where a client updates that vector alone; for every column `c` of mode range its labels `_vgl_c` (ARRAY); where the
+database makes the primary keys, the row token `_vg`; where rows are kept for a time after they were written, when that
+was, `_vgt` (INT64); and where tenants have keys of their own, the number of the key that the row was written under,
+`_vgk` (INT64).
 """
 
 from __future__ import annotations
@@ -22,6 +24,10 @@ from vecguard.shield import Shield
 
 HIDDEN_PREFIX: Final = "_vg"
 TOKEN_FIELD: Final = "_vg"  # noqa: S105 - a column's name
+WRITTEN_FIELD: Final = "_vgt"
+WRITTEN_PROPERTY: Final = "_vg.written"
+"""A property of the declared schema: the stored one has the column `WRITTEN_FIELD`."""
+TENANT_FIELD: Final = "_vgk"
 META: Final = "$meta"
 MAX_VARCHAR: Final = 65_535
 
@@ -44,6 +50,7 @@ DENSE_TYPES: Final = frozenset({FLOAT_VECTOR, FLOAT16_VECTOR, BFLOAT16_VECTOR})
 KEY_TYPES: Final = frozenset({INT64, VARCHAR})
 INTEGER_TYPES: Final = frozenset({INT8, INT16, INT32, INT64})
 RANGE_TYPES: Final = INTEGER_TYPES | {FLOAT, DOUBLE}
+TENANT_TYPES: Final = INTEGER_TYPES | {BOOL, VARCHAR}
 SEALABLE_TYPES: Final = frozenset({BOOL, INT8, INT16, INT32, INT64, FLOAT, DOUBLE, VARCHAR})
 # `Struct` and arrays of vectors come after the vectors proper, which come after all scalar types.
 _FIRST_VECTOR: Final = DATA_TYPES["BinaryVector"]
@@ -104,12 +111,21 @@ class Layout:
     primary: Column
     auto_id: bool
     dynamic: bool
+    tenants: bool = False
+    """Whether tenants have keys of their own."""
 
     @property
     def hidden(self) -> tuple[str, ...]:
         """Names of the columns that only the proxy knows of."""
         token = (TOKEN_FIELD,) if self.auto_id else ()
-        return tuple(record_field(name) for name in self.vectors) + token
+        written = (WRITTEN_FIELD,) if self.written else ()
+        whose = (TENANT_FIELD,) if self.tenants else ()
+        return tuple(record_field(name) for name in self.vectors) + token + written + whose
+
+    @property
+    def written(self) -> bool:
+        """Whether a hidden column says when each row was written whole."""
+        return any(pair.key == WRITTEN_PROPERTY for pair in self.schema.properties)
 
     @property
     def labelled(self) -> tuple[str, ...]:
@@ -223,8 +239,8 @@ def _role(field: s.FieldSchema, made: frozenset[str]) -> Role:
     return "array" if field.data_type == ARRAY else "scalar"
 
 
-def build(schema: s.CollectionSchema, rule: PayloadRule) -> Layout:
-    """The layout of a declared collection.
+def build(schema: s.CollectionSchema, rule: PayloadRule, *, tenants: bool = False) -> Layout:
+    """The layout of a declared collection; `tenants`: whether they have keys of their own.
 
     Raises:
         InvalidArgument: it has no primary key, in Milvus' words.
@@ -240,6 +256,7 @@ def build(schema: s.CollectionSchema, rule: PayloadRule) -> Layout:
         primary=columns[keys[0].name],
         auto_id=schema.autoID or keys[0].autoID,
         dynamic=schema.enable_dynamic_field,
+        tenants=tenants,
     )
 
 
@@ -258,5 +275,5 @@ def layout_of(shield: Shield) -> Layout:
         if shield.declared is None:
             raise Unreadable
         schema = s.CollectionSchema.FromString(shield.declared)
-        known = _KNOWN[shield.fields] = build(schema, shield.manifest.payload)
+        known = _KNOWN[shield.fields] = build(schema, shield.manifest.payload, tenants=shield.tenancy is not None)
     return known

@@ -29,6 +29,7 @@ from vecguard.front.milvus.proto import c, m, rpc, s
 from vecguard.front.milvus.retention import kept
 from vecguard.front.milvus.rows import by_name, primary_keys
 from vecguard.front.milvus.status import checked
+from vecguard.front.milvus.tenants import without_keys
 from vecguard.model import Condition, Value
 from vecguard.pipeline import Session
 from vecguard.shield import Shield
@@ -72,7 +73,8 @@ async def restricted(session: Session, rpc: str, message: Message, answer: type[
     conditions, entry = session.mandatory.get(place.key), session.entries.get(place.key)
     if entry is None:  # it was never opened, so nobody asked what holds for it
         raise session.beyond_rows()
-    if conditions is not None or session.retention(entry) is not None or session.excluded.get(place.key):
+    excluded = session.excluded.get(place.key) or _gone(session, entry)
+    if conditions is not None or session.retention(entry) is not None or excluded:
         await held(request, place, session)
     found = await session.send(rpc, message, answer)
     if conditions is not None:
@@ -89,7 +91,15 @@ def _expression(place: Place, session: Session) -> str:
     young = [] if rule is None else [kept(rule, layout, time.time())]
     excluded, primary = session.excluded.get(place.key, []), layout.primary
     keys = excluded if primary.data_type == kinds.VARCHAR else [int(key) for key in excluded]
-    return conjunction(*rows, *young, *([not_in(primary.name, keys)] if keys else []))
+    gone = _gone(session, entry)
+    sound = [*([not_in(primary.name, keys)] if keys else []), *([without_keys(gone)] if gone else [])]
+    return conjunction(*rows, *young, *sound)
+
+
+def _gone(session: Session, entry: Entry) -> tuple[int, ...]:
+    """Tenants' keys that were destroyed, where rows under them are to be left out."""
+    tenancy = None if entry.shield is None else entry.shield.tenancy
+    return tenancy.keys.destroyed if tenancy is not None and session.leaves_out else ()
 
 
 def _shield(entry: Entry) -> Shield:
@@ -159,8 +169,8 @@ async def vet(request: Write, place: Place, entry: Entry, session: Session) -> N
     """Let rows be written, if each satisfies the conditions, and none is there already that does not.
 
     Raises:
-        Denied: one does not, or there is one. A row that is made between this look and the write is not seen: Milvus
-            has no conditional write.
+        Denied: one does not, or there is one. Milvus has no conditional write, so between this look and the write the
+            caller keeps other writers of this host away (`serve_writes`).
     """
     conditions = session.mandatory.get(place.key, ())
     if conditions:

@@ -1,7 +1,8 @@
 """The manifest in a collection's properties, and the client's properties beside it.
 
 Ours are `_vg` (the manifest's core), `_vg.next` (the core under a new name, while the collection is renamed),
-`_vg.vector.<name>` (a vector's record) and `_vg.declared` (the schema as the client declared it, sealed).
+`_vg.vector.<name>` (a vector's record), `_vg.tenant.<number>` (a tenant's key), `_vg.declared` (the schema as the
+client declared it, sealed) and `_vg.moving` (what the job that rotates keys is about, see `moving`).
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from vecguard.upstream import Upstream
 CORE: Final = "_vg"
 NEXT: Final = "_vg.next"
 DECLARED: Final = "_vg.declared"
+MOVING: Final = "_vg.moving"
 _VECTOR: Final = "_vg.vector."
+_TENANT: Final = "_vg.tenant."
 _DESCRIBE: Final = rpc("DescribeCollection")
 
 
@@ -84,7 +87,10 @@ def stored_manifest(properties: Iterable[c.KeyValuePair], key: str) -> StoredMan
     if NEXT in ours and _named(core) != key and _named(ours[NEXT]) == key:
         core = ours[NEXT]
     vectors = {name.removeprefix(_VECTOR): text for name, text in ours.items() if name.startswith(_VECTOR)}
-    return StoredManifest(core, vectors, ours.get(DECLARED))
+    places = {name.removeprefix(_TENANT): text for name, text in ours.items() if name.startswith(_TENANT)}
+    tenants = {place: text for place, text in places.items() if text}
+    vacant = frozenset(places.keys() - tenants.keys())
+    return StoredManifest(core, vectors, ours.get(DECLARED), tenants, ours.get(MOVING, ""), vacant)
 
 
 def _named(core: str) -> str | None:
@@ -125,13 +131,39 @@ async def read_manifest(upstream: Upstream, key: str, caller: Caller) -> StoredM
 async def write_manifest(upstream: Upstream, key: str, stored: StoredManifest, caller: Caller) -> None:
     """Put a manifest in the place of the one that a collection has, all its texts in one step.
 
+    Of keys of tenants those that `stored` has are put; all others stay. An empty text leaves the place vacant: older
+    servers cannot take a property away.
+
     Raises:
         UpstreamFailure: the collection does not exist, or the database cannot be reached.
     """
-    place = from_key(key)
     texts = {CORE: stored.core, **{_VECTOR + name: text for name, text in stored.vectors.items()}}
     if stored.declared is not None:
         texts[DECLARED] = stored.declared
+    texts |= {_TENANT + place: text for place, text in stored.tenants.items()}
+    await _alter(upstream, key, texts, caller)
+
+
+async def write_tenant_keys(upstream: Upstream, key: str, texts: Mapping[str, str], caller: Caller) -> None:
+    """Put texts of tenants' keys, by their place, beside a collection's manifest; all others stay.
+
+    Raises:
+        UpstreamFailure: the collection does not exist, or the database cannot be reached.
+    """
+    await _alter(upstream, key, {_TENANT + name: text for name, text in texts.items()}, caller)
+
+
+async def write_moving(upstream: Upstream, key: str, text: str, caller: Caller) -> None:
+    """Say beside a collection's manifest what the job that rotates its keys is about.
+
+    Raises:
+        UpstreamFailure: the collection does not exist, or the database cannot be reached.
+    """
+    await _alter(upstream, key, {MOVING: text}, caller)
+
+
+async def _alter(upstream: Upstream, key: str, texts: Mapping[str, str], caller: Caller) -> None:
+    place = from_key(key)
     ask = m.AlterCollectionRequest(db_name=place.database, collection_name=place.name, properties=pairs(texts))
     checked(await upstream.call(rpc("AlterCollection"), ask, c.Status, caller))
 

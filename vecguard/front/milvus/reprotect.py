@@ -1,34 +1,33 @@
 """Bringing the rows of a collection to the current keys, while clients read and write it.
 
-Milvus has no conditional writes. A batch of rows is read, protected anew and upserted while this job alone holds the
-gate of the collection, at which the proxies of the host wait with their writes meanwhile (`vecguard.gate`).
+Milvus has no conditional writes. A batch of rows is read, protected anew and upserted in a moment of the job's own, in
+which no client's write is acknowledged (`moving`).
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final
 
 from vecguard.catalog import StaleEntry
-from vecguard.errors import InvalidArgument, Refused, Unreadable
-from vecguard.fields import LABELS, Fields, Keys
+from vecguard.errors import InvalidArgument, Refused, TenantShredded, Unreadable
 from vecguard.front.milvus import columns as wire
 from vecguard.front.milvus import reveal
-from vecguard.front.milvus.columns import row_count
 from vecguard.front.milvus.expression import pk_in
 from vecguard.front.milvus.inspect import one_row, stored_pages, stored_rows
-from vecguard.front.milvus.layout import JSON, VARCHAR, Layout, is_hidden, layout_of
+from vecguard.front.milvus.layout import INT64, WRITTEN_FIELD, Layout, layout_of
+from vecguard.front.milvus.metadata import read_manifest
+from vecguard.front.milvus.moving import CALL_S, Mover
 from vecguard.front.milvus.place import Place, from_key
 from vecguard.front.milvus.proto import m, rpc, s
 from vecguard.front.milvus.rows import protect_rows
 from vecguard.front.milvus.selection import RowPlace, chosen_rows
+from vecguard.front.milvus.stale import is_stale, tenants_keys
 from vecguard.front.milvus.status import checked
+from vecguard.front.milvus.translation import call
 from vecguard.front.rotation import Moved
-from vecguard.gate import Gate
+from vecguard.manifest import open_tenants
 from vecguard.model import Caller
-from vecguard.seal.envelope import epoch_of, from_text
-from vecguard.seal.record import decode
 from vecguard.shield import Shield
 from vecguard.upstream import Upstream
 
@@ -54,19 +53,21 @@ async def reprotect(upstream: Upstream, key: str, shield: Shield) -> AsyncIterat
 
     Raises:
         Refused: see `require_rotatable`.
+        FailedPrecondition: another job does the same at once.
         UpstreamFailure: the database cannot be reached, or has not loaded the collection.
     """
     require_rotatable(shield)
-    layout = layout_of(shield)
+    layout, mover = layout_of(shield), Mover(upstream, key, shield)
     for partition in await _partitions(upstream, from_key(key), layout):
-        async for columns, keys in stored_pages(upstream, key, layout, partition):
+        async for columns, keys in stored_pages(upstream, key, shield, partition):
             rows = [one_row(columns, row) for row in range(len(keys))]
-            stale = [row_key for row_key, row in zip(keys, rows, strict=True) if _is_stale(shield, layout, row)]
+            stale = [row_key for row_key, row in zip(keys, rows, strict=True) if is_stale(shield, layout, row)]
             odd: list[Any] = []
             if stale:
-                async with Gate(shield.manifest.uuid).alone():
-                    odd = await _move(upstream, key, shield, partition, stale)
+                async with mover.alone() as in_time:
+                    odd = await _move(upstream, key, shield, partition, stale, in_time)
             yield Moved(len(keys), len(stale), tuple(str(row_key) for row_key in odd))
+    await mover.end()
 
 
 async def _partitions(upstream: Upstream, place: Place, layout: Layout) -> Sequence[str]:
@@ -78,23 +79,21 @@ async def _partitions(upstream: Upstream, place: Place, layout: Layout) -> Seque
     return shown.partition_names or ("",)
 
 
-async def _move(upstream: Upstream, key: str, shield: Shield, partition: str, keys: Sequence[Any]) -> list[Any]:
-    """Protect rows anew as they are now; the keys of those that do not open."""
+async def _move(
+    upstream: Upstream, key: str, shield: Shield, partition: str, keys: Sequence[Any], in_time: Callable[[], bool]
+) -> list[Any]:
+    """Protect rows anew as they are now, unless that took too long; the keys of those that do not open."""
     layout, place = layout_of(shield), from_key(key)
-    columns, found = await stored_rows(upstream, key, layout, pk_in(layout.primary.name, keys), partition)
-    rows, odd = list[int](), list[Any]()
-    for i, row_key in enumerate(found):
-        row = one_row(columns, i)
-        if not _is_stale(shield, layout, row):
-            continue
-        try:
-            _clear(shield, layout, row, 1)
-            rows.append(i)
-        except (Unreadable, StaleEntry, InvalidArgument):
-            odd.append(row_key)
-    if rows:
+    columns, found = await stored_rows(upstream, key, shield, pk_in(layout.primary.name, keys), partition)
+    under, odd = _sorted_out(shield, layout, columns, len(found))
+    if odd and await _learned(upstream, key, shield):
+        under, odd = _sorted_out(shield, layout, columns, len(found))
+    if under:
+        rows = list(under)
         chosen = [chosen_rows([data], [RowPlace(0, row) for row in rows]) for data in columns]
-        again = protect_rows(shield, layout, _clear(shield, layout, chosen, len(rows)), len(rows), whole=True)
+        clear = _clear(shield, layout, chosen, len(rows))
+        written, shields = _written(chosen, len(rows)), list(under.values())
+        again = protect_rows(shield, layout, clear, len(rows), whole=True, written=written, shields=shields)
         request = m.UpsertRequest(
             db_name=place.database,
             collection_name=place.name,
@@ -102,8 +101,50 @@ async def _move(upstream: Upstream, key: str, shield: Shield, partition: str, ke
             fields_data=again,
             num_rows=len(rows),
         )
-        checked(await upstream.call(rpc("Upsert"), request, m.MutationResult, _CALLER))
-    return odd
+        if in_time():
+            await call(upstream, rpc("Upsert"), request, m.MutationResult, shield, Caller(CALL_S))
+    return [found[row] for row in odd]
+
+
+def _sorted_out(
+    shield: Shield, layout: Layout, columns: Sequence[s.FieldData], count: int
+) -> tuple[dict[int, Shield], list[int]]:
+    """Of `count` rows those to protect anew, each with what it is written under, and those that do not open.
+
+    A row whose tenant has no key yet that goes with the current ones is neither.
+    """
+    under, odd, known = dict[int, Shield](), list[int](), dict[tuple[int, ...], Shield]()
+    for i in range(count):
+        row = one_row(columns, i)
+        if not is_stale(shield, layout, row):
+            continue
+        try:
+            _clear(shield, layout, row, 1)
+            numbers = tenants_keys(shield, layout, row)
+        except (Unreadable, StaleEntry, InvalidArgument, TenantShredded):
+            odd.append(i)
+            continue
+        if numbers is None:
+            under[i] = shield
+        elif shield.tenancy is not None and shield.tenancy.are_current(numbers):
+            under[i] = known.setdefault(numbers, shield.under(numbers))
+    return under, odd
+
+
+async def _learned(upstream: Upstream, key: str, shield: Shield) -> bool:
+    """Learn which keys of tenants came since, where there are any; whether there can be such keys."""
+    if shield.tenancy is None:
+        return False
+    stored = await read_manifest(upstream, key, Caller(CALL_S))
+    if stored is not None:
+        open_tenants(stored.tenants, shield.manifest, shield.ring, shield.tenancy.keys)
+    return True
+
+
+def _written(columns: Sequence[s.FieldData], rows: int) -> Sequence[int] | None:
+    """When rows were written, where that is kept: to write them under other keys makes them no younger."""
+    data = next((data for data in columns if data.field_name == WRITTEN_FIELD), None)
+    return None if data is None else wire.scalars(data, INT64, rows).elements
 
 
 def _clear(shield: Shield, layout: Layout, columns: Sequence[s.FieldData], rows: int) -> list[s.FieldData]:
@@ -111,49 +152,3 @@ def _clear(shield: Shield, layout: Layout, columns: Sequence[s.FieldData], rows:
     made = {name for name, column in layout.columns.items() if column.role == "open_vector"}
     found = reveal.found_rows(shield, layout, columns, rows)
     return reveal.client_columns(found, [data for data in columns if data.field_name not in made])
-
-
-# -- what lies under older keys ----------------------------------------------------------------------------------------
-
-
-def _is_stale(shield: Shield, layout: Layout, row: Sequence[s.FieldData]) -> bool:
-    """Whether any part of a row lies under older keys; True also where that cannot be told, as it does not open."""
-    current = shield.ring.current
-    try:
-        return any(epoch != current for data in row for epoch in _epochs(shield.fields, layout, data))
-    except (Unreadable, InvalidArgument, ValueError):
-        return True
-
-
-def _epochs(fields: Fields, layout: Layout, data: s.FieldData) -> Iterator[int]:
-    """The epochs of all that is sealed in a column of one row."""
-    name = data.field_name
-    column = layout.columns.get(name)
-    if name.startswith(LABELS):
-        return  # written together with the values that they are of
-    if is_hidden(name):
-        for text in wire.scalars(data, VARCHAR, row_count(data)).elements:
-            yield from (epoch_of(entry) for entry in decode(text).entries.values())
-    elif data.is_dynamic or (column is not None and column.role == "json"):
-        for content in wire.scalars(data, JSON, row_count(data)).elements:
-            yield from _json_epochs(json.loads(content), () if data.is_dynamic else (name,), fields)
-    elif column is None or not column.protected or column.role in ("dense", "sparse"):
-        return
-    elif column.role == "array":
-        for texts in wire.arrays(data, VARCHAR, row_count(data)).elements:
-            yield from (epoch_of(from_text(text)) for text in texts)
-    else:
-        yield from (epoch_of(from_text(text)) for text in wire.scalars(data, VARCHAR, row_count(data)).elements)
-
-
-def _json_epochs(content: Any, keys: Keys, fields: Fields) -> Iterator[int]:
-    if isinstance(content, dict):
-        for key, inner in content.items():
-            if key.startswith(LABELS) and fields.labels_at is not None:
-                continue
-            yield from _json_epochs(inner, (*keys, key), fields)
-    elif isinstance(content, list):
-        for inner in content:
-            yield from _json_epochs(inner, keys, fields)
-    elif isinstance(content, str) and fields.mode(keys) != "plain":
-        yield epoch_of(from_text(content))

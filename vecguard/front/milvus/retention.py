@@ -1,6 +1,8 @@
 """Retention at rest: which stored rows are kept, and deleting those that are not.
 
-A row's age is told by a column of whole numbers that the policy names; there is no column of ours for it.
+A row's age is told by a column of whole numbers that the policy names, or, where it names none, by the hidden column
+`_vgt`, which the proxy writes: seconds since 1970 when the row was last written whole. A collection has that from its
+creation on, or never.
 """
 
 from __future__ import annotations
@@ -10,16 +12,14 @@ from typing import Final
 from vecguard.errors import FailedPrecondition
 from vecguard.fields import client_keys
 from vecguard.front.milvus.expression import conjunction
-from vecguard.front.milvus.layout import INT64, Layout, layout_of
+from vecguard.front.milvus.layout import INT64, WRITTEN_FIELD, Layout, layout_of
 from vecguard.front.milvus.place import from_key
 from vecguard.front.milvus.proto import c, m, rpc
-from vecguard.front.milvus.status import checked
-from vecguard.model import Caller
+from vecguard.front.milvus.translation import call
 from vecguard.policy.retention import RetentionRule
 from vecguard.shield import Shield
 from vecguard.upstream import Upstream
 
-_CALLER: Final = Caller()
 _QUERY: Final = rpc("Query")
 _THOUSAND: Final = 1000
 
@@ -33,11 +33,28 @@ def kept(rule: RetentionRule, layout: Layout, now: float) -> str:
     return f"{_column(rule, layout)} >= {_cutoff(rule, now)}"
 
 
+def _told_by_writing(rule: RetentionRule, layout: Layout) -> bool:
+    """Whether a row's age counts from its writing.
+
+    Raises:
+        FailedPrecondition: it would, but nobody took that down.
+    """
+    if rule.field is not None:
+        return False
+    if not layout.written:
+        raise FailedPrecondition(
+            "the collection was made without a retention by the time of writing, so nobody knows when its rows were "
+            "written: carry it over to a new one (`vecguard migrate`), or name a `field` that tells"
+        )
+    return True
+
+
 def _column(rule: RetentionRule, layout: Layout) -> str:
+    if _told_by_writing(rule, layout):
+        return WRITTEN_FIELD
     if rule.field is None or rule.clock == "datetime":
         raise FailedPrecondition(
-            "retention in Milvus needs a `field`, a column of type INT64, and `clock: seconds` or `milliseconds`; for "
-            "times of writing there is Milvus' own property `collection.ttl.seconds`"
+            "retention by a `field` in Milvus needs a column of type INT64, and `clock: seconds` or `milliseconds`"
         )
     (name, *rest) = client_keys(rule.field)
     column = layout.columns.get(name)
@@ -47,7 +64,8 @@ def _column(rule: RetentionRule, layout: Layout) -> str:
 
 
 def _cutoff(rule: RetentionRule, now: float) -> int:
-    return int((now - rule.seconds) * (_THOUSAND if rule.clock == "milliseconds" else 1))
+    in_thousandths = rule.field is not None and rule.clock == "milliseconds"
+    return int((now - rule.seconds) * (_THOUSAND if in_thousandths else 1))
 
 
 async def sweep(
@@ -68,9 +86,9 @@ async def sweep(
         output_fields=["count(*)"],
         consistency_level=c.ConsistencyLevel.Strong,
     )
-    answer = checked(await upstream.call(_QUERY, request, m.QueryResults, _CALLER))
+    answer = await call(upstream, _QUERY, request, m.QueryResults, shield)
     found = next((int(number) for data in answer.fields_data for number in data.scalars.long_data.data), 0)
     if found and not dry_run:
         ask = m.DeleteRequest(db_name=place.database, collection_name=place.name, expr=expired)
-        checked(await upstream.call(rpc("Delete"), ask, m.MutationResult, _CALLER))
+        await call(upstream, rpc("Delete"), ask, m.MutationResult, shield)
     return found

@@ -6,6 +6,7 @@ Whole columns are handled at once, so that vectors go through the shield as one 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -23,8 +24,10 @@ from vecguard.front.milvus.layout import (
     INTEGER_TYPES,
     MAX_VARCHAR,
     META,
+    TENANT_FIELD,
     TOKEN_FIELD,
     VARCHAR,
+    WRITTEN_FIELD,
     Column,
     Layout,
     is_hidden,
@@ -46,20 +49,32 @@ _FLOATS: Final = frozenset({kinds.FLOAT, kinds.DOUBLE})
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The rows of one write. `ids` `(rows,)` is what each row's parts are bound to, `bound` the same as AAD."""
+    """The rows of one write. `ids` `(rows,)` is what each row's parts are bound to, `bound` the same as AAD.
+
+    `shields` `(rows,)` are what each row is written under; of one tenant's rows the same.
+    """
 
     layout: Layout
-    shield: Shield
+    shields: Sequence[Shield]
     rows: int
     ids: Sequence[bytes]
     bound: Sequence[bytes]
     tokens: Sequence[bytes]
     nonces: Iterator[bytes]
+    shield: Shield
+    """For what is the same for all rows."""
 
-    @property
-    def fields(self) -> Fields:
-        """Modes and sealer of the collection's columns."""
-        return self.shield.fields
+    def fields(self, row: int) -> Fields:
+        """Modes and sealer of a row's columns."""
+        return self.shields[row].fields
+
+    def groups(self, row_of: Sequence[int]) -> list[tuple[Shield, list[int]]]:
+        """The positions of rows among `row_of` that are written under one shield, for each."""
+        found: dict[int, tuple[Shield, list[int]]] = {}
+        for at, row in enumerate(row_of):
+            shield = self.shields[row]
+            found.setdefault(id(shield), (shield, []))[1].append(at)
+        return list(found.values())
 
 
 @timed("protect")
@@ -71,17 +86,21 @@ def protect_rows(
     *,
     whole: bool,
     tokens: Sequence[bytes] = (),
+    written: Sequence[int] | None = None,
+    shields: Sequence[Shield] | None = None,
 ) -> list[s.FieldData]:
     """The stored columns of a write of `rows` rows.
 
+    `written`, one a row, is when they were written whole, in seconds since 1970, where that is not now.
+
     `whole` says whether the rows are written whole, so that columns left out get their defaults. `tokens`, one a row,
-    are needed where the database makes the primary keys, and only there.
+    are needed where the database makes the primary keys, and only there; `shields`, one a row, where tenants have keys.
 
     Raises:
         InvalidArgument: an unknown, doubled or malformed column, or a value that Milvus would have refused.
     """
     given = by_name(layout, fields_data)
-    batch = _batch(shield, layout, given, rows, tokens)
+    batch = _batch(shield, [shield] * rows if shields is None else shields, layout, given, rows, tokens)
     stored: list[s.FieldData] = []
     for name, data in given.items():
         stored.extend(_protected(batch, name, data))
@@ -89,9 +108,15 @@ def protect_rows(
         for column in layout.columns.values():
             if column.default is not None and column.protected and column.name not in given:
                 stored.extend(_default_columns(batch, column))
+    if layout.tenants:
+        numbers = Values([one.sealing for one in batch.shields], range(rows))
+        stored.append(wire.write_scalars(Shape(TENANT_FIELD, kinds.INT64, compact=True), numbers, rows, marked=False))
     if layout.auto_id:
         texts = [encode(shield.manifest.short_id, {}, token) for token in batch.tokens]
         stored.append(_text_column(TOKEN_FIELD, texts, range(rows), rows, marked=False))
+    if layout.written and (whole or written is not None):
+        times = Values([int(time.time())] * rows if written is None else written, range(rows))
+        stored.append(wire.write_scalars(Shape(WRITTEN_FIELD, kinds.INT64), times, rows, marked=False))
     return stored
 
 
@@ -113,10 +138,15 @@ def by_name(layout: Layout, fields_data: Sequence[s.FieldData]) -> dict[str, s.F
 
 
 def _batch(
-    shield: Shield, layout: Layout, given: Mapping[str, s.FieldData], rows: int, tokens: Sequence[bytes]
+    shield: Shield,
+    shields: Sequence[Shield],
+    layout: Layout,
+    given: Mapping[str, s.FieldData],
+    rows: int,
+    tokens: Sequence[bytes],
 ) -> Batch:
     ids = token_ids(tokens) if layout.auto_id else row_keys(layout.primary, primary_keys(layout.primary, given, rows))
-    return Batch(layout, shield, rows, ids, [bound_to(row_id) for row_id in ids], tokens, fresh_nonces())
+    return Batch(layout, shields, rows, ids, [bound_to(row_id) for row_id in ids], tokens, fresh_nonces(), shield)
 
 
 def primary_keys(primary: Column, given: Mapping[str, s.FieldData], rows: int) -> Sequence[Any]:
@@ -191,8 +221,14 @@ def _protect_values(batch: Batch, column: Column, values: Values) -> list[s.Fiel
 
 def _label_column(batch: Batch, column: Column, values: Values) -> s.FieldData:
     whole = column.data_type in INTEGER_TYPES
-    of = batch.fields.range_labels((column.name,)).of
-    labels = Values([of(element, whole=whole) for element in values.elements], values.rows)
+    keys = (column.name,)
+    labels = Values(
+        [
+            batch.fields(row).range_labels(keys).of(element, whole=whole)
+            for row, element in zip(values.rows, values.elements, strict=True)
+        ],
+        values.rows,
+    )
     shape = Shape(label_field(column.name), kinds.ARRAY, VARCHAR, compact=True)
     return wire.write_arrays(shape, labels, batch.rows, marked=column.nullable)
 
@@ -219,12 +255,12 @@ def _protector(batch: Batch, column: Column) -> Callable[[int, Any], Any]:
     """What turns a row's value into the stored one."""
     bound, nonces = batch.bound, batch.nonces
     if column.role == "json":
-        return lambda row, value: json_values.protect_json(value, column.name, batch.fields, bound[row], nonces)
-    seal = batch.fields.at((column.name,)).protect
+        return lambda row, value: json_values.protect_json(value, column.name, batch.fields(row), bound[row], nonces)
+    keys = (column.name,)
 
     def one(row: int, value: Leaf, data_type: int) -> str:
         _require_value(column, data_type, value, row)
-        stored = seal(value, bound[row], nonces)
+        stored = batch.fields(row).at(keys).protect(value, bound[row], nonces)
         if not isinstance(stored, str) or len(stored) > MAX_VARCHAR:
             raise InvalidArgument(
                 f"the encrypted form of field {render((column.name,))} does not fit into {MAX_VARCHAR} bytes (row "
@@ -267,7 +303,7 @@ def _protect_dynamic(batch: Batch, data: s.FieldData) -> s.FieldData:
     values = wire.scalars(data, kinds.JSON, batch.rows)
     bound, nonces = batch.bound, batch.nonces
     texts = [
-        json_values.protect_dynamic(content, batch.layout.columns, batch.fields, bound[row], nonces)
+        json_values.protect_dynamic(content, batch.layout.columns, batch.fields(row), bound[row], nonces)
         for row, content in zip(values.rows, values.elements, strict=True)
     ]
     if len(values.rows) < batch.rows:
@@ -283,7 +319,8 @@ def _records(
     batch: Batch, name: str, row_of: Sequence[int], entries: Sequence[bytes | None], *, nullable: bool
 ) -> s.FieldData:
     """The column with the records of a vector."""
-    manifest, tokens = batch.shield.manifest.short_id, batch.tokens
+    tokens = batch.tokens
+    manifest = batch.shield.manifest.short_id
     texts = [
         encode(manifest, {} if entry is None else {name: entry}, tokens[row] if tokens else b"")
         for row, entry in zip(row_of, entries, strict=True)
@@ -297,20 +334,42 @@ def _require_all(column: Column, row_of: Sequence[int], rows: int) -> None:
 
 
 def _protect_dense(batch: Batch, column: Column, data: s.FieldData) -> list[s.FieldData]:
-    guard = batch.shield.vectors[column.name]
-    assert isinstance(guard, DenseShield)  # noqa: S101 - the manifest says of the layout's dense columns just that
     x, row_of = wire.dense(data, column.data_type, column.dims, batch.rows)
     _require_all(column, row_of, batch.rows)
     require_finite(x)
-    # Tokens are drawn anew for every row, so they say nothing about which noise it gets.
-    nonce_ids = [b""] * len(row_of) if batch.layout.auto_id else None
-    stored, entries = guard.protect([batch.ids[row] for row in row_of], x, nonce_ids)
+    dims, parts = _dense_guard(batch.shield, column).stored_dims, []
+    for shield, at in batch.groups(row_of):
+        # Tokens are drawn anew for every row, so they say nothing about which noise it gets.
+        nonce_ids = [b""] * len(at) if batch.layout.auto_id else None
+        held = x if len(at) == len(x) else x[at]
+        parts.append((at, *_dense_guard(shield, column).protect([batch.ids[row_of[i]] for i in at], held, nonce_ids)))
+    stored, entries = _together(parts, len(x), dims)
     shape = Shape(column.name, kinds.FLOAT_VECTOR, compact=True)
     marked = column.nullable
     return [
-        wire.write_dense(shape, stored, row_of, batch.rows, dims=guard.stored_dims, marked=marked),
+        wire.write_dense(shape, stored, row_of, batch.rows, dims=dims, marked=marked),
         _records(batch, column.name, row_of, entries, nullable=marked),
     ]
+
+
+def _dense_guard(shield: Shield, column: Column) -> DenseShield:
+    guard = shield.vectors[column.name]
+    assert isinstance(guard, DenseShield)  # noqa: S101 - the manifest says of the layout's dense columns just that
+    return guard
+
+
+def _together(
+    parts: Sequence[tuple[list[int], wire.Floats, list[bytes | None]]], rows: int, dims: int
+) -> tuple[wire.Floats, list[bytes | None]]:
+    """Vectors `(rows, dims)` and entries that were protected in parts, each in its place."""
+    if len(parts) == 1:
+        return parts[0][1], parts[0][2]
+    stored, entries = np.empty((rows, dims), np.float32), list[bytes | None]([None] * rows)
+    for at, x, sealed in parts:
+        stored[at] = x
+        for place, entry in zip(at, sealed, strict=True):
+            entries[place] = entry
+    return stored, entries
 
 
 def require_finite(x: wire.Floats) -> None:
@@ -329,12 +388,12 @@ def require_finite(x: wire.Floats) -> None:
 
 
 def _protect_sparse(batch: Batch, column: Column, data: s.FieldData) -> list[s.FieldData]:
-    guard = batch.shield.vectors[column.name]
-    assert isinstance(guard, SparseShield)  # noqa: S101 - as above
     values = wire.sparse(data, batch.rows)
     _require_all(column, values.rows, batch.rows)
     vectors, entries = [], []
     for row, content in zip(values.rows, values.elements, strict=True):
+        guard = batch.shields[row].vectors[column.name]
+        assert isinstance(guard, SparseShield)  # noqa: S101 - as in `_dense_guard`
         indices, weights = wire.sparse_row(content, column.name)
         stored_indices, stored_weights, entry = guard.protect(batch.ids[row], indices, weights)
         vectors.append((stored_indices, stored_weights))

@@ -14,13 +14,17 @@ from vecguard.front.milvus.layout import (
     ARRAY,
     DENSE_TYPES,
     FLOAT_VECTOR,
+    INT64,
     KEY_TYPES,
     MAX_VARCHAR,
     RANGE_TYPES,
     SEALABLE_TYPES,
     SPARSE_VECTOR,
+    TENANT_FIELD,
     TOKEN_FIELD,
     VARCHAR,
+    WRITTEN_FIELD,
+    WRITTEN_PROPERTY,
     Column,
     Layout,
     build,
@@ -32,10 +36,12 @@ from vecguard.front.milvus.layout import (
     stored_length,
 )
 from vecguard.front.milvus.proto import TYPE_NAMES, c, s
+from vecguard.front.milvus.tenants import require_tenants
 from vecguard.manifest import VectorRecord
 from vecguard.policy.model import CollectionPolicy
 from vecguard.policy.paths import render
 from vecguard.seal.dyadic import DEPTHS
+from vecguard.seal.id_cipher import text_length
 from vecguard.shield import require_protectable
 
 Parsed = TypeVar("Parsed", bound=Message)
@@ -47,6 +53,8 @@ _RECORD_TEXT: Final = 512
 # Digits of a label (`vecguard/seal/labels.py`).
 _LABEL_LENGTH: Final = 11
 _BM25: Final = "BM25"
+# What times of writing are counted in.
+_CLOCK: Final = "seconds"
 # What a client may say of a column whose values are encrypted: its bounds, which the proxy checks, and how it is kept.
 _BOUNDS: Final = frozenset({"max_length", "max_capacity"})
 _KEPT: Final = frozenset({"mmap.enabled", "mmap_enabled", "warmup", "max_capacity"})
@@ -107,12 +115,27 @@ def declare(schema: s.CollectionSchema, policy: CollectionPolicy) -> Declaration
     """
     _require_known_parts(schema)
     _require_fields(schema)
-    layout = build(schema, policy.payload)
+    if policy.kept is not None and policy.kept.field is None:
+        timed = s.CollectionSchema()
+        timed.CopyFrom(schema)
+        timed.properties.add(key=WRITTEN_PROPERTY, value=_CLOCK)
+        schema = timed
+    layout = build(schema, policy.payload, tenants=policy.tenant_keys is not None)
+    if layout.auto_id and policy.ids == "encrypted":
+        raise InvalidArgument(
+            f"field {layout.primary.name}: {policy.name}.ids has primary keys encrypted, which the database cannot "
+            "make: make them in the client (auto_id=False), or say `ids: plain`"
+        )
+    if policy.tenant_keys is not None:
+        require_tenants(policy.tenant_keys, layout, policy.name)
     for function in schema.functions:
         _require_open(function, layout, policy)
     stored = s.CollectionSchema()
     stored.CopyFrom(schema)
     stored.description = ""
+    kept = [pair for pair in schema.properties if pair.key != WRITTEN_PROPERTY]
+    del stored.properties[:]
+    stored.properties.extend(kept)
     for function in stored.functions:
         function.description = ""
     del stored.fields[:]
@@ -194,7 +217,9 @@ def stored_field(field: s.FieldSchema, column: Column, policy: CollectionPolicy)
     stored = s.FieldSchema()
     stored.CopyFrom(field)
     stored.description = ""
-    if column.role in ("primary", "open_vector"):
+    if column.role == "primary":
+        return _key_field(stored, column) if policy.ids == "encrypted" else stored
+    if column.role == "open_vector":
         return stored
     if column.role == "dense":
         return _dense_field(stored, column, policy)
@@ -207,6 +232,31 @@ def stored_field(field: s.FieldSchema, column: Column, policy: CollectionPolicy)
         stored.ClearField("default_value")
         return stored
     return _sealed_field(stored, column, policy)
+
+
+def _key_field(stored: s.FieldSchema, column: Column) -> s.FieldSchema:
+    """The field of encrypted primary keys.
+
+    Raises:
+        InvalidArgument: they would be longer than Milvus allows.
+    """
+    if column.data_type == VARCHAR:
+        for pair in stored.type_params:
+            if pair.key == "max_length":
+                pair.value = str(key_length(column))
+    return stored
+
+
+def key_length(column: Column) -> int:
+    """The largest number of characters of an encrypted primary key.
+
+    Raises:
+        InvalidArgument: it is more than Milvus allows.
+    """
+    length = text_length(column.max_length)
+    if length > MAX_VARCHAR:
+        raise InvalidArgument(f"field {column.name}: encrypted keys of {column.max_length} bytes do not fit")
+    return length
 
 
 def _require_name(name: str) -> None:
@@ -316,6 +366,10 @@ def _hidden_fields(layout: Layout) -> Sequence[s.FieldSchema]:
         fields.append(_text_field(record_field(name), nullable=layout.columns[name].nullable))
     if layout.auto_id:
         fields.append(_text_field(TOKEN_FIELD, nullable=False))
+    if layout.written:
+        fields.append(s.FieldSchema(name=WRITTEN_FIELD, data_type=INT64))
+    if layout.tenants:
+        fields.append(s.FieldSchema(name=TENANT_FIELD, data_type=INT64))
     return [*fields, *(_labels_field(layout.columns[name]) for name in layout.labelled)]
 
 

@@ -163,6 +163,11 @@ def is_direct(plan: Plan, shield: Shield) -> bool:
     direct = not isinstance(guard, DenseShield) or guard.exact_at_rest
     grouping = plan.parameters.grouping
     if direct and grouping is not None and shield.fields.mode((grouping.field,)) != "plain":
+        if shield.tenancy is not None and (grouping.field,) != shield.tenancy.field:
+            raise InvalidArgument(
+                f"grouping by `{grouping.field}` in a search that the database answers: its values differ by tenant, "
+                "as each tenant has keys of its own"
+            )
         require_settled(shield, f"grouping by `{grouping.field}` in a search that the database answers")
     return direct
 

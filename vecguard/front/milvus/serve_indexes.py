@@ -19,6 +19,8 @@ from vecguard.shield import Shield
 Described = TypeVar("Described", m.DescribeIndexResponse, m.GetIndexStatisticsResponse)
 
 _INDEX_TYPE: Final = "index_type"
+# What Milvus lets clients alter of an index (`indexparamcheck.IsConfigableIndexParam`), and its newer `warmup`.
+_SETTINGS: Final = ("mmap.enabled", "indexoffsetcache.enabled", "warmup")
 # Milvus' index for numbers, and the one for texts that takes its place where numbers are stored as tokens. Neither can
 # be made on a column of the other type, so that the way back is certain.
 _NUMBERS: Final = "STL_SORT"
@@ -36,6 +38,27 @@ async def create_index(request: m.CreateIndexRequest, session: Session) -> c.Sta
         return await ask(session, rpc("CreateIndex"), request, c.Status)
     finally:
         session.catalog.forget()  # searches remember the metrics of indexes as long as an entry is trusted
+
+
+async def alter_index(request: m.AlterIndexRequest, session: Session) -> c.Status:
+    """`AlterIndex`: settings by which an index is loaded.
+
+    Raises:
+        InvalidArgument: another one on a protected collection, which might hold a path or a value in clear.
+    """
+    place = place_of(request.db_name, request.collection_name, session.metadata)
+    entry = await session.open(place.key, "write")
+    if entry.shield is not None:
+        for key in (*(pair.key for pair in request.extra_params), *request.delete_keys):
+            if key not in _SETTINGS:
+                raise InvalidArgument(
+                    f"{key} cannot be altered on an index of a protected collection, only {', '.join(_SETTINGS)}: "
+                    "invalid parameter"
+                )
+    try:
+        return await ask(session, rpc("AlterIndex"), request, c.Status)
+    finally:
+        session.catalog.forget()
 
 
 def _prepare(request: m.CreateIndexRequest, layout: Layout, shield: Shield) -> None:

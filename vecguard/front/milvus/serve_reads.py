@@ -21,6 +21,7 @@ from vecguard.front.milvus.place import place_of
 from vecguard.front.milvus.proto import c, m, rpc, s
 from vecguard.front.milvus.reveal import client_columns, found_rows
 from vecguard.front.milvus.status import ask
+from vecguard.front.milvus.stored_keys import is_cursor
 from vecguard.pipeline import Session
 from vecguard.shield import Shield
 
@@ -47,6 +48,8 @@ async def query(request: m.QueryRequest, session: Session) -> m.QueryResults:
     request.db_name = place.database
     _check_parameters(request.query_params, layout, shield)
     aggregates = require_aggregates(request.output_fields, layout, shield.fields)
+    if shield.ids is not None:
+        _require_no_aggregate_of_keys(aggregates, layout)
     _rewrite(request, layout, shield)
     if aggregates:
         return await _aggregated(request, aggregates, layout, shield, session)
@@ -67,8 +70,16 @@ def require_no_namespace(request: m.QueryRequest | m.InsertRequest | m.UpsertReq
         raise InvalidArgument("namespace: a protected collection has none: invalid parameter")
 
 
+def _require_no_aggregate_of_keys(aggregates: Sequence[str], layout: Layout) -> None:
+    for name in aggregates:
+        aggregate = aggregate_of(name)
+        if aggregate is not None and aggregate[0] != "count" and aggregate[1] == layout.primary.name:
+            raise InvalidArgument(f"{name} cannot be answered: primary keys are encrypted")
+
+
 def _rewrite(request: m.QueryRequest, layout: Layout, shield: Shield) -> None:
-    rewritten = filters.rewrite(request.expr, request.expr_template_values, layout, shield)
+    cursor = is_cursor(request)
+    rewritten = filters.rewrite(request.expr, request.expr_template_values, layout, shield, cursor=cursor)
     request.expr = rewritten.text
     set_templates(request, rewritten.templates)
 
@@ -98,11 +109,17 @@ def _check_parameters(pairs: Iterable[c.KeyValuePair], layout: Layout, shield: S
                 require_plain(name, layout, shield.fields, "group by", equality=True)
         elif pair.key == _ORDER_BY:
             for name in _names(pair.value):
-                require_plain(name.partition(":")[0].strip(), layout, shield.fields, "order by")
+                _require_order(name.partition(":")[0].strip(), layout, shield)
         elif pair.key not in _PASSED:
             raise InvalidArgument(f"query parameter {pair.key} is not known to VecGuard: invalid parameter")
     if asked > shield.limits.max_limit:
         raise LimitExceeded(f"{asked} results asked for: the policy allows {shield.limits.max_limit} in one call")
+
+
+def _require_order(name: str, layout: Layout, shield: Shield) -> None:
+    if shield.ids is not None and name == layout.primary.name:
+        raise InvalidArgument(f"order by cannot be answered on field `{name}`: primary keys are encrypted")
+    require_plain(name, layout, shield.fields, "order by")
 
 
 def _count(pair: c.KeyValuePair) -> int:

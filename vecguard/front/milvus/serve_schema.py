@@ -10,6 +10,7 @@ from vecguard.front.milvus import metadata as meta
 from vecguard.front.milvus.declared import show
 from vecguard.front.milvus.layout import (
     META,
+    WRITTEN_FIELD,
     Layout,
     column_of,
     is_hidden,
@@ -24,7 +25,7 @@ from vecguard.front.milvus.place import Place, database_of, place_of
 from vecguard.front.milvus.proto import c, m, rpc, s
 from vecguard.front.milvus.retention import kept
 from vecguard.front.milvus.rotating import require_settled
-from vecguard.front.milvus.schema import Declaration, added_field, declare, parse_field, parse_schema
+from vecguard.front.milvus.schema import Declaration, added_field, declare, key_length, parse_field, parse_schema
 from vecguard.front.milvus.status import ask, checked
 from vecguard.manifest import Manifest, differences, pack_core
 from vecguard.pipeline import Session
@@ -46,10 +47,11 @@ async def create(request: m.CreateCollectionRequest, session: Session) -> c.Stat
     if policy is None or not policy.protected:
         return await _forgetting(session, _CREATE, request)
     require_clients(request.properties)
-    if policy.ids != "plain":
-        raise InvalidArgument(f"{policy.name}.ids: primary keys in Milvus cannot be encrypted, point ids in Qdrant can")
     if any(pair.key == _DESCRIPTION for pair in request.properties):
         raise InvalidArgument(f"{_DESCRIPTION}: a protected collection has its description in its schema")
+    if policy.detection.canaries:
+        fault = f"{policy.name}.detection.canaries: no records can be planted in collections of Milvus: set it to 0"
+        raise InvalidArgument(fault)
     declaration = declare(parse_schema(request.schema), policy)
     if policy.kept is not None:
         kept(policy.kept, declaration.layout, 0.0)  # refused now rather than at every read
@@ -70,7 +72,9 @@ async def _protect(
     session: Session,
 ) -> None:
     """Turn a request into that for the stored collection, with a new manifest."""
-    manifest, ring = await asyncio.to_thread(Manifest.new, place.key, policy.payload, session.catalog.provider)
+    manifest, ring = await asyncio.to_thread(
+        Manifest.new, place.key, policy.payload, session.catalog.provider, policy.ids, policy.tenant_keys
+    )
     properties = meta.manifest_properties(manifest, declaration.vectors, declaration.layout.schema, ring)
     request.db_name = place.database
     request.schema = declaration.stored.SerializeToString()
@@ -294,7 +298,9 @@ async def alter_field(request: m.AlterCollectionFieldRequest, session: Session) 
     for pair in request.properties:
         if pair.key == "description":
             raise InvalidArgument("the description of a protected collection's field cannot be changed")
-        if pair.key == "max_length" and changed.protected:
+        if pair.key == "max_length" and changed.role == "primary" and shield.ids is not None:
+            pair.value = str(key_length(changed))
+        elif pair.key == "max_length" and changed.protected:
             value_type = changed.element_type if changed.role == "array" else changed.data_type
             pair.value = str(stored_length(changed.mode, value_type, changed.max_length))
     answer = await _forgetting(session, method, request)
@@ -327,7 +333,8 @@ async def load(request: m.LoadCollectionRequest | m.LoadPartitionsRequest, sessi
         layout = layout_of(entry.shield)
         hidden = [record_field(name) for name in layout.vectors if name in request.load_fields]
         hidden += [label_field(name) for name in layout.labelled if name in request.load_fields]
-        request.load_fields.extend([*hidden, *layout.needs_record(META)])
+        timed = [WRITTEN_FIELD] if layout.written else []
+        request.load_fields.extend([*hidden, *layout.needs_record(META), *timed])
     return await ask(session, method, request, c.Status)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
-from dataclasses import replace
+import time
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import Any, Final
 
 from vecguard.catalog import Entry, StaleEntry
@@ -13,21 +15,23 @@ from vecguard.front.milvus import filters, mandatory
 from vecguard.front.milvus.columns import row_count, scalars
 from vecguard.front.milvus.expression import pk_in
 from vecguard.front.milvus.ids import new_tokens
-from vecguard.front.milvus.layout import TOKEN_FIELD, Layout, layout_of
+from vecguard.front.milvus.layout import INT64, META, TOKEN_FIELD, WRITTEN_FIELD, Layout, layout_of
+from vecguard.front.milvus.moving import passed, without_request
 from vecguard.front.milvus.place import Place, place_of
 from vecguard.front.milvus.proto import c, m, rpc, s
 from vecguard.front.milvus.reveal import tokens_of
 from vecguard.front.milvus.rows import by_name, primary_keys, protect_rows
 from vecguard.front.milvus.serve_reads import require_no_namespace, set_templates
-from vecguard.front.milvus.status import ask
+from vecguard.front.milvus.status import ask, checked
+from vecguard.front.milvus.tenants import shields_of
 from vecguard.gate import Gate
-from vecguard.model import Caller
 from vecguard.pipeline import Session
 from vecguard.shield import Shield
 
 _QUERY: Final = rpc("Query")
 _REPLACE: Final = 0
-_IDENTIFYING: Final = frozenset({"authorization", "identifier"})
+# Tells the gate of turns apart from that of key rotation, which bears the collection's own uuid.
+_TURNS: Final = "rows"
 # Rows that one Query may answer with (Milvus' own limit).
 _LOOKUP: Final = 16_384
 
@@ -41,13 +45,17 @@ async def insert(request: m.InsertRequest, session: Session) -> m.MutationResult
     shield, layout = entry.shield, layout_of(entry.shield)
     _require_fitting(request, shield)
     request.db_name = place.database
-    await mandatory.vet(request, place, entry, session)
-    tokens = new_tokens(request.num_rows) if layout.auto_id else ()
-    stored = protect_rows(shield, layout, request.fields_data, request.num_rows, whole=True, tokens=tokens)
-    _replace(request, stored)
-    async with _passage(shield):
-        answer = await ask(session, rpc("Insert"), request, m.MutationResult)
-    await _confirm(answer, entry, place, layout, session, doubled=True)
+    async with _turn(place, shield, session):
+        await mandatory.vet(request, place, entry, session)
+        tokens = new_tokens(request.num_rows) if layout.auto_id else ()
+        under = await shields_of(request, entry, layout, session)
+        stored = protect_rows(
+            shield, layout, request.fields_data, request.num_rows, whole=True, tokens=tokens, shields=under
+        )
+        _replace(request, stored)
+        take_out = partial(_take_out, place, layout, session)
+        answer = await passed("Insert", request, session.written[-1], session, take_out)
+    await _confirm(answer, session.written[-1], place, layout, session, doubled=True)
     return answer
 
 
@@ -61,14 +69,26 @@ async def upsert(request: m.UpsertRequest, session: Session) -> m.MutationResult
     _require_fitting(request, shield)
     _require_replacing(request, layout)
     request.db_name = place.database
-    await mandatory.vet(request, place, entry, session)
     partial = getattr(request, "partial_update", False)
-    tokens = await _known_tokens(request, place, layout, shield, session) if layout.auto_id else ()
-    stored = protect_rows(shield, layout, request.fields_data, request.num_rows, whole=not partial, tokens=tokens)
-    _replace(request, stored)
-    async with _passage(shield):
-        answer = await ask(session, rpc("Upsert"), request, m.MutationResult)
-    await _confirm(answer, entry, place, layout, session, doubled=layout.auto_id)
+    if partial and shield.tenancy is not None:
+        raise InvalidArgument(
+            "partial_update: each row is under its tenant's key, so rows are written whole here: invalid parameter"
+        )
+    async with _turn(place, shield, session):
+        await mandatory.vet(request, place, entry, session)
+        tokens = await _known_tokens(request, place, layout, shield, session) if layout.auto_id else ()
+        under = await shields_of(request, entry, layout, session)
+        times = await _known_times(request, place, entry, layout, session) if partial and layout.written else None
+        stored = protect_rows(
+            *(shield, layout, request.fields_data, request.num_rows),
+            whole=not partial,
+            tokens=tokens,
+            written=times,
+            shields=under,
+        )
+        _replace(request, stored)
+        answer = await passed("Upsert", request, session.written[-1], session)
+    await _confirm(answer, session.written[-1], place, layout, session, doubled=layout.auto_id)
     return answer
 
 
@@ -83,26 +103,35 @@ async def _confirm(
     Raises:
         StaleEntry: they did not.
     """
-    if await session.catalog.confirm(entry, _without_request(session.caller)):
+    if await session.catalog.confirm(entry, without_request(session.caller), exactly=False):
         session.written.clear()
         return
+    if doubled:
+        await _take_out(place, layout, session, answer)
+    raise StaleEntry
+
+
+async def _take_out(place: Place, layout: Layout, session: Session, answer: m.MutationResult) -> None:
+    """Delete the rows that were written, before they are written again."""
     keys = answer.IDs.str_id.data if answer.IDs.HasField("str_id") else answer.IDs.int_id.data
-    if keys and doubled:
+    if keys:
         taken_out = m.DeleteRequest(
             db_name=place.database, collection_name=place.name, expr=pk_in(layout.primary.name, keys)
         )
         await ask(session, rpc("Delete"), taken_out, m.MutationResult)
-    raise StaleEntry
 
 
-def _passage(shield: Shield) -> contextlib.AbstractAsyncContextManager[None]:
-    """What a write goes through: while keys are rotated, not between the job's reading of a row and its writing."""
-    return Gate(shield.manifest.uuid).shared() if shield.rotating else contextlib.nullcontext()
-
-
-def _without_request(caller: Caller) -> Caller:
-    """The caller without what says which of its requests this is, so that requests can share one look."""
-    return replace(caller, metadata=tuple(pair for pair in caller.metadata if pair[0] in _IDENTIFYING))
+@contextlib.asynccontextmanager
+async def _turn(place: Place, shield: Shield, session: Session) -> AsyncIterator[None]:
+    """A write's turn where callers have rows of their own: nothing is written between the look at the rows that are
+    there (`mandatory.vet`) and a write that depends on it. Callers who may write every row do not wait for each other.
+    """
+    if not session.rules.access.keeps_rows_apart:
+        yield
+        return
+    turns = Gate(uuid.uuid5(shield.manifest.uuid, _TURNS))
+    async with turns.alone() if session.mandatory.get(place.key) else turns.shared():
+        yield
 
 
 def _require_fitting(request: m.InsertRequest | m.UpsertRequest, shield: Shield) -> None:
@@ -148,18 +177,44 @@ async def _known_tokens(
     return [known.get(key, token) for key, token in zip(keys, tokens, strict=True)]
 
 
+async def _known_times(
+    request: m.UpsertRequest, place: Place, entry: Entry, layout: Layout, session: Session
+) -> list[int]:
+    """When each row of a partial upsert was last written whole: now, where it is not there, or each column is given.
+
+    Raises:
+        InvalidArgument: a row is too old to be kept; with a part written anew, the rest of it would be back.
+    """
+    given, now = by_name(layout, request.fields_data), int(time.time())
+    if layout.columns.keys() <= given.keys() and (META in given or not layout.dynamic):
+        return [now] * request.num_rows
+    keys = primary_keys(layout.primary, given, request.num_rows)
+    known: dict[Any, int] = {}
+    for start in range(0, len(keys), _LOOKUP):
+        some = keys[start : start + _LOOKUP]
+        ask_for = _rows_of(some, place, layout, WRITTEN_FIELD)
+        # Not held to the call's conditions: a row that is too old is still there.
+        answer = checked(await session.send(_QUERY, ask_for, m.QueryResults))
+        columns = {data.field_name: data for data in answer.fields_data}
+        if columns:
+            found = columns[layout.primary.name]
+            rows = row_count(found)
+            held = (scalars(found, layout.primary.data_type, rows), scalars(columns[WRITTEN_FIELD], INT64, rows))
+            known.update(zip(held[0].elements, held[1].elements, strict=True))
+    rule = session.retention(entry)
+    for key in keys:
+        if rule is not None and rule.field is None and known.get(key, now) < now - rule.seconds:
+            raise InvalidArgument(
+                f"partial_update: row {key} is older than rows are kept: write it whole, or delete it"
+            )
+    return [known.get(key, now) for key in keys]
+
+
 async def _look_up(
     keys: Sequence[Any], place: Place, layout: Layout, shield: Shield, session: Session
 ) -> dict[Any, bytes]:
     primary = layout.primary
-    request = m.QueryRequest(
-        db_name=place.database,
-        collection_name=place.name,
-        expr=pk_in(primary.name, keys),
-        output_fields=[primary.name, TOKEN_FIELD],
-        consistency_level=c.ConsistencyLevel.Strong,
-    )
-    answer = await ask(session, _QUERY, request, m.QueryResults)
+    answer = await ask(session, _QUERY, _rows_of(keys, place, layout, TOKEN_FIELD), m.QueryResults)
     columns = {data.field_name: data for data in answer.fields_data}
     if primary.name not in columns or TOKEN_FIELD not in columns:
         return {}
@@ -170,6 +225,17 @@ async def _look_up(
     except StaleEntry:
         session.catalog.forget()
         raise
+
+
+def _rows_of(keys: Sequence[Any], place: Place, layout: Layout, column: str) -> m.QueryRequest:
+    """The query for the keys, and one hidden column, of the rows that are there."""
+    return m.QueryRequest(
+        db_name=place.database,
+        collection_name=place.name,
+        expr=pk_in(layout.primary.name, keys),
+        output_fields=[layout.primary.name, column],
+        consistency_level=c.ConsistencyLevel.Strong,
+    )
 
 
 async def delete(request: m.DeleteRequest, session: Session) -> m.MutationResult:
@@ -184,5 +250,4 @@ async def delete(request: m.DeleteRequest, session: Session) -> m.MutationResult
     rewritten = filters.rewrite(request.expr, request.expr_template_values, layout, entry.shield)
     request.expr = rewritten.text
     set_templates(request, rewritten.templates)
-    async with _passage(entry.shield):
-        return await ask(session, rpc("Delete"), request, m.MutationResult)
+    return await passed("Delete", request, session.written[-1], session)

@@ -13,9 +13,11 @@ from typing import Final, TypeVar
 from google.protobuf.message import Message
 
 from vecguard.errors import RateExceeded, UpstreamFailure, VecGuardError
+from vecguard.front.milvus import key_words
 from vecguard.front.milvus.proto import STREAMS, c
 from vecguard.pipeline import AnyRoute, Session
 from vecguard.seal.envelope import TEXT_PREFIX
+from vecguard.seal.names import TEXT as HIDDEN_NAME
 from vecguard.upstream import Answer
 
 _CARRIED: Final = "milvus-status-bin"
@@ -41,11 +43,11 @@ Reply = TypeVar("Reply", bound=Message)
 
 
 def client_text(text: str) -> str:
-    """The text of one of the database's errors, without fields that clients do not know of and encrypted values.
+    """The text of one of the database's errors, without fields that clients do not know of, encrypted values and names.
 
     A refused expression is repeated by the database as it was sent there, with our tokens in it.
     """
-    return _ENCRYPTED.sub("<encrypted>", _HIDDEN_IN_LISTS.sub("", text))
+    return HIDDEN_NAME.sub("<name>", _ENCRYPTED.sub("<encrypted>", _HIDDEN_IN_LISTS.sub("", text)))
 
 
 def status_of(reply: Message) -> c.Status | None:
@@ -133,5 +135,18 @@ async def ask(session: Session, rpc: str, message: Message, reply: type[Answer])
     try:
         answer = await session.call(rpc, message, reply)
     except UpstreamFailure as failure:
-        raise UpstreamFailure(failure.status, client_text(str(failure)), failure.trailing) from None
+        raise UpstreamFailure(
+            failure.status, _in_clients_keys(str(failure), message, session), failure.trailing
+        ) from None
+    status = status_of(answer)
+    if status is not None and is_failure(status):
+        status.reason = _in_clients_keys(status.reason, message, session)
+        status.detail = _in_clients_keys(status.detail, message, session)
+        for name, text in list(status.extra_info.items()):
+            status.extra_info[name] = _in_clients_keys(text, message, session)
     return checked(answer)
+
+
+def _in_clients_keys(text: str, message: Message, session: Session) -> str:
+    shield = session.shield_of(message)
+    return client_text(text if shield is None else key_words.shown_text(text, message, shield))

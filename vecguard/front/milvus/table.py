@@ -14,7 +14,15 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from vecguard.errors import InvalidArgument, Refused
-from vecguard.front.milvus import seen_names, serve_indexes, serve_reads, serve_schema, serve_search, serve_writes
+from vecguard.front.milvus import (
+    seen_names,
+    serve_indexes,
+    serve_reads,
+    serve_schema,
+    serve_search,
+    serve_writes,
+    translation,
+)
 from vecguard.front.milvus.known_fields import require_known
 from vecguard.front.milvus.metadata import require_clients
 from vecguard.front.milvus.numbered import place_of_number
@@ -46,6 +54,7 @@ _PROTECTED: Final[dict[str, tuple[Action, Serve, str]]] = {
     "AlterAlias": ("write", serve_schema.create_alias, "granted by the collection and the alias"),
     "DropAlias": ("write", serve_schema.drop_alias, "forgotten by every worker"),
     "CreateIndex": ("write", serve_indexes.create_index, "refused on sealed fields; fits the stored form"),
+    "AlterIndex": ("write", serve_indexes.alter_index, "settings of loading only"),
     "DescribeIndex": ("read", serve_indexes.describe_index, _SHOWN),
     "GetIndexStatistics": ("read", serve_indexes.index_statistics, _SHOWN),
     "Insert": ("write", serve_writes.insert, "vectors and columns protected"),
@@ -83,7 +92,6 @@ _PASSED: Final[dict[str, tuple[Action, str]]] = {
     "GetPartitionStatistics": ("read", "a number of rows"),
     "DescribeAlias": ("read", _NAMES),
     "ListAliases": ("read", _NAMES),
-    "AlterIndex": ("write", "settings of an index"),
     "DropIndex": ("write", _NAME),
     "GetIndexState": ("read", _PROGRESS),
     "GetIndexBuildProgress": ("read", _PROGRESS),
@@ -261,6 +269,14 @@ def _require_plain_base(request: Message) -> None:
         raise InvalidArgument("base: replication and properties belong to calls between servers: invalid parameter")
 
 
+def _translated(serve: Serve) -> Serve:
+    async def translated(request: Message, session: Session) -> Message:
+        answer: Message = await serve(request, session.translated(translation))
+        return answer
+
+    return translated
+
+
 def _refusing(name: str, why: str) -> Serve:
     async def serve(request: Message, session: Session) -> Message:
         raise Refused(f"{name} is refused: {why}")
@@ -274,7 +290,7 @@ def _route(method: MethodDescriptor) -> AnyRoute | None:
     request, reply = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
     if name in _PROTECTED:
         action, serve, about = _PROTECTED[name]
-        return Route(path, request, reply, "protected", action, about, _understood(serve))
+        return Route(path, request, reply, "protected", action, about, _understood(_translated(serve)))
     if name in _PASSED:
         action, about = _PASSED[name]
         return Route(path, request, reply, "passed", action, about, _understood(_passing(path, action, reply)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
@@ -31,6 +32,8 @@ PAGE: Final = 200
 _LARGEST: Final = 2**63 - 1
 _LOAD_S: Final = 120.0
 _PAUSE_S: Final = 0.2
+# Milvus' timestamps: milliseconds since 1970, then a counter of so many bits.
+_LOGICAL_BITS: Final = 18
 _DISTANCES: Final[dict[str, Distance]] = {"COSINE": "cosine", "IP": "dot", "L2": "euclid"}
 _METRICS: Final[dict[Distance, str]] = {distance: metric for metric, distance in _DISTANCES.items()}
 _NOT_THERE: Final = (100, "find collection", "not found", "not exist")
@@ -136,6 +139,7 @@ class MilvusTransfer:
             output_fields=outputs,
             query_params=pairs(parameters),
             consistency_level=c.ConsistencyLevel.Strong,
+            guarantee_timestamp=int(time.time() * 1000) << _LOGICAL_BITS,
         )
         return await self._ask("Query", asked, m.QueryResults)
 
@@ -155,7 +159,7 @@ class MilvusTransfer:
                 expression = f'{primary.name} >= ""' if text else f"{primary.name} <= {_LARGEST}"
             answer = await self._query(expression, outputs, **how)
             rows = transfer_rows.rows_of(layout, answer.fields_data)
-            after = json.dumps(max(row.key for row in rows)) if len(rows) == PAGE else None
+            after = json.dumps(rows[-1].key) if len(rows) == PAGE else None
             yield Page(rows, after)
             if after is None:
                 return

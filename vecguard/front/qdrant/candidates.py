@@ -12,7 +12,9 @@ import numpy as np
 
 from vecguard.errors import Unreadable
 from vecguard.front.qdrant import reveal
+from vecguard.front.qdrant.vectors import Sparse
 from vecguard.metric import Distance, FloatArray, largest_norm, max_sim_similarities, similarities
+from vecguard.ranking.sparse import SparseVector
 from vecguard.shield import Shield
 from vecguard.stages import timed
 
@@ -72,3 +74,17 @@ def open_candidates(shield: Shield, points: Sequence[reveal.StoredPoint], name: 
         stored = zip(held.ids, reveal.stored_rows(held, guard), held.entries, strict=True)
         return Candidates([guard.open_rows_for_scoring(*record) for record in stored])
     return Candidates(guard.open_for_scoring(held.ids, reveal.stored_matrix(held, guard), held.entries))
+
+
+def open_sparse(shield: Shield, points: Sequence[reveal.StoredPoint], name: str) -> list[SparseVector]:
+    """Exact sparse vectors of stored points, whose answers carry those called `name` and their records.
+
+    Raises:
+        Unreadable: a point lacks the vector, or it does not fit its record.
+        StaleEntry: a record belongs to another manifest.
+    """
+    found = reveal.open_vectors(shield, points, name).vectors
+    exact = [SparseVector(one.indices, one.values) for one in found if isinstance(one, Sparse)]
+    if len(exact) != len(points):
+        raise Unreadable
+    return exact

@@ -5,7 +5,7 @@ Everything here is at rest: paths as stored, and of searchable fields the tokens
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +15,7 @@ from vecguard.catalog import Entry
 from vecguard.errors import Denied, FailedPrecondition, InvalidArgument
 from vecguard.fields import Leaf
 from vecguard.front.qdrant import filters
+from vecguard.front.qdrant.scope import TENANT
 from vecguard.model import Condition
 from vecguard.policy.paths import parse
 
@@ -40,6 +41,14 @@ class Demands:
     filter: q.Filter
     each: tuple[Demand, ...]
     rows: q.Filter | None
+
+    def within_keys(self, caller: str, numbers: Sequence[int]) -> Demands:
+        """These, and that records are under one of these keys of the caller's tenant."""
+        mine = of_keys(numbers)
+        values = frozenset[tuple[str, Leaf]](("integer_value", number) for number in numbers)
+        each = (*self.each, Demand(f"tenant of {caller}", (TENANT,), values))
+        rows = filters.merged(self.rows, mine)
+        return Demands(filters.merged(self.filter, mine) or mine, each, rows)
 
     def check_point(self, payload: Mapping[str, q.Value]) -> None:
         """Let a whole stored payload be written, if it satisfies every condition.
@@ -79,6 +88,21 @@ class Demands:
                 shorter = min(len(keys), len(demand.keys))
                 if keys[:shorter] == demand.keys[:shorter]:
                     raise _denied(demand)
+
+
+def of_keys(numbers: Iterable[int]) -> q.Filter:
+    """The stored filter for points that were written under one of these tenants' keys."""
+    return q.Filter(must=[_one_of(numbers)])
+
+
+def without_keys(numbers: Iterable[int]) -> q.Filter:
+    """The stored filter for points that were written under none of these tenants' keys."""
+    return q.Filter(must_not=[_one_of(numbers)])
+
+
+def _one_of(numbers: Iterable[int]) -> q.Condition:
+    match = q.Match(integers=q.RepeatedIntegers(integers=sorted(numbers)))
+    return q.Condition(field=q.FieldCondition(key=TENANT, match=match))
 
 
 def compiled(conditions: Sequence[Condition], entry: Entry, kept: q.Filter | None = None) -> Demands:
@@ -129,17 +153,22 @@ def _values(match: q.Match) -> Iterator[tuple[str, Leaf]]:
         yield "bool_value", match.boolean
 
 
-def _check(demand: Demand, payload: Mapping[str, q.Value], keys: tuple[str, ...]) -> None:
-    """Raises Denied unless the value at `keys` of a payload is one of the demanded ones, and not a list of any."""
+def leaf_at(payload: Mapping[str, q.Value], keys: tuple[str, ...]) -> tuple[str, Leaf] | None:
+    """The value at `keys` of a payload with its kind; None where there is none, or a list, a map or a null."""
     fields = payload
     for key in keys[:-1]:
         value = fields.get(key)
         if value is None or value.WhichOneof("kind") != "struct_value":
-            raise _denied(demand)
+            return None
         fields = value.struct_value.fields
     value = fields.get(keys[-1])
     kind = None if value is None else value.WhichOneof("kind")
-    if value is None or kind not in _LEAVES or (kind, getattr(value, kind)) not in demand.values:
+    return (kind, getattr(value, kind)) if kind in _LEAVES else None
+
+
+def _check(demand: Demand, payload: Mapping[str, q.Value], keys: tuple[str, ...]) -> None:
+    """Raises Denied unless the value at `keys` of a payload is one of the demanded ones, and not a list of any."""
+    if leaf_at(payload, keys) not in demand.values:
         raise _denied(demand)
 
 

@@ -7,10 +7,9 @@ exact scores: fusion here, any other query by restricting it to what the prefetc
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -19,15 +18,17 @@ from qdrant_client import grpc as q
 from vecguard.errors import InvalidArgument, Refused
 from vecguard.front.qdrant import filters
 from vecguard.front.qdrant import vectors as wire
-from vecguard.front.qdrant.candidates import open_candidates
+from vecguard.front.qdrant.candidates import open_candidates, open_sparse
 from vecguard.front.qdrant.examples import Examples, Opened
 from vecguard.front.qdrant.formulas import evaluate_formula
+from vecguard.front.qdrant.frequencies import Corpus, Known, corpus_of, with_idf
+from vecguard.front.qdrant.planted import Decoys
 from vecguard.front.qdrant.reading import Batch, Goal, of_part
-from vecguard.front.qdrant.rotating import require_no_idf, rotating
 from vecguard.front.qdrant.scope import stored_path, stored_selector, vectors_selector, wants_payload
 from vecguard.front.qdrant.scoring import VECTOR_KINDS, Scoring, compile_scoring
 from vecguard.front.qdrant.serve_reads import rewrite_order
 from vecguard.front.qdrant.stages import Stage, copy_read_options, id_message, key_of
+from vecguard.front.qdrant.together import together
 from vecguard.metric import Distance, FloatArray, bigger_is_better
 from vecguard.pipeline import Session
 from vecguard.ranking.fusion import (
@@ -37,8 +38,9 @@ from vecguard.ranking.fusion import (
     reciprocal_rank_fusion,
 )
 from vecguard.ranking.mmr import maximal_marginal_relevance
+from vecguard.ranking.sparse import pairwise
 from vecguard.rerank import Certificate, PointId
-from vecguard.shield import DenseShield, Shield, SparseShield
+from vecguard.shield import DenseShield, Shield, SparseShield, VectorShield
 from vecguard.stages import timed
 
 Points: TypeAlias = list[q.ScoredPoint]
@@ -68,13 +70,17 @@ NOTHING: Final = Want(q.WithPayloadSelector())
 
 @dataclass(frozen=True, slots=True)
 class Executor:
-    """Runs the stages of one request on one collection. `source` gives read options to every request made of it."""
+    """Runs the stages of one request on one collection. `source` gives read options to every request made of it.
+
+    idf: factors of the IDF modifier that were counted for this request.
+    """
 
     session: Session
     shield: Shield
     collection: str
     source: q.QueryPoints | q.QueryPointGroups
     opened: Opened
+    idf: Known = field(default_factory=dict)
 
     async def run(self, stage: Stage, want: Want) -> Points:
         """The answer of a stage: stored points with final scores, best first, offset and limit applied."""
@@ -110,6 +116,8 @@ class Executor:
         scoring = compile_scoring(stage.query, examples)
         guard = examples.guard
         if isinstance(guard, SparseShield) and guard.divided:
+            if stage.kind == "nearest_with_mmr":
+                return await self._diversified(stage, scoring, guard, want)
             return await self._sparse(stage, scoring, want)
         if not isinstance(guard, DenseShield) or guard.rerank is None or scoring.score is None:
             return await self._send(stage, scoring.upstream[guard.parts[0]], want)
@@ -159,6 +167,7 @@ class Executor:
             stored_scale=guard.fixed_scale,
             dims=guard.stored_dims,
             spread=guard.noise_spread,
+            noise_norm=guard.noise_norm,
         )
         first, most = max(rule.first_page, wanted), max(rule.max_candidates, wanted)
         batch = Batch(scoring.score, guard.distance)
@@ -180,9 +189,8 @@ class Executor:
 
     async def _sparse(self, stage: Stage, scoring: Scoring, want: Want) -> Points:
         """A query over a sparse vector whose keys are being rotated: each part's scores at rest are exact."""
-        if stage.kind == "nearest_with_mmr":
-            raise rotating(f"diversity (MMR) over sparse vector `{stage.using}`")
-        await require_no_idf(self.session, self.collection, stage.using)
+        corpus = Corpus(self.session, self.collection, stage.using, self.source, corpus_of(stage))
+        stage, scoring = await with_idf(stage, scoring, corpus, self.idf)
         wanted = stage.offset + stage.limit
         batch = Batch(None, scoring.distance)
         await self._read(stage, want, batch, scoring, Goal(wanted, stage.threshold, wanted, sys.maxsize))
@@ -191,22 +199,26 @@ class Executor:
     async def _read(self, stage: Stage, want: Want, batch: Batch, scoring: Scoring, goal: Goal) -> None:
         """Read the probes of a query, in rounds, until the goal is reached."""
         probes, uncertain = goal.probes(scoring.upstream), False
+        opens = scoring.score is not None and isinstance(self.shield.vector(stage.using), DenseShield)
+        decoys = Decoys(self.shield, self.collection, stage.using, scoring)
         while unread := [probe for probe in probes if not probe.done]:
             for probe in unread:
-                page = await self._page(stage, probe.query, want, probe.fetched, probe.target - probe.fetched)
-                if scoring.score is not None and isinstance(self.shield.vector(stage.using), DenseShield):
-                    batch.add(page, open_candidates(self.shield, page, stage.using))
+                size = probe.target - probe.fetched
+                page = await self._page(stage, probe.query, want, probe.fetched, size, planted=opens)
+                if opens:
+                    batch.add(*decoys.without(page))
                 else:
                     batch.take(of_part(self.shield, page, stage.using, probe.part))
                 probe.protected += [point.score for point in page]
-                probe.exhausted = len(page) < probe.target - probe.fetched
+                probe.exhausted = len(page) < size
                 probe.fetched = probe.target
             for probe in unread:
                 uncertain = batch.judge(probe, goal) or uncertain
         self.session.candidates += sum(len(probe.protected) if goal.once else probe.fetched for probe in probes)
         self.session.uncertified += uncertain
+        decoys.tell(self.session, batch, goal, probes)
 
-    async def _diversified(self, stage: Stage, scoring: Scoring, guard: DenseShield, want: Want) -> Points:
+    async def _diversified(self, stage: Stage, scoring: Scoring, guard: VectorShield, want: Want) -> Points:
         """MMR over exactly found candidates (Carbonell & Goldstein 1998, as Qdrant does it)."""
         assert stage.query is not None  # noqa: S101 - the caller looked at its variant
         mmr = stage.query.nearest_with_mmr.mmr
@@ -217,19 +229,23 @@ class Executor:
         plain = replace(scoring, upstream=nearest)
         pool = replace(stage, limit=max(candidates, 1), offset=0)
         everything = replace(want, vectors=tuple(dict.fromkeys((*want.vectors, stage.using))))
-        found = await self._nearest(pool, plain, guard, everything)
-        if not found:
-            return []
-        alike = open_candidates(self.shield, found, stage.using).pairwise(guard.distance)
-        relevance = _inner(np.array([point.score for point in found], np.float32), guard.distance)
+        if isinstance(guard, SparseShield):
+            found = await self._sparse(pool, plain, everything)
+            alike, _ = pairwise(open_sparse(self.shield, found, stage.using))
+        else:
+            found = await self._nearest(pool, plain, guard, everything)
+            alike = open_candidates(self.shield, found, stage.using).pairwise(guard.distance)
+        relevance = _inner(np.array([point.score for point in found], np.float32), scoring.distance)
         picks = maximal_marginal_relevance(relevance, alike, diversity, wanted)
         return [found[i] for i in picks[stage.offset :]]
 
-    async def _page(self, stage: Stage, query: q.Query, want: Want, offset: int, limit: int) -> Points:
+    async def _page(
+        self, stage: Stage, query: q.Query, want: Want, offset: int, limit: int, *, planted: bool
+    ) -> Points:
         names = tuple(dict.fromkeys((*want.vectors, stage.using)))
         ask = self._ask(stage, query, replace(want, vectors=names), record=True)
         ask.offset, ask.limit = offset, limit
-        return list((await self.session.call(_QUERY, ask, q.QueryResponse)).result)
+        return list((await self.session.call(_QUERY, ask, q.QueryResponse, planted=planted)).result)
 
     async def _merge(self, stage: Stage, want: Want) -> Points:
         if stage.query is None:
@@ -237,7 +253,7 @@ class Executor:
                 "Bad request: A query is needed to merge the prefetches. "
                 "Can't have prefetches without defining a query."
             )
-        sources = await asyncio.gather(*(self.run(prefetch, NOTHING) for prefetch in stage.prefetch))
+        sources = await together(*(self.run(prefetch, NOTHING) for prefetch in stage.prefetch))
         kind = stage.kind
         if kind in ("fusion", "rrf"):
             ranking = _fused(stage.query, [_ranking(points) for points in sources])

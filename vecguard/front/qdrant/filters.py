@@ -117,7 +117,23 @@ def _rewrite_condition(condition: q.Condition, prefix: Keys, fields: Fields, pla
         raise InvalidArgument(f"Wrong input: filter condition {kind} is not known here")
 
 
+def _narrowed(message: q.Filter, prefix: Keys, fields: Fields) -> Fields:
+    """The fields beside what a filter says, in so many words, that they are."""
+    if fields.narrows_by is None:
+        return fields
+    for condition in message.must:
+        asked = condition.field
+        kind = asked.match.WhichOneof("match_value")
+        if condition.WhichOneof("condition_one_of") != "field" or kind not in _EQUALITY or not asked.HasField("match"):
+            continue
+        values, negated = _equality_values(asked.match, kind)
+        if not negated and "[" not in asked.key:
+            fields = fields.narrowed((*prefix, *client_keys(asked.key)), values)
+    return fields
+
+
 def _rewrite(message: q.Filter, prefix: Keys, fields: Fields, place: Callable[[str], str]) -> None:
+    fields = _narrowed(message, prefix, fields)
     clauses = (message.should, message.must, message.must_not, message.min_should.conditions)
     for conditions in clauses:
         for condition in conditions:

@@ -6,27 +6,29 @@ sent and in what is answered, and none can be forgotten; the rest of the front k
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from typing import Final, TypeVar
+from typing import Final
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from qdrant_client import grpc as q
 
-from vecguard.model import Caller
+from vecguard.seal.id_cipher import IdCipher
 from vecguard.seal.ids import uuid_id
-from vecguard.shield import Shield
-from vecguard.upstream import Answer, Upstream
-
-Sent = TypeVar("Sent", bound=Message)
 
 _POINT_ID: Final = q.PointId.DESCRIPTOR.full_name
+_NUMBERS: Final = 2**64
+# As Qdrant says it (`OperationError::PointIdError`).
+_MISSING: Final = re.compile(
+    r"(?<=No point with id )(?:(?P<number>[0-9]+)|(?P<uuid>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}))(?![\w-])"
+)
 
 
 @cache
-def _holds_ids(descriptor: Descriptor) -> bool:
+def holds_ids(descriptor: Descriptor) -> bool:
     """Whether a message of this type can have a point id anywhere within."""
     seen, waiting = {descriptor.full_name}, [descriptor]
     while waiting:
@@ -48,7 +50,7 @@ def _leading(descriptor: Descriptor) -> tuple[FieldDescriptor, ...]:
 
 
 def _leads(below: Descriptor | None) -> bool:
-    return below is not None and (below.full_name == _POINT_ID or _holds_ids(below))
+    return below is not None and (below.full_name == _POINT_ID or holds_ids(below))
 
 
 def ids_in(message: Message) -> Iterator[q.PointId]:
@@ -66,39 +68,30 @@ def ids_in(message: Message) -> Iterator[q.PointId]:
             yield from ids_in(item)
 
 
-def stored(message: Sent, shield: Shield) -> Sent:
-    """The message with ids as they are stored; a copy, as what is sent may be sent again.
+def encrypt(message: Message, cipher: IdCipher) -> None:
+    """Turn a client's ids in a message into those at rest, in place.
 
     Raises:
         InvalidArgument: an id is no UUID.
     """
-    if shield.ids is None or not _holds_ids(message.DESCRIPTOR):
-        return message
-    copied = type(message)()
-    copied.CopyFrom(message)
-    _change(copied, shield.ids.encrypt_numbers, shield.ids.encrypt_uuids)
-    return copied
+    _change(message, cipher.encrypt_numbers, cipher.encrypt_uuids)
 
 
-def show(message: Message, shield: Shield) -> None:
-    """Turn the ids of an answer into the client's, in place.
-
-    Raises:
-        Unreadable: an id is none that was stored.
-    """
-    if shield.ids is not None and _holds_ids(message.DESCRIPTOR):
-        _change(message, shield.ids.decrypt_numbers, shield.ids.decrypt_uuids)
+def decrypt(message: Message, cipher: IdCipher) -> None:
+    """Turn the ids of an answer into the client's, in place."""
+    _change(message, cipher.decrypt_numbers, cipher.decrypt_uuids)
 
 
-async def call(upstream: Upstream, rpc: str, message: Message, answer: type[Answer], shield: Shield) -> Answer:
-    """Ask the database about one collection without a session; the client's ids on this side.
+def shown_text(details: str, cipher: IdCipher) -> str:
+    """The text of one of the database's errors, with the stored id of a point that it misses as the client knows it."""
 
-    Raises:
-        UpstreamFailure: the database says no, or cannot be reached.
-    """
-    found = await upstream.call(rpc, stored(message, shield), answer, Caller())
-    show(found, shield)
-    return found
+    def one(found: re.Match[str]) -> str:
+        number, text = found["number"], found["uuid"]
+        if number is not None:
+            return str(cipher.decrypt_numbers([int(number)])[0]) if int(number) < _NUMBERS else found[0]
+        return str(uuid.UUID(bytes=cipher.decrypt_uuids([uuid.UUID(text).bytes])[0]))
+
+    return _MISSING.sub(one, details)
 
 
 def _change(

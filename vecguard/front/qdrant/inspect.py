@@ -10,23 +10,25 @@ import numpy as np
 from qdrant_client import grpc as q
 
 from vecguard.catalog import StaleEntry
-from vecguard.errors import InvalidArgument, Unreadable
-from vecguard.front.base import Inspected
-from vecguard.front.qdrant import ids, reveal
+from vecguard.errors import InvalidArgument, TenantShredded, Unreadable
+from vecguard.fields import UNREADABLE_NAME
+from vecguard.front.base import DESTROYED, FOREIGN, Inspected
+from vecguard.front.qdrant import reveal, translation
 from vecguard.front.qdrant import vectors as wire
 from vecguard.front.qdrant.payloads import point_id_bytes, python_value, reveal_map
-from vecguard.front.qdrant.scope import PAYLOAD, RECORD, UPDATED, WRITTEN
+from vecguard.front.qdrant.scope import PAYLOAD, RECORD, TENANT, UPDATED, WRITTEN
 from vecguard.keys.encoding import length_prefixed
 from vecguard.model import Caller
 from vecguard.pipeline import Session
 from vecguard.seal import record
+from vecguard.seal.envelope import epoch_of
 from vecguard.shield import DenseShield, Shield
 from vecguard.upstream import Upstream
 
 PAGE: Final = 100
 _CALLER: Final = Caller()
 _POINTS: Final = (q.QueryResponse, q.ScrollResponse, q.GetResponse)
-_OURS: Final = frozenset({PAYLOAD, RECORD, UPDATED, WRITTEN})
+_OURS: Final = frozenset({PAYLOAD, RECORD, UPDATED, WRITTEN, TENANT})
 
 
 async def count(upstream: Upstream, name: str) -> int:
@@ -73,8 +75,10 @@ async def stored_pages(upstream: Upstream, name: str, shield: Shield) -> AsyncIt
     ask.with_payload.enable = True
     ask.with_vectors.enable = True
     while True:
-        answer = await upstream.call("/qdrant.Points/Scroll", ids.stored(ask, shield), q.ScrollResponse, _CALLER)
-        ids.show(answer, shield)
+        answer = await upstream.call(
+            "/qdrant.Points/Scroll", translation.stored(ask, shield), q.ScrollResponse, _CALLER
+        )
+        translation.show(answer, shield)
         if answer.result:
             yield answer.result
         if not answer.HasField("next_page_offset"):
@@ -88,9 +92,7 @@ async def _stored(
     ask = q.GetPoints(collection_name=name, ids=wanted)
     ask.with_payload.enable = True
     ask.with_vectors.enable = True
-    answer = await upstream.call("/qdrant.Points/Get", ids.stored(ask, shield), q.GetResponse, _CALLER)
-    ids.show(answer, shield)
-    return answer.result
+    return (await translation.call(upstream, "/qdrant.Points/Get", ask, q.GetResponse, shield)).result
 
 
 async def damaged(session: Session) -> dict[str, list[str]]:
@@ -137,12 +139,12 @@ def _sound(shield: Shield, points: Sequence[q.RetrievedPoint]) -> bool:
     """Whether all of these points open, all at once: what nearly every page does."""
     copies = []
     for point in points:
-        if _surplus(shield, point) or _record_faults(shield, point):
+        if _surplus(shield, point) or _record_faults(shield, point) or _tenant_faults(shield, point):
             return False
         copies.append(q.RetrievedPoint.FromString(point.SerializeToString()))
     try:
         reveal.points(shield, copies, _opened(shield))
-    except (Unreadable, StaleEntry):
+    except (Unreadable, StaleEntry, TenantShredded):
         return False
     return True
 
@@ -150,11 +152,13 @@ def _sound(shield: Shield, points: Sequence[q.RetrievedPoint]) -> bool:
 def faults_of(shield: Shield, point: q.RetrievedPoint) -> tuple[str, ...]:
     """The parts of a stored point that do not open, in words."""
     record_faults = _record_faults(shield, point)
-    faults = [*record_faults, *_surplus(shield, point)]
+    faults = [*record_faults, *_surplus(shield, point), *_tenant_faults(shield, point)]
+    if DESTROYED in faults:
+        return tuple(faults)
     for name in _opened(shield):
         try:
             reveal.open_vectors(shield, [point], name)
-        except (Unreadable, StaleEntry):
+        except (Unreadable, StaleEntry, TenantShredded):
             if not record_faults:  # without a record no vector opens
                 faults.append(f"vector `{name}`" if name else "vector")
     return (*faults, *_payload_faults(shield, point))
@@ -169,6 +173,23 @@ def _record_faults(shield: Shield, point: q.RetrievedPoint) -> list[str]:
     if written_under == shield.manifest.short_id:
         return []
     return ["record missing" if value is None else "record of another collection"]
+
+
+def _tenant_faults(shield: Shield, point: q.RetrievedPoint) -> list[str]:
+    """Whether a point is under a key of the tenant that it says that it is of."""
+    if shield.tenancy is None:
+        return []
+    value, kept = point.payload.get(TENANT), point.payload.get(RECORD)
+    try:
+        numbers = shield.tenancy.keys.siblings(0 if value is None else value.integer_value)
+        entries = record.decode("" if kept is None else kept.string_value).entries.values()
+        if all(epoch_of(entry) in numbers for entry in entries):
+            return []
+    except TenantShredded:
+        return [DESTROYED]
+    except Unreadable:
+        pass
+    return [FOREIGN]
 
 
 def _surplus(shield: Shield, point: q.RetrievedPoint) -> list[str]:
@@ -189,8 +210,8 @@ def _payload_faults(shield: Shield, point: q.RetrievedPoint) -> list[str]:
         one.fields[key].CopyFrom(stored[key])
         try:
             reveal_map(one.fields, (), shield.fields, point_id)
-        except Unreadable:
-            faults.append(f"payload field `{key}`")
+        except (Unreadable, TenantShredded):
+            faults.append(f"payload field `{key.removeprefix(UNREADABLE_NAME)}`")
     return faults
 
 

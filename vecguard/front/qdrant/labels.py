@@ -104,21 +104,21 @@ def asked(condition: q.FieldCondition, prefix: Keys, fields: Fields) -> list[lis
         raise InvalidArgument(f"Wrong input: a condition on `{render(keys)}` asks several things: ask them one by one")
     labels = fields.labels_at(keys)
     if isinstance(labels, WordLabels):
-        return _word_labels(condition, keys, labels, fields)
+        return _word_labels(condition, keys, fields)
     if content == ["match"]:
         return [list(_equal_labels(condition.match, keys, fields))]
     interval = number_interval(condition.range) if content == ["range"] else time_interval(condition.datetime_range)
     return [fields.labels_within(keys, interval)]
 
 
-def _word_labels(condition: q.FieldCondition, keys: Keys, labels: WordLabels, fields: Fields) -> list[list[str]]:
+def _word_labels(condition: q.FieldCondition, keys: Keys, fields: Fields) -> list[list[str]]:
     kind = condition.match.WhichOneof("match_value") if condition.HasField("match") else None
     if kind not in ("text", "text_any"):
         what = f"a {kind} match" if kind in ("phrase", "prefix", "substring") else "a match of whole values or a range"
         fields.require(render(keys), (), ("plain",), what)
         raise AssertionError("a labelled field is not plain")
     # A query without words finds nothing, as in Qdrant.
-    words = labels.each_of(getattr(condition.match, kind)) or [[]]
+    words = fields.word_labels(keys, getattr(condition.match, kind)) or [[]]
     return words if kind == "text" else [[label for word in words for label in word]]
 
 

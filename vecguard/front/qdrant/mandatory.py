@@ -17,10 +17,10 @@ from qdrant_client import grpc as q
 
 from vecguard.errors import Denied, InvalidArgument, NotFound
 from vecguard.front.qdrant import filters
-from vecguard.front.qdrant.conditions import Demands, compiled
+from vecguard.front.qdrant.conditions import Demands, compiled, without_keys
 from vecguard.front.qdrant.inspect import id_of
 from vecguard.front.qdrant.retention import kept
-from vecguard.front.qdrant.stages import key_of, vector_inputs
+from vecguard.front.qdrant.stages import id_message, key_of, vector_inputs
 from vecguard.pipeline import Session
 from vecguard.upstream import Answer
 
@@ -41,6 +41,15 @@ _NAMES: Final = frozenset(
     }
 )
 
+# What declares something of a collection, and neither shows nor changes a record: not for who has some rows only, but
+# for who is one of several tenants.
+_DECLARATIONS: Final = frozenset(
+    {
+        *(f"{_C}{name}" for name in ("Create", "Update", "UpdateAliases")),
+        *(f"{_P}{name}" for name in ("CreateFieldIndex", "DeleteFieldIndex", "CreateVectorName")),
+    }
+)
+
 
 async def restricted(session: Session, rpc: str, message: Message, answer: type[Answer]) -> Answer:
     """Send a message under the session's conditions; see `vecguard.session.Restrict`.
@@ -54,27 +63,35 @@ async def restricted(session: Session, rpc: str, message: Message, answer: type[
         return await session.send(rpc, message, answer)
     held = _HELD.get(rpc)
     if held is None:
-        if not session.mandatory:  # of a whole collection, all that is left of which is the caller's
+        # Retention alone leaves all that is left of a collection to the caller.
+        if not session.mandatory and (rpc in _DECLARATIONS or not session.tenants):
             return await session.send(rpc, message, answer)
         raise session.beyond_rows()
-    demands = _demands(session, getattr(message, "collection_name", ""))
+    demands = _demands(session, getattr(message, "collection_name", ""), by_id=rpc == f"{_P}Get")
     if demands is None:
         return await session.send(rpc, message, answer)
     found: Answer = await held(session, rpc, message, demands)
     return found
 
 
-def _demands(session: Session, collection: str) -> Demands | None:
+def _demands(session: Session, collection: str, *, by_id: bool) -> Demands | None:
     """The conditions on a collection; None where the principal has all of it, and all of it is kept."""
     conditions, entry = session.mandatory.get(collection, ()), session.entries.get(collection)
     if entry is None:  # it was never opened, so nobody asked what holds for it
         raise session.beyond_rows()
-    rule, excluded = session.retention(entry), session.excluded.get(collection, [])
-    if not conditions and rule is None and not excluded:
+    rule = session.retention(entry)
+    excluded = [id_of(key) for key in session.excluded.get(collection, ())]
+    excluded += map(id_message, session.hidden.left_out.get(collection, ()))
+    tenancy = None if entry.shield is None else entry.shield.tenancy
+    gone = tenancy.keys.destroyed if tenancy is not None and session.leaves_out and not by_id else ()
+    if not conditions and rule is None and not excluded and not gone and collection not in session.tenants:
         return None
     young = None if rule is None else kept(rule, time.time())
-    sound = filters.without_ids([id_of(key) for key in excluded]) if excluded else None
-    return compiled(conditions, entry, filters.merged(young, sound))
+    sound = filters.without_ids(excluded) if excluded else None
+    held = compiled(conditions, entry, filters.merged(young, sound, without_keys(gone) if gone else None))
+    if tenancy is None or collection not in session.tenants:
+        return held
+    return held.within_keys(session.principal.name, tenancy.of(session.tenants[collection]))
 
 
 def _narrow(message: Any, demands: Demands) -> None:
@@ -147,7 +164,7 @@ async def _require_own(session: Session, collection: str, ids: list[q.PointId]) 
     Raises:
         NotFound: there is one.
     """
-    demands = _demands(session, collection)
+    demands = _demands(session, collection, by_id=True)
     if demands is None:
         return
     own = await _get(session, "", q.GetPoints(collection_name=collection, ids=ids), demands)
@@ -198,14 +215,14 @@ async def _require_free(session: Session, collection: str, ids: list[q.PointId],
 async def _batch(session: Session, rpc: str, message: q.UpdateBatchPoints, demands: Demands) -> q.UpdateBatchResponse:
     ids = []
     for operation in message.operations:
-        _hold(operation, demands)
+        hold(operation, demands)
         ids += [point.id for point in operation.upsert.points]
     if demands.rows is not None:
         await _require_free(session, message.collection_name, ids, demands.rows)
     return await session.send(rpc, message, q.UpdateBatchResponse)
 
 
-def _hold(operation: Operation, demands: Demands) -> None:
+def hold(operation: Operation, demands: Demands) -> None:
     """Hold one stored operation to the conditions, in place."""
     kind = operation.WhichOneof("operation")
     match kind:
@@ -262,6 +279,10 @@ async def _describe(
     ask = q.CountPoints(collection_name=message.collection_name, exact=True, filter=demands.filter)
     shown = answer.result
     shown.points_count = (await session.send(f"{_P}Count", ask, q.CountResponse)).result.count
+    if session.hidden.left_out:  # of what is planted, nothing is counted
+        shown.indexed_vectors_count = min(shown.indexed_vectors_count, shown.points_count)
+        for path in shown.payload_schema:
+            shown.payload_schema[path].points = min(shown.payload_schema[path].points, shown.points_count)
     if demands.rows is None:
         return answer
     for number in ("indexed_vectors_count", "segments_count", "update_queue"):

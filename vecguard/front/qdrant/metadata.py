@@ -1,7 +1,8 @@
-"""The collection metadata that Qdrant keeps for us: manifest, vector records, and index types as clients declared them.
+"""The collection metadata that Qdrant keeps for us: manifest, vectors' records, keys, indexes as declared.
 
-Our keys are `_vg` (the manifest's core), `_vg.vector.<name>` (a vector's record) and `_vg.index.<path>` (a payload
-index). Clients never see them; a client's own metadata is sealed leaf by leaf, keys excepted.
+Our keys are `_vg` (the manifest's core), `_vg.vector.<name>` (a vector's record), `_vg.tenant.<number>` (a tenant's
+key) and `_vg.index.<path>` (a payload index). Clients never see them; a client's own metadata is sealed leaf by leaf,
+keys excepted.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from vecguard.upstream import Upstream
 
 CORE: Final = "_vg"
 _VECTOR: Final = "_vg.vector."
-_INDEX: Final = "_vg.index."
+INDEX: Final = "_vg.index."
+_TENANT: Final = "_vg.tenant."
 # Where a client's metadata stands among the sealed paths; no payload path of a policy can name it by accident.
 _PLACE: Final = ("$metadata",)
 
@@ -59,12 +61,12 @@ def index_metadata(field: str, declared: q.CreateFieldIndexCollection) -> dict[s
         kept.field_type = declared.field_type
     if declared.HasField("field_index_params"):
         kept.field_index_params.CopyFrom(declared.field_index_params)
-    return {_INDEX + field: q.Value(string_value=base64.b64encode(kept.SerializeToString()).decode())}
+    return {INDEX + field: q.Value(string_value=base64.b64encode(kept.SerializeToString()).decode())}
 
 
 def without_index(field: str) -> dict[str, q.Value]:
     """Metadata that forgets a declared index."""
-    return {_INDEX + field: q.Value(null_value=q.NullValue.NULL_VALUE)}
+    return {INDEX + field: q.Value(null_value=q.NullValue.NULL_VALUE)}
 
 
 def declared_indexes(metadata: Mapping[str, q.Value]) -> dict[str, q.CreateFieldIndexCollection]:
@@ -75,12 +77,12 @@ def declared_indexes(metadata: Mapping[str, q.Value]) -> dict[str, q.CreateField
     """
     found = {}
     for key, value in metadata.items():
-        if key.startswith(_INDEX):
+        if key.startswith(INDEX):
             try:
                 message = q.CreateFieldIndexCollection.FromString(base64.b64decode(value.string_value, validate=True))
             except (binascii.Error, ValueError, DecodeError):
                 raise Unreadable from None
-            found[key.removeprefix(_INDEX)] = message
+            found[key.removeprefix(INDEX)] = message
     return found
 
 
@@ -130,15 +132,20 @@ def stored_manifest(metadata: Mapping[str, q.Value]) -> StoredManifest | None:
     vectors = {
         key.removeprefix(_VECTOR): value.string_value for key, value in metadata.items() if key.startswith(_VECTOR)
     }
+    tenants = {
+        key.removeprefix(_TENANT): value.string_value for key, value in metadata.items() if key.startswith(_TENANT)
+    }
     if CORE not in metadata:
-        if vectors:
+        if vectors or tenants:
             raise Unreadable
         return None
-    return StoredManifest(metadata[CORE].string_value, vectors)
+    return StoredManifest(metadata[CORE].string_value, vectors, tenants=tenants)
 
 
 async def write_manifest(upstream: Upstream, name: str, stored: StoredManifest, caller: Caller) -> None:
     """Put a manifest in the place of the one that a collection has, all its texts in one step.
+
+    Of keys of tenants those that `stored` has are put, or taken out where their text is empty; all others stay.
 
     Raises:
         UpstreamFailure: the collection does not exist, or the database cannot be reached.
@@ -147,6 +154,21 @@ async def write_manifest(upstream: Upstream, name: str, stored: StoredManifest, 
     ask = q.UpdateCollection(collection_name=name)
     for key, text in texts.items():
         ask.metadata[key].string_value = text
+    for place, text in stored.tenants.items():
+        value = q.Value(string_value=text) if text else q.Value(null_value=q.NullValue.NULL_VALUE)
+        ask.metadata[_TENANT + place].CopyFrom(value)
+    await upstream.call("/qdrant.Collections/Update", ask, q.CollectionOperationResponse, caller)
+
+
+async def write_tenant_keys(upstream: Upstream, name: str, texts: Mapping[str, str], caller: Caller) -> None:
+    """Put texts of tenants' keys, by their place, beside a collection's manifest; all others stay.
+
+    Raises:
+        UpstreamFailure: the collection does not exist, or the database cannot be reached.
+    """
+    ask = q.UpdateCollection(collection_name=name)
+    for place, text in texts.items():
+        ask.metadata[_TENANT + place].string_value = text
     await upstream.call("/qdrant.Collections/Update", ask, q.CollectionOperationResponse, caller)
 
 

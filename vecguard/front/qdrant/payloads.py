@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 from qdrant_client import grpc as q
 
 from vecguard.errors import InvalidArgument, Unreadable
-from vecguard.fields import LABELS, Fields, Keys, Labels, LabelsAt, Leaf
+from vecguard.fields import LABELS, UNREADABLE_NAME, Fields, Keys, Labels, LabelsAt, Leaf
 from vecguard.front.qdrant import value_wire
 from vecguard.front.qdrant.scope import PAYLOAD
 from vecguard.front.qdrant.value_wire import leaf, map_entry, text_entry
@@ -147,10 +147,10 @@ def levels_of(path: str) -> int:
 class _Revealing:
     """Opening the leaves of one point."""
 
-    __slots__ = ("at", "bound", "labelled")
+    __slots__ = ("at", "bound", "hidden", "labelled")
 
     def __init__(self, fields: Fields, point_id: bytes) -> None:
-        self.at, self.labelled = fields.at, fields.labels_at is not None
+        self.at, self.labelled, self.hidden = fields.at, fields.labels_at is not None, fields.names is not None
         self.bound = bound_to(point_id)
 
     def fill(self, client: Values, stored: Mapping[str, q.Value], keys: Keys) -> None:
@@ -158,6 +158,8 @@ class _Revealing:
         for key in stored:
             if self.labelled and key.startswith(LABELS):
                 continue
+            if self.hidden and key.startswith(UNREADABLE_NAME):
+                raise Unreadable
             self._value(client[key], stored[key], (*keys, key))
 
     def _value(self, client: q.Value, stored: q.Value, keys: Keys) -> None:

@@ -74,6 +74,21 @@ class Batch:
         self._exact: list[float] = []
         self._largest_norm = 0.0
 
+    def __len__(self) -> int:
+        return len(self._points)
+
+    @property
+    def found(self) -> list[PointId]:
+        """The ids of the points, as they came."""
+        return list(self._points)
+
+    def as_good_as(self, kth: float | None) -> list[PointId]:
+        """The ids of points whose scores reach `kth`, of all where that is None."""
+        if kth is None:
+            return self.found
+        sign = 1.0 if bigger_is_better(self._distance) else -1.0
+        return [key for key, score in zip(self._points, self._exact, strict=True) if sign * score >= sign * kth]
+
     @timed("rerank")
     def add(self, page: Sequence[q.ScoredPoint], opened: Candidates) -> None:
         """Take a page, opened; a point seen before (pages of an index may overlap) counts once."""
@@ -98,7 +113,7 @@ class Batch:
     @timed("rerank")
     def judge(self, probe: Probe, goal: Goal) -> bool:
         """Decide whether a probe is read on, and how far; whether it has to end with the answer uncertain."""
-        kth = self._kth(goal)
+        kth = self.kth(goal)
         if goal.once or probe.exhausted or self._settled(probe, goal, kth):
             probe.done = True
             return False
@@ -122,7 +137,8 @@ class Batch:
         reach = goal.certificate.reach(kth, probe.protected[-1], self._largest_norm)
         return predicted_page(probe.protected, reach)
 
-    def _kth(self, goal: Goal) -> float | None:
+    def kth(self, goal: Goal) -> float | None:
+        """The score that a point has to reach to be answered; None while any would be."""
         return kth_score(np.array(self._exact, np.float32), goal.wanted, self._distance, goal.threshold)
 
     @timed("rerank")

@@ -14,22 +14,25 @@ from dataclasses import dataclass
 from qdrant_client import grpc as q
 
 from vecguard.catalog import StaleEntry
-from vecguard.errors import InvalidArgument, Unreadable
+from vecguard.errors import InvalidArgument, TenantShredded, Unreadable, UpstreamFailure
 from vecguard.front.qdrant import filters, records, reveal
 from vecguard.front.qdrant import vectors as wire
-from vecguard.front.qdrant.ids import call
-from vecguard.front.qdrant.metadata import reseal_client_metadata
+from vecguard.front.qdrant.metadata import read_manifest, reseal_client_metadata
 from vecguard.front.qdrant.payloads import levels_of, point_id_bytes, protect_map, reveal_map
-from vecguard.front.qdrant.scope import RECORD, UPDATED
-from vecguard.front.qdrant.stale import has_stale_record, is_stale, stale_maps
+from vecguard.front.qdrant.scope import RECORD, TENANT, UPDATED
+from vecguard.front.qdrant.stale import has_stale_record, is_stale, stale_maps, tenants_keys
+from vecguard.front.qdrant.translation import call
 from vecguard.front.qdrant.writes import Entries, Operation, protect_vectors
 from vecguard.front.rotation import Moved
+from vecguard.manifest import open_tenants
+from vecguard.model import Caller
 from vecguard.policy.paths import render
 from vecguard.seal import base64url, record
 from vecguard.shield import Shield
 from vecguard.upstream import Upstream
 
 PAGE = 100
+_CLOSED = (Unreadable, InvalidArgument, StaleEntry, TenantShredded)
 
 
 async def reprotect(upstream: Upstream, name: str, shield: Shield) -> AsyncIterator[Moved]:
@@ -38,19 +41,31 @@ async def reprotect(upstream: Upstream, name: str, shield: Shield) -> AsyncItera
     Raises:
         UpstreamFailure: the database cannot be reached, or refuses.
     """
-    await reseal_client_metadata(upstream, name, shield.fields, shield.manifest)
+    await reseal_client_metadata(upstream, name, shield.own_fields, shield.manifest)
     ask = q.ScrollPoints(collection_name=name, limit=PAGE)
     ask.with_payload.enable = True
     ask.with_vectors.enable = False
     while True:
         answer = await call(upstream, "/qdrant.Points/Scroll", ask, q.ScrollResponse, shield)
         stale, odd = _sorted_out(shield, answer.result)
+        if odd and await _learned(upstream, name, shield):
+            stale, odd = _sorted_out(shield, answer.result)
         found = len(stale) + len(odd)
         odd += await _move(upstream, name, shield, stale) if stale else []
         yield Moved(len(answer.result), found, tuple(_shown(point_id) for point_id in odd))
         if not answer.HasField("next_page_offset"):
             return
         ask.offset.CopyFrom(answer.next_page_offset)
+
+
+async def _learned(upstream: Upstream, name: str, shield: Shield) -> bool:
+    """Learn which keys of tenants came since, where there are any; whether there can be such keys."""
+    if shield.tenancy is None:
+        return False
+    stored = await read_manifest(upstream, name, Caller())
+    if stored is not None:
+        open_tenants(stored.tenants, shield.manifest, shield.ring, shield.tenancy.keys)
+    return True
 
 
 def _shown(point_id: q.PointId) -> str:
@@ -64,38 +79,73 @@ def _sorted_out(shield: Shield, points: Sequence[q.RetrievedPoint]) -> tuple[lis
         try:
             if is_stale(shield, point):
                 stale.append(point.id)
-        except Unreadable:
+        except (Unreadable, TenantShredded):
             odd.append(point.id)
     return stale, odd
 
 
 async def _move(upstream: Upstream, name: str, shield: Shield, ids: Sequence[q.PointId]) -> list[q.PointId]:
-    """Protect points anew; the ids of those that do not open."""
+    """Protect points anew; the ids of those that do not open.
+
+    An update of vectors fails where one of its points is deleted after it was read, whatever its filter. What the batch
+    then left undone is done point by point, from what is read anew; one that is gone needs nothing.
+    """
+    try:
+        return await _move_together(upstream, name, shield, ids)
+    except UpstreamFailure as failure:
+        if failure.status != "NOT_FOUND":
+            raise
+    if len(ids) == 1:
+        return []
+    return [odd for point_id in ids for odd in await _move(upstream, name, shield, [point_id])]
+
+
+async def _move_together(upstream: Upstream, name: str, shield: Shield, ids: Sequence[q.PointId]) -> list[q.PointId]:
     ask = q.GetPoints(collection_name=name, ids=ids)
     ask.with_payload.enable = ask.with_vectors.enable = True
     points = (await call(upstream, "/qdrant.Points/Get", ask, q.GetResponse, shield)).result
-    operations, odd = list[Operation](), list[q.PointId]()
-    try:
-        operations = _operations(shield, points)
-    except (Unreadable, InvalidArgument, StaleEntry):
-        for point in points:  # one by one, so that one that is damaged keeps no other
-            try:
-                operations += _operations(shield, [point])
-            except (Unreadable, InvalidArgument, StaleEntry):
-                odd.append(point.id)
+    operations, odd = _all_operations(shield, points)
+    if odd and await _learned(upstream, name, shield):
+        operations, odd = _all_operations(shield, points)
     if operations:
         batch = q.UpdateBatchPoints(collection_name=name, operations=operations, wait=True)
         await call(upstream, "/qdrant.Points/UpdateBatch", batch, q.UpdateBatchResponse, shield)
     return odd
 
 
+def _all_operations(shield: Shield, points: Sequence[q.RetrievedPoint]) -> tuple[list[Operation], list[q.PointId]]:
+    """What brings these points to the current keys, and the ids of those that do not open."""
+    try:
+        return _operations(shield, points), []
+    except _CLOSED:
+        operations, odd = list[Operation](), list[q.PointId]()
+        for point in points:  # one by one, so that one that is damaged keeps no other
+            try:
+                operations += _operations(shield, [point])
+            except _CLOSED:
+                odd.append(point.id)
+        return operations, odd
+
+
 def _operations(shield: Shield, points: Sequence[q.RetrievedPoint]) -> list[Operation]:
     """What brings these points to the current keys, each only where it still is what was read.
 
+    Where tenants have keys of their own, each to the current one of its tenant; if that has none yet, to none.
+
     Raises:
-        Unreadable, StaleEntry: a part of one does not open.
+        Unreadable, StaleEntry, TenantShredded: a part of one does not open.
         InvalidArgument: a vector cannot be stored with its new noise.
     """
+    if shield.tenancy is None:
+        return _of_one_key(shield, points)
+    groups: dict[tuple[int, ...], list[q.RetrievedPoint]] = {}
+    for point in points:
+        groups.setdefault(tenants_keys(shield, point), []).append(point)
+    current = {numbers: of for numbers, of in groups.items() if shield.tenancy.are_current(numbers)}
+    return [one for numbers, of in current.items() for one in _of_one_key(shield.under(numbers), of)]
+
+
+def _of_one_key(shield: Shield, points: Sequence[q.RetrievedPoint]) -> list[Operation]:
     return [*_of_records(shield, [p for p in points if has_stale_record(shield, p)]), *_of_payloads(shield, points)]
 
 
@@ -186,7 +236,8 @@ def _of_records(shield: Shield, points: Sequence[q.RetrievedPoint]) -> list[Oper
     ids = [turn.point.id for turn in turns]
     pending = [_set(turn, turn.pending, UPDATED, _as_read([turn])) for turn in turns if turn.entries]
     vectors = [_vectors(turns_of) for turns_of in _by_names(turns)]
-    texts = [_set(turn, {RECORD: turn.new_record}, None, _as_read([turn], and_ours=True)) for turn in turns]
+    of_record = {} if shield.tenancy is None else {TENANT: q.Value(integer_value=shield.sealing)}
+    texts = [_set(turn, {RECORD: turn.new_record}, None, _as_read([turn], and_ours=True), of_record) for turn in turns]
     return [*pending, *vectors, *texts, *_cleared(turns, ids)]
 
 
@@ -205,8 +256,14 @@ def _vectors(turns: Sequence[_Turn]) -> Operation:
     return Operation(update_vectors=one)
 
 
-def _set(turn: _Turn, texts: Mapping[str, str], key: str | None, condition: q.Filter) -> Operation:
-    values = {name: q.Value(string_value=text) for name, text in texts.items()}
+def _set(
+    turn: _Turn,
+    texts: Mapping[str, str],
+    key: str | None,
+    condition: q.Filter,
+    others: Mapping[str, q.Value] | None = None,
+) -> Operation:
+    values = {name: q.Value(string_value=text) for name, text in texts.items()} | dict(others or {})
     one = Operation.SetPayload(payload=values)
     if key is not None:
         one.key = key

@@ -14,6 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from qdrant_client import grpc as q
 
 from vecguard.front.qdrant.scope import WRITTEN, stored_path
+from vecguard.front.qdrant.translation import call
 from vecguard.model import Caller
 from vecguard.policy.retention import RetentionRule
 from vecguard.shield import Shield
@@ -54,15 +55,14 @@ async def sweep(
     Raises:
         UpstreamFailure: the database says no, or cannot be reached.
     """
-    del shield  # what tells of a point's age lies at rest as it is
     gone = expired(rule, now)
     count = q.CountPoints(collection_name=name, filter=gone, exact=True)
-    found = (await upstream.call("/qdrant.Points/Count", count, q.CountResponse, _CALLER)).result.count
+    found = (await call(upstream, "/qdrant.Points/Count", count, q.CountResponse, shield)).result.count
     if not dry_run:
         await _index(upstream, name)
     if found and not dry_run:
         ask = q.DeletePoints(collection_name=name, points=q.PointsSelector(filter=gone), wait=True)
-        await upstream.call("/qdrant.Points/Delete", ask, q.PointsOperationResponse, _CALLER)
+        await call(upstream, "/qdrant.Points/Delete", ask, q.PointsOperationResponse, shield)
     return found
 
 

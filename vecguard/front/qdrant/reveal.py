@@ -163,16 +163,16 @@ def points(shield: Shield, found: Sequence[StoredPoint], names: Sequence[str]) -
             wire.write(message, vector)
     fields = shield.fields
     for point in found:
-        _keep_vectors(point, names)
+        if names:
+            _keep_vectors(point, names)
+        else:
+            point.ClearField("vectors")
         payload = point.payload
         if payload:
             unwrap(payload, fields, point_id_bytes(point.id))
 
 
 def _keep_vectors(point: StoredPoint, names: Sequence[str]) -> None:
-    if not names:
-        point.ClearField("vectors")
-        return
     for name in [held for held, _ in holders(point) if held not in names]:
         if name == "":
             point.ClearField("vectors")

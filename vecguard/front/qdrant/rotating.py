@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-from qdrant_client import grpc as q
-
 from vecguard.errors import FailedPrecondition
-from vecguard.pipeline import Session
 from vecguard.shield import Shield
-
-_INFO: Final = "/qdrant.Collections/Get"
 
 
 def rotating(what: str) -> FailedPrecondition:
@@ -29,16 +22,3 @@ def require_settled(shield: Shield, what: str) -> None:
     """
     if shield.rotating:
         raise rotating(what)
-
-
-async def require_no_idf(session: Session, collection: str, name: str) -> None:
-    """Refuse a sparse vector whose scores depend on how often each index occurs, which nobody knows over two keys.
-
-    Raises:
-        FailedPrecondition: it has the IDF modifier.
-    """
-    ask = q.GetCollectionInfoRequest(collection_name=collection)
-    answer = await session.call(_INFO, ask, q.GetCollectionInfoResponse)
-    params = answer.result.config.params.sparse_vectors_config.map
-    if name in params and params[name].modifier == q.Modifier.Idf:
-        raise rotating(f"a query over sparse vector `{name}`, which has the IDF modifier,")

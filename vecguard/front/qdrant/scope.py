@@ -1,8 +1,9 @@
 """Where a client's payload lies inside a stored point, and what else lies beside it.
 
-A stored payload is `{"_p": {the client's payload, leaf by leaf protected}, "_vg": "the record"}`, and `_vgn` beside
-them once a vector was updated alone. Keeping the client's payload under one key makes Overwrite and Clear single atomic
-operations upstream (set or delete `_p`), so that neither can lose `_vg`, and no key of a client can collide with ours.
+A stored payload is `{"_p": {the client's payload, leaf by leaf protected}, "_vg": "the record"}`, and beside them
+`_vgn` once a vector was updated alone, `_vgt` where records are kept for a time, and `_vgk` where tenants have keys
+of their own. Keeping the client's payload under one key makes Overwrite and Clear single atomic operations upstream
+(set or delete `_p`), so that neither can lose `_vg`, and no key of a client can collide with ours.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ PAYLOAD = "_p"
 RECORD = "_vg"
 UPDATED = "_vgn"
 WRITTEN = "_vgt"
+TENANT = "_vgk"
+"""The number of the tenant's key that a point was written under; parts may be under another key of that tenant."""
 _STORED_PATH = re.compile(rf"(?<![\w.]){PAYLOAD}\.")
 
 

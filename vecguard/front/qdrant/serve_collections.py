@@ -48,7 +48,7 @@ async def create(ask: q.CreateCollection, session: Session) -> q.CollectionOpera
     if policy is not None and policy.protected:
         vectors = records(ask, policy)
         manifest, ring = await asyncio.to_thread(
-            Manifest.new, ask.collection_name, policy.payload, session.catalog.provider, policy.ids
+            Manifest.new, ask.collection_name, policy.payload, session.catalog.provider, policy.ids, policy.tenant_keys
         )
         fields = Fields(policy.payload, FieldSealer(ring, manifest.uuid.bytes), policy.rule_for)
         meta.seal_client_metadata(ask.metadata, fields, manifest)
@@ -64,7 +64,7 @@ async def update(ask: q.UpdateCollection, session: Session) -> q.CollectionOpera
     """`Collections/Update`."""
     entry = await session.open(ask.collection_name, "write")
     if entry.shield is not None:
-        meta.seal_client_metadata(ask.metadata, entry.shield.fields, entry.shield.manifest)
+        meta.seal_client_metadata(ask.metadata, entry.shield.own_fields, entry.shield.manifest)
     return await session.call(_UPDATE, ask, q.CollectionOperationResponse)
 
 
@@ -80,6 +80,7 @@ async def delete(ask: q.DeleteCollection, session: Session) -> q.CollectionOpera
 async def info(ask: q.GetCollectionInfoRequest, session: Session) -> q.GetCollectionInfoResponse:
     """`Collections/Get`."""
     entry = await session.open(ask.collection_name, "read")
+    session.hidden.leave_out_declared(ask.collection_name, entry)
     answer = await session.call("/qdrant.Collections/Get", ask, q.GetCollectionInfoResponse)
     if entry.shield is not None:
         _show(answer.result, entry.shield)
@@ -107,7 +108,7 @@ def _show(shown: q.CollectionInfo, shield: Shield) -> None:
     shown.payload_schema.clear()
     for path, info in clear.items():
         shown.payload_schema[path].CopyFrom(info)
-    meta.client_metadata(shown.config.metadata, shield.fields, shield.manifest)
+    meta.client_metadata(shown.config.metadata, shield.own_fields, shield.manifest)
 
 
 def _show_dims(shown: q.VectorsConfig, shield: Shield) -> None:
@@ -147,7 +148,7 @@ async def create_index(ask: q.CreateFieldIndexCollection, session: Session) -> q
     if mode == "plain":
         _move_nested(ask.field_index_params, stored_path)
         return await session.call(rpc, ask, q.PointsOperationResponse)
-    await _update_metadata(ask.collection_name, meta.index_metadata(ask.field_name, ask), session)
+    await _update_metadata(ask.collection_name, meta.index_metadata(ask.field_name, _remembered(ask, shield)), session)
     stored = q.CreateFieldIndexCollection()
     stored.CopyFrom(ask)
     stored.field_type = q.FieldType.FieldTypeKeyword
@@ -155,6 +156,16 @@ async def create_index(ask: q.CreateFieldIndexCollection, session: Session) -> q
     _keep_placement(ask.field_index_params, stored)
     _move_nested(stored.field_index_params, stored_path)
     return await session.call(rpc, stored, q.PointsOperationResponse)
+
+
+def _remembered(ask: q.CreateFieldIndexCollection, shield: Shield) -> q.CreateFieldIndexCollection:
+    """What is remembered of a declared index. Of an array's path only that there is one, which the database knows."""
+    if shield.fields.names is None:
+        return ask
+    kept = q.CreateFieldIndexCollection()
+    kept.CopyFrom(ask)
+    _move_nested(kept.field_index_params, lambda _: "")
+    return kept
 
 
 def _indexed_path(path: str, shield: Shield) -> str:

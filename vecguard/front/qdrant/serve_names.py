@@ -18,6 +18,17 @@ async def collections(ask: q.ListCollectionsRequest, session: Session) -> q.List
     return q.ListCollectionsResponse(collections=seen, time=answer.time)
 
 
+async def heed_all(session: Session) -> None:
+    """Go by detection's word on the caller in every collection, for a call that concerns all of them.
+
+    Raises:
+        Suspended: in one of them its calls are refused for now.
+    """
+    answer = await session.call(_LIST, q.ListCollectionsRequest(), q.ListCollectionsResponse)
+    for collection in answer.collections:
+        await session.heed(collection.name)
+
+
 async def aliases(ask: q.ListAliasesRequest, session: Session) -> q.ListAliasesResponse:
     """`Collections/ListAliases`."""
     return _seen(await session.call(_ALIASES, ask, q.ListAliasesResponse), session)

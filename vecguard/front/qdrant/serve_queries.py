@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
@@ -11,19 +10,21 @@ from qdrant_client import grpc as q
 
 from vecguard.errors import InvalidArgument, NotFound, UpstreamFailure
 from vecguard.front.qdrant import at_rest, filters, reveal
-from vecguard.front.qdrant.candidates import open_candidates
+from vecguard.front.qdrant.candidates import open_candidates, open_sparse
 from vecguard.front.qdrant.examples import open_examples
 from vecguard.front.qdrant.execute import Executor, Points, Want
+from vecguard.front.qdrant.frequencies import Corpus, weighted
 from vecguard.front.qdrant.grouping import Grouped, Grouper, Grouping
 from vecguard.front.qdrant.legacy import Old, OldGroups, as_groups, as_query
-from vecguard.front.qdrant.rotating import rotating
 from vecguard.front.qdrant.scope import RECORD, UPDATED, wanted_vectors
 from vecguard.front.qdrant.serve_reads import check_limit, check_results, get
 from vecguard.front.qdrant.stages import DEFAULT_GROUP_SIZE, Stage, build, id_message, key_of, limit_of
+from vecguard.front.qdrant.together import together
 from vecguard.metric import reported
 from vecguard.pipeline import Session
 from vecguard.ranking.groups import GroupId
 from vecguard.ranking.matrix import Neighbours, nearest_in_sample
+from vecguard.ranking.sparse import pairwise
 from vecguard.rerank import PointId
 from vecguard.shield import DenseShield, Shield
 
@@ -129,7 +130,7 @@ async def _batch(asks: Sequence[Old | q.QueryPoints], ask: Batch, session: Sessi
             one.timeout = ask.timeout
     await _check_batch(new, session)
     old = not isinstance(ask, q.QueryBatchPoints)
-    results = await asyncio.gather(*(_run(one, session, old=old) for one in new))
+    results = await together(*(_run(one, session, old=old) for one in new))
     return [q.BatchResult(result=points) for points in results]
 
 
@@ -315,9 +316,9 @@ async def _matrix(ask: q.SearchMatrixPoints, session: Session) -> Neighbours | N
     sample = ask.sample if ask.HasField("sample") else _SAMPLE
     limit = ask.limit if ask.HasField("limit") else _NEAREST
     check_limit(sample, shield)
-    if not isinstance(guard, DenseShield) and guard.divided:
-        raise rotating(f"a distance matrix of sparse vector `{using}`")
-    if not isinstance(guard, DenseShield) or not guard.recoverable or (guard.exact_at_rest and not guard.divided):
+    if not guard.divided and (not isinstance(guard, DenseShield) or guard.exact_at_rest):
+        return None
+    if isinstance(guard, DenseShield) and not guard.recoverable:
         return None
     if sample < 2:
         raise InvalidArgument(f"Validation error in body: [sample: value {sample} invalid, must be 2 or larger]")
@@ -325,10 +326,15 @@ async def _matrix(ask: q.SearchMatrixPoints, session: Session) -> Neighbours | N
         raise InvalidArgument("Validation error in body: [limit: value 0 invalid, must be 1 or larger]")
     sampled = await _sampled(ask, using, sample, session)
     points = [point for point in sampled if reveal.holder(point, using) is not None]
+    ids = [key_of(point.id) for point in points]
     if not points:
-        return nearest_in_sample([], np.zeros((0, 0), np.float32), limit, guard.distance)
-    alike = reported(open_candidates(shield, points, using).pairwise(guard.distance), guard.distance)
-    return nearest_in_sample([key_of(point.id) for point in points], alike, limit, guard.distance)
+        return nearest_in_sample([], np.zeros((0, 0), np.float32), limit, "dot")
+    if isinstance(guard, DenseShield):
+        alike = reported(open_candidates(shield, points, using).pairwise(guard.distance), guard.distance)
+        return nearest_in_sample(ids, alike, limit, guard.distance)
+    corpus = Corpus(session, ask.collection_name, using, ask)
+    products, shared = pairwise(await weighted(open_sparse(shield, points, using), guard, corpus))
+    return nearest_in_sample(ids, np.where(shared, products, np.float32(-np.inf)), limit, "dot")
 
 
 async def _sampled(ask: q.SearchMatrixPoints, using: str, sample: int, session: Session) -> Points:

@@ -94,6 +94,7 @@ def rewrite_order(order: q.OrderBy, shield: Shield) -> None:
 async def count(ask: q.CountPoints, session: Session) -> q.CountResponse:
     """`Points/Count`."""
     entry = await session.open(ask.collection_name, "read")
+    session.hidden.leave_out_declared(ask.collection_name, entry)
     if entry.shield is not None and ask.HasField("filter"):
         filters.rewrite(ask.filter, entry.shield.fields)
     return await session.call("/qdrant.Points/Count", ask, q.CountResponse)
@@ -105,6 +106,7 @@ async def facet(ask: q.FacetCounts, session: Session) -> q.FacetResponse:
     if entry.shield is None:
         return await session.call("/qdrant.Points/Facet", ask, q.FacetResponse)
     shield = entry.shield
+    session.hidden.leave_out_declared(ask.collection_name, entry)
     limit = ask.limit if ask.HasField("limit") else DEFAULT_LIMIT
     check_limit(limit, shield)
     mode = shield.fields.require(ask.key, (), ("plain", "searchable"), "a facet")
@@ -114,7 +116,7 @@ async def facet(ask: q.FacetCounts, session: Session) -> q.FacetResponse:
         filters.rewrite(ask.filter, shield.fields)
     if mode == "plain":
         return await session.call("/qdrant.Points/Facet", ask, q.FacetResponse)
-    answer = await (_all_facets(ask, session) if shield.rotating else _facet_past_ties(ask, session, limit))
+    answer = await (_all_facets(ask, session) if shield.several_forms else _facet_past_ties(ask, session, limit))
     hits = _summed(clear for hit in answer.hits if (clear := _reveal_hit(hit, keys, shield)) is not None)
     hits.sort(key=lambda hit: (-hit.count, _value_order(hit.value)))
     del answer.hits[:]
@@ -123,7 +125,7 @@ async def facet(ask: q.FacetCounts, session: Session) -> q.FacetResponse:
 
 
 async def _all_facets(ask: q.FacetCounts, session: Session) -> q.FacetResponse:
-    """Every hit: while keys are rotated one value may stand there in two forms, of which either may be rare."""
+    """Every hit: under several keys one value may stand there in several forms, of which each may be rare."""
     ask.limit = _ALL_AT_FIRST
     while True:
         answer = await session.call("/qdrant.Points/Facet", ask, q.FacetResponse)

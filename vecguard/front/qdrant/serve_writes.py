@@ -7,10 +7,10 @@ from typing import TypeAlias
 
 from qdrant_client import grpc as q
 
-from vecguard.front.qdrant import filters
+from vecguard.catalog import Entry
+from vecguard.front.qdrant import filters, tenants
 from vecguard.front.qdrant.writes import Operation, protect_operation, protect_points
 from vecguard.pipeline import Session
-from vecguard.shield import Shield
 
 OneWrite: TypeAlias = (
     q.DeletePoints
@@ -26,7 +26,10 @@ async def upsert(ask: q.UpsertPoints, session: Session) -> q.PointsOperationResp
     """`Points/Upsert`."""
     entry = await session.open(ask.collection_name, "write")
     if entry.shield is not None:
-        protect_points(entry.shield, ask.points)
+        if entry.shield.tenancy is not None:
+            await tenants.protect_whole(session, entry, ask.points)
+        else:
+            protect_points(entry.shield, ask.points)
         if ask.HasField("update_filter"):
             filters.rewrite(ask.update_filter, entry.shield.fields)
     return await session.call("/qdrant.Points/Upsert", ask, q.PointsOperationResponse)
@@ -37,7 +40,7 @@ async def update_batch(ask: q.UpdateBatchPoints, session: Session) -> q.UpdateBa
     entry = await session.open(ask.collection_name, "write")
     if entry.shield is None:
         return await session.call("/qdrant.Points/UpdateBatch", ask, q.UpdateBatchResponse)
-    stored, last = _protected(ask.operations, entry.shield)
+    stored, last = await _protected(ask.operations, session, entry)
     del ask.operations[:]
     ask.operations.extend(stored)
     answer = await session.call("/qdrant.Points/UpdateBatch", ask, q.UpdateBatchResponse)
@@ -48,12 +51,17 @@ async def update_batch(ask: q.UpdateBatchPoints, session: Session) -> q.UpdateBa
     return kept
 
 
-def _protected(operations: Sequence[Operation], shield: Shield) -> tuple[list[Operation], list[int]]:
+async def _protected(
+    operations: Sequence[Operation], session: Session, entry: Entry
+) -> tuple[list[Operation], list[int]]:
     """Stored operations, and for each of the client's the position of its last one."""
     stored: list[Operation] = []
     last: list[int] = []
+    assert entry.shield is not None  # noqa: S101 - asked before
+    batch = None if entry.shield.tenancy is None else tenants.Batch(session, entry)
     for operation in operations:
-        stored.extend(protect_operation(operation, shield))
+        more = protect_operation(operation, entry.shield) if batch is None else await batch.stored(operation)
+        stored.extend(more)
         last.append(len(stored) - 1)
     return stored, last
 
@@ -108,7 +116,7 @@ async def single(ask: OneWrite, session: Session, rpc: str) -> q.PointsOperation
     if entry.shield is None and not session.mandatory:
         return await session.call(rpc, ask, q.PointsOperationResponse)
     operation = _as_operation(ask, rpc)
-    stored = [operation] if entry.shield is None else protect_operation(operation, entry.shield)
+    stored = [operation] if entry.shield is None else (await _protected([operation], session, entry))[0]
     batch = q.UpdateBatchPoints(collection_name=ask.collection_name, operations=stored)
     if ask.HasField("wait"):
         batch.wait = ask.wait

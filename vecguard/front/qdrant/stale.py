@@ -9,7 +9,8 @@ from qdrant_client import grpc as q
 
 from vecguard.errors import Unreadable
 from vecguard.fields import LABELS, Fields, Keys
-from vecguard.front.qdrant.scope import PAYLOAD, RECORD, UPDATED, stored_path
+from vecguard.front.qdrant.scope import PAYLOAD, RECORD, TENANT, UPDATED, stored_path
+from vecguard.keys.ring import KeyRing
 from vecguard.policy.paths import render
 from vecguard.seal import base64url, record
 from vecguard.seal.envelope import epoch_of, from_text
@@ -44,8 +45,48 @@ def is_stale(shield: Shield, point: q.RetrievedPoint) -> bool:
 
 
 def has_stale_record(shield: Shield, point: q.RetrievedPoint) -> bool:
-    """Whether an entry of a point's record lies under older keys. Raises Unreadable."""
-    return any(epoch_of(entry) != shield.ring.current for entry in _entries(point))
+    """Whether an entry of a point's record, or the key that it says it was written under, is an older one.
+
+    Raises:
+        Unreadable: the record is malformed.
+        TenantShredded: the keys of the point's tenant were destroyed.
+    """
+    under = [epoch_of(entry) for entry in _entries(point)]
+    if shield.tenancy is not None and TENANT in point.payload:
+        under.append(point.payload[TENANT].integer_value)
+    return not all(shield.ring.is_current(one) for one in under)
+
+
+def tenants_keys(shield: Shield, point: q.RetrievedPoint) -> tuple[int, ...]:
+    """Numbers of all keys of a point's tenant, the one that is sealed with first.
+
+    Raises:
+        Unreadable: the point does not say whose it is, or a part of it is another tenant's.
+        TenantShredded: the tenant's keys were destroyed.
+    """
+    assert shield.tenancy is not None  # noqa: S101 - the caller looked
+    numbers = shield.tenancy.keys.siblings(point.payload[TENANT].integer_value if TENANT in point.payload else 0)
+    under = [epoch_of(entry) for entry in _entries(point)]
+    if PAYLOAD in point.payload:
+        under += _sealed(point.payload[PAYLOAD], (), shield.fields)
+    if any(shield.ring.is_tenants(one) and one not in numbers for one in under):
+        raise Unreadable
+    return numbers
+
+
+def _sealed(value: q.Value, keys: Keys, fields: Fields) -> Iterator[int]:
+    """What each sealed leaf of a value names as its key."""
+    kind = value.WhichOneof("kind")
+    if kind == "string_value" and fields.mode(keys) != "plain":
+        yield epoch_of(from_text(value.string_value))
+    elif kind == "list_value":
+        for item in value.list_value.values:
+            yield from _sealed(item, keys, fields)
+    elif kind == "struct_value":
+        members = value.struct_value.fields
+        for key in members:
+            if not key.startswith(LABELS):
+                yield from _sealed(members[key], (*keys, key), fields)
 
 
 def _entries(point: q.RetrievedPoint) -> Iterator[bytes]:
@@ -63,10 +104,10 @@ def stale_maps(shield: Shield, point: q.RetrievedPoint) -> Iterator[StaleMap]:
     """The maps of a point's payload that hold values under older keys. Raises Unreadable."""
     kept = point.payload.get(PAYLOAD)
     if kept is not None:
-        yield from _walk(kept.struct_value.fields, (), shield.fields, shield.ring.current)
+        yield from _walk(kept.struct_value.fields, (), shield.fields, shield.ring)
 
 
-def _walk(stored: Mapping[str, q.Value], keys: Keys, fields: Fields, current: int) -> Iterator[StaleMap]:
+def _walk(stored: Mapping[str, q.Value], keys: Keys, fields: Fields, ring: KeyRing) -> Iterator[StaleMap]:
     values: dict[str, q.Value] = {}
     unchanged = []
     for key in stored:
@@ -74,9 +115,9 @@ def _walk(stored: Mapping[str, q.Value], keys: Keys, fields: Fields, current: in
         if key.startswith(LABELS):
             continue  # written together with the value that they are of
         if value.WhichOneof("kind") == "struct_value":
-            yield from _walk(value.struct_value.fields, place, fields, current)
+            yield from _walk(value.struct_value.fields, place, fields, ring)
             continue
-        found = _stale_text(value, place, "", fields, current)
+        found = _stale_text(value, place, "", fields, ring)
         if found is not None:
             suffix, text = found
             values[key] = value
@@ -86,19 +127,19 @@ def _walk(stored: Mapping[str, q.Value], keys: Keys, fields: Fields, current: in
         yield StaleMap(keys, values, tuple(unchanged))
 
 
-def _stale_text(value: q.Value, keys: Keys, suffix: str, fields: Fields, current: int) -> tuple[str, str] | None:
+def _stale_text(value: q.Value, keys: Keys, suffix: str, fields: Fields, ring: KeyRing) -> tuple[str, str] | None:
     """The first text under older keys in a value, and where in it that stands, as the end of a path."""
     kind = value.WhichOneof("kind")
     if kind == "string_value":
-        if fields.mode(keys) == "plain" or epoch_of(from_text(value.string_value)) == current:
+        if fields.mode(keys) == "plain" or ring.is_current(epoch_of(from_text(value.string_value))):
             return None
         return suffix, value.string_value
     if kind == "list_value":
-        inner = (_stale_text(item, keys, f"{suffix}[]", fields, current) for item in value.list_value.values)
+        inner = (_stale_text(item, keys, f"{suffix}[]", fields, ring) for item in value.list_value.values)
     elif kind == "struct_value":
         members = value.struct_value.fields
         inner = (
-            _stale_text(members[key], (*keys, key), f"{suffix}.{render((key,))}", fields, current)
+            _stale_text(members[key], (*keys, key), f"{suffix}.{render((key,))}", fields, ring)
             for key in members
             if not key.startswith(LABELS)
         )

@@ -14,7 +14,14 @@ from google.protobuf.message import Message
 from qdrant_client import grpc as q
 
 from vecguard.errors import InvalidArgument, UpstreamFailure
-from vecguard.front.qdrant import ids, serve_collections, serve_names, serve_queries, serve_reads, serve_writes
+from vecguard.front.qdrant import (
+    serve_collections,
+    serve_names,
+    serve_queries,
+    serve_reads,
+    serve_writes,
+    translation,
+)
 from vecguard.front.qdrant.scope import client_text
 from vecguard.model import Action
 from vecguard.pipeline import AnyRoute, Route, Session
@@ -29,7 +36,7 @@ def _protected(
 ) -> Route[Ask, Reply]:
     async def in_clients_words(message: Ask, session: Session) -> Reply:
         try:
-            answer: Reply = await serve(message, session.translated(ids))
+            answer: Reply = await serve(message, session.translated(translation))
         except UpstreamFailure as failure:
             raise UpstreamFailure(failure.status, client_text(str(failure)), failure.trailing) from None
         return answer
@@ -42,6 +49,7 @@ def _passed(rpc: str, ask: type[Ask], reply: type[Reply], action: Action, about:
         name: str | None = getattr(message, "collection_name", None)
         if name is None:
             session.grant(action, None)
+            await serve_names.heed_all(session)  # full snapshots: no other message that passes names no collection
         else:
             await session.grant_named(action, name)
         return await session.call(rpc, message, reply)

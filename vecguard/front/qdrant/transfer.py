@@ -14,6 +14,7 @@ from vecguard.front.qdrant import reveal
 from vecguard.front.qdrant import vectors as wire
 from vecguard.front.qdrant.declared import records
 from vecguard.front.qdrant.payloads import python_value
+from vecguard.front.qdrant.translation import stored
 from vecguard.front.qdrant.writes import protect_points
 from vecguard.front.scratch import scratch_shield
 from vecguard.front.transfer import Blueprint, Desk, Key, Page, Row, Sparse, Transfer, Vector, VectorShape
@@ -107,7 +108,7 @@ class QdrantTransfer:
                 ask.offset.CopyFrom(_id_of(int(after) if after.isdecimal() else after))
             answer = await self._desk.call("/qdrant.Points/Scroll", ask, q.ScrollResponse)
             after = str(_key_of(answer.next_page_offset)) if answer.HasField("next_page_offset") else None
-            yield Page([_row(point) for point in answer.result], after)
+            yield Page([row_of(point) for point in answer.result], after)
             if after is None:
                 return
 
@@ -117,12 +118,12 @@ class QdrantTransfer:
         ask.with_payload.enable = True
         ask.with_vectors.CopyFrom(_selector(vectors))
         answer = await self._desk.call("/qdrant.Points/Get", ask, q.GetResponse)
-        return {row.key: row for row in map(_row, answer.result)}
+        return {row.key: row for row in map(row_of, answer.result)}
 
     async def write(self, rows: Sequence[Row], *, anew: bool) -> None:
         """See `Transfer`; an upsert replaces."""
         del anew
-        ask = q.UpsertPoints(collection_name=self.name, points=[_point(row) for row in rows], wait=True)
+        ask = q.UpsertPoints(collection_name=self.name, points=[point_of(row) for row in rows], wait=True)
         await self._desk.call("/qdrant.Points/Upsert", ask, q.PointsOperationResponse)
 
     async def delete(self, keys: Sequence[Key]) -> None:
@@ -172,10 +173,11 @@ class QdrantTransfer:
 
     def sizes(self, rows: Sequence[Row], blueprint: Blueprint, shield: Shield | None) -> tuple[int, int]:
         """See `Transfer`."""
-        points = [_point(self.fitted(row, blueprint)) for row in rows]
+        points = [point_of(self.fitted(row, blueprint)) for row in rows]
         clear = sum(point.ByteSize() for point in points)
         if shield is not None:
             protect_points(shield, points)
+            points = [stored(point, shield) for point in points]
         return clear, sum(point.ByteSize() for point in points)
 
 
@@ -270,7 +272,7 @@ def _as_kept(vector: Vector, shape: VectorShape) -> Vector:
     return normalize(np.atleast_2d(vector)).reshape(vector.shape)
 
 
-def _row(point: q.RetrievedPoint) -> Row:
+def row_of(point: q.RetrievedPoint) -> Row:
     vectors = {name: _vector(message) for name, message in reveal.holders(point)}
     payload = {key: python_value(point.payload[key]) for key in point.payload}
     return Row(_key_of(point.id), vectors, payload)
@@ -284,7 +286,7 @@ def _vector(message: q.VectorOutput) -> Vector:
     return vector.data if isinstance(vector, wire.Dense) else vector.rows
 
 
-def _point(row: Row) -> q.PointStruct:
+def point_of(row: Row) -> q.PointStruct:
     point = q.PointStruct(id=_id_of(row.key))
     if set(row.vectors) == {""}:
         _fill(point.vectors.vector, row.vectors[""])

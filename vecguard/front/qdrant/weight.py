@@ -10,10 +10,11 @@ from qdrant_client import grpc as q
 
 def records(ask: Message, reply: Message) -> int:
     """The points in a client's request and in the answer to it."""
-    return _written(ask) + _read(reply)
+    return written(ask) + _read(reply)
 
 
-def _written(ask: Message) -> int:
+def written(ask: Message) -> int:
+    """The points that a request writes; 1 where it does not say how many."""
     if isinstance(ask, q.UpsertPoints | q.UpdatePointVectors):
         return len(ask.points)
     if isinstance(ask, q.UpdateBatchPoints):

@@ -20,7 +20,7 @@ from vecguard.front.qdrant import filters, records
 from vecguard.front.qdrant import vectors as wire
 from vecguard.front.qdrant.labels import deleted_with, require_whole
 from vecguard.front.qdrant.payloads import levels_of, point_id_bytes, protect_map, wrap
-from vecguard.front.qdrant.scope import PAYLOAD, UPDATED, WRITTEN, stored_path
+from vecguard.front.qdrant.scope import PAYLOAD, TENANT, UPDATED, WRITTEN, stored_path
 from vecguard.seal.fields import fresh_nonces
 from vecguard.shield import DenseShield, Shield, SparseShield
 from vecguard.stages import timed
@@ -106,7 +106,8 @@ def _protect_one(
         entries[name] = sealed
 
 
-def _check_batch(points: int, shield: Shield) -> None:
+def check_batch(points: int, shield: Shield) -> None:
+    """Raises LimitExceeded where the policy allows fewer points in one write."""
     if points > shield.limits.max_batch:
         raise LimitExceeded(f"{points} points in one write: the policy allows {shield.limits.max_batch}")
 
@@ -119,13 +120,13 @@ def _id_of(point: q.PointStruct | q.PointVectors) -> bytes:
 
 @timed("protect")
 def protect_points(shield: Shield, points: Sequence[q.PointStruct]) -> None:
-    """Protect whole points in place: vectors, payload, and the record's entry beside them.
+    """Protect whole points in place: vectors, payload, the record's entry beside them, and whose key they are under.
 
     Raises:
         InvalidArgument: see `protect_vectors`; or an id is missing or no UUID.
         LimitExceeded: more points than the policy allows in one write.
     """
-    _check_batch(len(points), shield)
+    check_batch(len(points), shield)
     ids = [_id_of(point) for point in points]
     entries = protect_vectors(shield, ids, [point.vectors for point in points])
     manifest, fields, nonces = shield.manifest.short_id, shield.fields, fresh_nonces()
@@ -137,6 +138,8 @@ def protect_points(shield: Shield, points: Sequence[q.PointStruct]) -> None:
         records.attach(payload, manifest, sealed)
         if written is not None:
             payload[WRITTEN].integer_value = written
+        if shield.tenancy is not None:
+            payload[TENANT].integer_value = shield.sealing
 
 
 def _rewrite_selector(selector: q.PointsSelector, shield: Shield) -> None:
@@ -166,7 +169,7 @@ def _set_payload(operation: SetPayloadLike, shield: Shield, *, whole: bool) -> l
     keys, place, level = _payload_place(operation, whole=whole)
     by_ids = operation.points_selector.WhichOneof("points_selector_one_of") == "points"
     targets: Sequence[q.PointId | None] = list(operation.points_selector.points.ids) if by_ids else [None]
-    _check_batch(len(targets), shield)
+    check_batch(len(targets), shield)
     if not by_ids:
         _rewrite_selector(operation.points_selector, shield)
     operations = []
@@ -190,7 +193,7 @@ def _set_payload(operation: SetPayloadLike, shield: Shield, *, whole: bool) -> l
 
 def _update_vectors(operation: Operation.UpdateVectors, shield: Shield) -> list[Operation]:
     """Pending entries, then the vectors, then the settled entries; `records` says why."""
-    _check_batch(len(operation.points), shield)
+    check_batch(len(operation.points), shield)
     if operation.HasField("update_filter"):
         filters.rewrite(operation.update_filter, shield.fields)
     ids = [_id_of(point) for point in operation.points]

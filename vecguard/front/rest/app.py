@@ -263,8 +263,7 @@ def _read(
     """
     parameters = query_string.read(query, endpoint.query)
     if endpoint.body is None:
-        if content.strip():
-            raise InvalidArgument(f"{FORMAT}this endpoint takes no body")
+        body.require_none(content)
         return Request(path, parameters)
     if headers.get("content-type", "").partition(";")[0].strip().lower() != _JSON:
         raise InvalidArgument("Content type error")

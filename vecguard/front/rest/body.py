@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Mutable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
+from vecguard.errors import InvalidArgument
+from vecguard.front.rest.decoding import FORMAT
 from vecguard.front.rest.refusals import Refusal
 
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -118,6 +120,16 @@ async def pieces(receive: Receive, headers: Mapping[str, str], limits: Limits) -
         if room < 0:
             raise Refusal(413, f"a file of more than {limits.size} bytes is not taken", _CLOSE)
         yield chunk
+
+
+def require_none(content: bytes) -> None:
+    """Refuse the body of a request that takes none. An empty object says nothing: the JavaScript client sends it.
+
+    Raises:
+        InvalidArgument: there is one.
+    """
+    if content.strip() not in (b"", b"{}"):
+        raise InvalidArgument(f"{FORMAT}this endpoint takes no body")
 
 
 def _too_large(limits: Limits) -> Refusal:

@@ -1,6 +1,7 @@
-"""One HTTP connection, with a bound on how long, and how large, the head of a request may be.
+"""One HTTP connection, with bounds on how long, and how large, the head of a request may be, and on how many there are.
 
-uvicorn bounds neither; the body is bounded where it is read (`body.py`).
+uvicorn bounds neither head nor connections; the body is bounded where it is read (`body.py`). A connection beyond the
+bound is closed at once: nothing was read of it, so nothing is known that could be answered, and a client tries again.
 """
 
 from __future__ import annotations
@@ -22,14 +23,23 @@ class BoundedConnection(HttpToolsProtocol):
     _waiting: asyncio.TimerHandle | None = None
     _received = 0
     head_s = HEAD_S
+    most = 10_000
+    """Connections of a listener at once."""
+    _refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client connected: its first head has to come."""
         super().connection_made(transport)
+        if len(self.connections) > self.most:
+            self._refused = True
+            transport.abort()
+            return
         self._expect()
 
     def data_received(self, data: bytes) -> None:
         """Bytes came; those of a head are counted."""
+        if self._refused:
+            return
         self._received += len(data)
         super().data_received(data)
         if self._waiting is not None and self._received > HEAD_BYTES:
@@ -63,3 +73,8 @@ class BoundedConnection(HttpToolsProtocol):
         if self._waiting is not None:
             self._waiting.cancel()
             self._waiting = None
+
+
+def bounded(most: int) -> type[BoundedConnection]:
+    """Connections of a listener that has so many at once, and no more."""
+    return type("BoundedConnection", (BoundedConnection,), {"most": most})

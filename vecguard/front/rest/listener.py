@@ -14,7 +14,7 @@ import uvicorn
 from vecguard.errors import ConfigError
 from vecguard.front.rest.app import RestApp
 from vecguard.front.rest.body import Limits
-from vecguard.front.rest.connection import BoundedConnection
+from vecguard.front.rest.connection import bounded
 from vecguard.front.rest.table import ENDPOINTS
 from vecguard.pipeline import Pipeline
 
@@ -44,9 +44,11 @@ class RestServer:
         *,
         shared_port: bool,
         max_message_mib: int,
+        max_connections: int,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        """`shared_port`: whether other workers listen on it too (SO_REUSEPORT); `tls`: for HTTPS.
+        """`shared_port`: whether other workers listen on it too (SO_REUSEPORT); `tls`: for HTTPS;
+        `max_connections`: at once, beyond which a connection is closed as it is made.
 
         Raises:
             ConfigError: the address cannot be listened on.
@@ -56,7 +58,7 @@ class RestServer:
         app = RestApp(pipeline, ENDPOINTS, Limits(max_message_mib * _MIB))
         config = uvicorn.Config(
             app,
-            http=BoundedConnection,
+            http=bounded(max_connections),
             lifespan="off",
             ws="none",
             loop="none",

@@ -20,9 +20,10 @@ from qdrant_client.http import models as m
 
 from vecguard.errors import InvalidArgument, Refused, UpstreamFailure, VecGuardError
 from vecguard.front.qdrant.metadata import stored_manifest
+from vecguard.front.qdrant.serve_names import heed_all
 from vecguard.front.rest import body
 from vecguard.front.rest.body import Cut, Disconnected, Limits
-from vecguard.front.rest.decoding import FORMAT, Body
+from vecguard.front.rest.decoding import Body
 from vecguard.front.rest.endpoint import Incoming
 from vecguard.front.rest.multipart import FilePart
 from vecguard.pipeline import Session
@@ -46,12 +47,14 @@ async def download(incoming: Incoming, session: Session) -> None:
 
     Raises:
         Refused: the database is not the embedded engine.
+        Suspended: detection has calls of the caller refused for now, in a collection that the file holds.
         UpstreamFailure: it has no such file, or the file is damaged.
         Cut: something failed, or the client left, after the answer had begun.
     """
-    if (await body.read(incoming.receive, incoming.headers, _SMALL)).strip():
-        raise InvalidArgument(f"{FORMAT}this endpoint takes no body")
+    body.require_none(await body.read(incoming.receive, incoming.headers, _SMALL))
     name = incoming.path["snapshot_name"]
+    if "collection_name" not in incoming.path:
+        await heed_all(session)
     ask = {"collection": incoming.path.get("collection_name"), "snapshot": name}
     with session.stream(_DOWNLOAD, json.dumps(ask).encode()) as stream:
         size = int((await _answer(stream))["size"])

@@ -4,7 +4,7 @@
 ones; `identifiers` and `named_ids` say what an expression is about.
 """
 
-from vecguard.front.milvus.expression.build import conjunction, identifiers, named_ids, not_in, pk_in
+from vecguard.front.milvus.expression.build import conjunction, identifiers, named_ids, not_in, pk_in, shape_of
 from vecguard.front.milvus.expression.columns import Column, Columns
 from vecguard.front.milvus.expression.rewrite import Rewritten, rewrite
 
@@ -18,4 +18,5 @@ __all__ = [
     "not_in",
     "pk_in",
     "rewrite",
+    "shape_of",
 ]

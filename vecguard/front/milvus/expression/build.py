@@ -9,7 +9,7 @@ from vecguard.front.milvus.expression.columns import META
 from vecguard.front.milvus.expression.literals import write_string
 from vecguard.front.milvus.expression.parse import parse
 from vecguard.front.milvus.expression.render import render, write_ref
-from vecguard.front.milvus.expression.tree import And, Call, Compare, Member, Node, Ref, walk
+from vecguard.front.milvus.expression.tree import And, Call, Compare, Literal, Literals, Member, Node, Ref, walk
 from vecguard.front.milvus.expression.values import Value, constant
 from vecguard.front.milvus.proto import s
 
@@ -102,3 +102,22 @@ def _ids(ids: Iterable[int | str]) -> tuple[str, bool]:
     given = list(ids)
     texts = [write_string(key) if isinstance(key, str) else str(key) for key in given if key != _LEAST]
     return f"[{', '.join(texts)}]", len(texts) < len(given)
+
+
+def shape_of(text: str) -> str:
+    """The structure of an expression: its nodes by depth and kind, and the places that it names, without constants.
+
+    Raises:
+        InvalidArgument: it is no expression.
+    """
+    found = [(depth, node) for depth, node in walk(parse(text)) if not isinstance(node, Literal | Literals)]
+    return ",".join(f"{depth}{_shape(node)}" for depth, node in found)
+
+
+def _shape(node: Node) -> str:
+    """One node without what is below it."""
+    if isinstance(node, Ref):
+        return f"Ref {node.root}{''.join(f'[{step}]' for step in node.steps)}"
+    if isinstance(node, Compare):
+        return f"Compare {node.op}"
+    return f"Call {node.name}" if isinstance(node, Call) else type(node).__name__

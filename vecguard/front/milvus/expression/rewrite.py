@@ -87,7 +87,10 @@ def _condition(node: Node, scope: Scope) -> Node:
     """A node that says yes or no about a row."""
     match node:
         case And(operands):
-            return And(tuple(_condition(part, scope) for part in operands))
+            inner = scope.narrowed(operands)
+            rewritten = And(tuple(_condition(part, inner) for part in operands))
+            scope.asked = inner.asked
+            return rewritten
         case Or(operands):
             return Or(tuple(_condition(part, scope) for part in operands))
         case Not(operand):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from vecguard.errors import InvalidArgument
-from vecguard.fields import Fields, Keys
+from vecguard.fields import Fields, Keys, Leaf
 from vecguard.front.milvus.expression.columns import Columns, Place, place_of
-from vecguard.front.milvus.expression.tree import Literal, Literals, Node, Placeholder, Ref
-from vecguard.front.milvus.expression.values import Value, leaves, template_value, written
+from vecguard.front.milvus.expression.tree import Compare, Literal, Literals, Member, Node, Placeholder, Ref
+from vecguard.front.milvus.expression.values import Value, constant, leaves, template_value, written
 from vecguard.front.milvus.proto import s
 from vecguard.policy.model import FieldMode
 from vecguard.policy.paths import render as written_path
@@ -50,6 +50,31 @@ class Scope:
                 f"the field {place.column.name} can only be asked whether it is null"
             )
         return place
+
+    def narrowed(self, operands: Iterable[Node]) -> Scope:
+        """The surroundings of a conjunction: where one of its conditions says whose rows they are, others need not."""
+        for node in operands:
+            match node:
+                case Compare("==", Ref() as ref, other) | Compare("==", other, Ref() as ref):
+                    asked = self._asked_of(ref, other)
+                case Member(Ref() as ref, other, False):
+                    asked = self._asked_of(ref, other)
+                case _:
+                    continue
+            if asked is not None:
+                return replace(self, fields=self.fields.narrowed((ref.root,), asked))
+        return self
+
+    def _asked_of(self, ref: Ref, other: Node) -> list[Leaf] | None:
+        """What a condition names of the column that says whose a row is; None where it is about something else."""
+        if (ref.root,) != self.fields.narrows_by or ref.steps:
+            return None
+        try:
+            place, value = place_of(ref, self.columns), constant(other, self.templates)
+            values = value if isinstance(value, list) else [] if value is None else [value]
+            return [leaf for one in values for leaf in leaves(one, place.data_type)] or None
+        except InvalidArgument:  # it is looked at, and refused, in its own place
+            return None
 
     def is_plain(self, place: Place) -> bool:
         """Whether every value that may lie at the place is stored as it came."""

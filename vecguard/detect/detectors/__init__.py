@@ -1,0 +1,1 @@
+"""Detectors, one file each: what tells extraction from honest use. See `docs/detectors.md`."""

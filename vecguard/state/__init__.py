@@ -1,0 +1,1 @@
+"""What workers and replicas remember together, in a Redis or Valkey server: connection, keys, scripts."""
