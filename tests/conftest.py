@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from redis_server import RedisServer, redis_server
 from serving import Proxy, Server, bare_engine, serving_proxy
 
 # `benchmarks` is a package beside `vecguard`, found from the repository's root.
 ROOT = str(Path(__file__).resolve().parents[1])
 if ROOT not in sys.path:
     sys.path.append(ROOT)
+# Servers are started hundreds of times: each would compile all its modules again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests go first, so that at the end of a run no process waits for one that began them late."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")
@@ -40,3 +50,10 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str | 
             return running[policy]
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis server on loopback. It is nobody's to stop; use a prefix of your own."""
+    with redis_server(tmp_path_factory.mktemp("redis")) as server:
+        yield server

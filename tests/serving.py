@@ -17,7 +17,7 @@ import grpc
 from qdrant_client import AsyncQdrantClient, QdrantClient
 from qdrant_client import grpc as pb
 
-START_S = 60.0
+START_S = 180.0
 STOP_S = 45.0
 CALL_S = 60
 MESSAGE_BYTES = 256 * 1024 * 1024
@@ -84,7 +84,7 @@ class Server:
         while self.process.poll() is None and time.monotonic() < deadline:
             with self._opened() as channel:
                 try:
-                    pb.QdrantStub(channel).HealthCheck(pb.HealthCheckRequest(), timeout=2.0)
+                    pb.QdrantStub(channel).HealthCheck(pb.HealthCheckRequest(), timeout=10.0)
                     return
                 except grpc.RpcError as error:
                     if error.code() == grpc.StatusCode.UNAUTHENTICATED:  # it is up, and wants a credential

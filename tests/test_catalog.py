@@ -2,20 +2,33 @@
 
 import asyncio
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 import pytest
 from shields import record_of
 
 from vecguard.catalog import Catalog, StoredManifest
-from vecguard.errors import Denied, FailedPrecondition, NotFound, Unavailable, Unreadable, UpstreamFailure
+from vecguard.errors import (
+    Denied,
+    FailedPrecondition,
+    NotFound,
+    Shredded,
+    TenantShredded,
+    Unavailable,
+    Unreadable,
+    UpstreamFailure,
+)
 from vecguard.generation import Generation
 from vecguard.keys.key import Key
+from vecguard.keys.tenants import FIRST_NUMBER, TenantKeys
 from vecguard.keys.wrapping import LocalWrapping
-from vecguard.manifest import Manifest, pack_core, pack_vector
+from vecguard.manifest import Manifest, pack_core, pack_vector, tenant_place
 from vecguard.model import Caller
 from vecguard.policy.model import CollectionPolicy, PayloadRule, Policy, VectorRule
 from vecguard.policy.transforms import RotationSpec
+from vecguard.tenancy import Tenancy
+from vecguard.tombstone import Tombstone, pack_tombstone
 
 PROVIDER = LocalWrapping(Key(bytes(32)))
 PROTECTED = Policy(version=1, collections=(CollectionPolicy(match="*"),))
@@ -197,6 +210,20 @@ def test_what_was_written_under_is_confirmed_or_not():
     del shop.backend.manifests["notes"]
     with pytest.raises(NotFound):
         shop.confirm(entry)
+
+
+def test_what_a_rotating_job_says_is_known_from_each_look_and_since_when():
+    told = made("notes")
+    shop = Shop(notes=replace(told, moving="job.1.open"))
+    first = shop.get()
+    shop.backend.manifests["notes"] = replace(told, moving="job.2.closed")
+    assert shop.get().stored.moving == "job.1.open", "an entry is used while it is fresh"
+    second = asyncio.run(shop.catalog.look(first, CALLER))
+    third = asyncio.run(shop.catalog.look(first, CALLER))
+    assert second.stored.moving == third.stored.moving == "job.2.closed"
+    assert first.moving_since < second.moving_since == third.moving_since <= third.checked
+    assert shop.confirm(first), "it is no part of the manifest"
+    assert third.shield is first.shield
 
 
 def test_a_vector_that_was_added_meanwhile_is_noticed():
@@ -415,9 +442,77 @@ def test_an_alias_leads_nowhere_that_its_own_rules_do_not_allow():
     assert shop.get("clear-good").shield is None
 
 
+def test_a_collection_in_clear_has_its_own_name_and_rules_whatever_it_is_called():
+    known, open_ = CollectionPolicy(match="known", protect="none"), CollectionPolicy(match="*", protect="none")
+    shop = Shop(policy_of(known, open_), known=None, other=None)
+    shop.backend.aliases["latest"] = "known"
+    entry = shop.get("latest")
+    assert (entry.asked, entry.name, entry.policy.match) == ("latest", "known", "known")
+    assert shop.get("other").name == "other"
+    shop.backend.aliases["latest"] = "other"
+    shop.catalog.forget()  # as after a change of aliases through a proxy of this host
+    entry = shop.get("latest")
+    assert (entry.name, entry.policy.match) == ("other", "*")
+
+
+def test_an_alias_in_clear_that_was_changed_elsewhere_is_noticed_within_the_age():
+    shop = Shop(policy_of(CollectionPolicy(match="*", protect="none")), max_age=0.3, a=None, b=None)
+    shop.backend.aliases["latest"] = "a"
+    first = shop.get("latest")
+    shop.backend.aliases["latest"] = "b"
+    assert shop.confirm(first)  # looking at the manifest makes no name younger
+    time.sleep(0.35)
+    assert shop.get("latest").name == "b"
+
+
 def test_an_alias_of_clear_rules_does_not_open_a_collection_that_is_to_be_protected():
     clear = CollectionPolicy(match="open*", protect="none")
     shop = Shop(policy_of(clear, CollectionPolicy(match="*")), secret=None)
     shop.backend.aliases["open-door"] = "secret"
     with pytest.raises(FailedPrecondition, match="was not made through this proxy"):
         shop.get("open-door")
+
+
+# -- keys that are destroyed -------------------------------------------------------------------------------------------
+
+
+def test_a_shred_takes_the_keys_of_every_name_at_once():
+    shop = Shop(notes=made("notes"), other=made("other"))
+    shop.backend.aliases["pen"] = "notes"
+    shields = [shop.get(name).shield for name in ("notes", "pen", "other")]
+    assert len({id(shield.ring) for shield in shields}) == 3
+    shop.catalog._max_age = 0.0
+    told = shields[0].manifest
+    gone = Tombstone(uuid=told.uuid, collection="notes", epochs=(1,), time=datetime.now(UTC))
+    shop.backend.manifests["notes"] = StoredManifest(pack_tombstone(gone))
+    with pytest.raises(Shredded):
+        shop.get("pen")
+    for shield in shields[:2]:
+        with pytest.raises(Unavailable):
+            shield.ring.subkey(told.current, "any")
+    assert shields[2].ring.subkey(shields[2].manifest.current, "any") is not None
+    with pytest.raises(Shredded):
+        shop.get("notes")
+
+
+def test_a_tenants_shred_takes_its_keys_of_every_name_at_once():
+    keyed = Policy(version=1, collections=(CollectionPolicy(match="*", tenant_keys={"attribute": "org"}),))
+    entry, provider = keyed.collections[0], PROVIDER
+    manifest, ring = Manifest.new("notes", entry.payload, provider, tenants=entry.tenant_keys)
+    tenancy = Tenancy.of_collection(manifest, ring.with_tenants(TenantKeys()))
+    number = FIRST_NUMBER + 7
+    place, stored = tenant_place(number), StoredManifest(pack_core(manifest, ring), {})
+    stored = replace(stored, vectors={"": pack_vector(record_of(), manifest, ring)})
+    shop = Shop(
+        keyed, max_age=0.0, notes=replace(stored, tenants={place: tenancy.new_key(number, tenancy.id_of("ada"))})
+    )
+    shop.backend.aliases["pen"] = "notes"
+    rings = [shop.get(name).shield.ring for name in ("notes", "pen")]
+    assert rings[0] is not rings[1]
+    for held in rings:
+        assert held.subkey(number, "any") is not None
+    shop.backend.manifests["notes"] = replace(stored, tenants={place: tenancy.destroyed(number, "ada", 1)})
+    shop.get("pen")
+    for held in rings:
+        with pytest.raises(TenantShredded):
+            held.subkey(number, "any")

@@ -12,12 +12,12 @@ from vecguard.config import (
     QdrantUpstream,
     Settings,
     host_and_port,
-    is_loopback,
     load_settings,
     parse_upstream,
     upstream_api_key,
 )
 from vecguard.errors import ConfigError
+from vecguard.loopback import is_loopback
 
 
 @pytest.mark.parametrize(
@@ -97,24 +97,6 @@ def test_what_is_no_address_is_refused(listen):
         host_and_port(listen)
     with pytest.raises(ConfigError, match=r"listen: .*is not an address"):
         load_settings(None, {"listen": listen})
-
-
-@pytest.mark.parametrize(
-    ("host", "loopback"),
-    [
-        ("127.0.0.1", True),
-        ("127.8.8.8", True),
-        ("::1", True),
-        ("localhost", True),
-        ("0.0.0.0", False),
-        ("::", False),
-        ("10.0.0.1", False),
-        ("localhost.example.org", False),
-        ("", False),
-    ],
-)
-def test_loopback(host, loopback):
-    assert is_loopback(host) == loopback
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:6334", "[::]:6334", "10.1.2.3:6334", "db.example.org:6334"])

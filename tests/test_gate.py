@@ -9,7 +9,7 @@ import uuid
 
 from vecguard.gate import Gate
 
-SOON = 0.15
+SOON = 0.4
 
 
 def test_writers_go_together_and_the_job_alone() -> None:

@@ -14,19 +14,20 @@ from vecguard.keys.ring import KeyRing
 from vecguard.keys.wrapping import LocalWrapping
 from vecguard.manifest import (
     Manifest,
-    Tombstone,
     VectorRecord,
     differences,
-    is_shredded,
     open_core,
+    open_tenants,
     open_vector,
     pack_core,
-    pack_tombstone,
     pack_vector,
-    read_tombstone,
+    tenant_place,
 )
 from vecguard.policy.model import CollectionPolicy, PayloadRule
+from vecguard.policy.tenants import TenantRule
 from vecguard.seal import base64url
+from vecguard.seal.tenant import pack_key
+from vecguard.tombstone import Tombstone, is_shredded, pack_tombstone, read_tombstone
 
 KNOWN = json.loads((Path(__file__).parent / "vectors" / "manifest.json").read_text())
 PROVIDER = LocalWrapping(Key(bytes.fromhex(KNOWN["kek"])))
@@ -46,10 +47,14 @@ def repacked(text, **changes):
 # -- known answers -----------------------------------------------------------------------------------------------------
 
 
+WITHOUT_TENANTS = {"ids": True, "detection": True, "tenant_ids": True, "names": True, "payload": {"hash_names"}}
+LEFT_OUT = WITHOUT_TENANTS | {"tenants": True}
+
+
 def test_known_core_opens_and_packs_to_the_same_text():
     known = KNOWN["core"]
     manifest, ring = open_core(known["text"], PROVIDER)
-    assert json.loads(manifest.model_dump_json(exclude={"ids"})) == known["content"]
+    assert json.loads(manifest.model_dump_json(exclude=LEFT_OUT)) == known["content"]
     assert manifest.id_key is None
     assert manifest.created == datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
     assert manifest.short_id == manifest.uuid.hex[:16]
@@ -63,6 +68,39 @@ def test_known_vector_records_open_and_pack_to_the_same_text(known):
     record = open_vector(known["content"]["name"], known["text"], manifest, ring)
     assert json.loads(record.model_dump_json()) == known["content"]
     assert pack_vector(record, manifest, ring) == known["text"]
+
+
+# -- tenants -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("known", KNOWN["tenants"], ids=["field", "attribute"])
+def test_known_cores_with_tenants_open_and_pack_to_the_same_text(known):
+    manifest, ring = open_core(known["text"], PROVIDER)
+    assert manifest.tenants == TenantRule(**known["content"]["tenants"])
+    assert pack_core(manifest, ring) == known["text"]
+    assert json.loads(manifest.model_dump_json(exclude=WITHOUT_TENANTS)) == known["content"]
+
+
+def test_other_tenants_keys_than_the_policys_are_a_difference():
+    rule = TenantRule(field="a")
+    manifest, _ = Manifest.new("notes", PayloadRule(default="plain"), PROVIDER, tenants=rule)
+    entry = CollectionPolicy(match="*", payload=PayloadRule(default="plain"))
+    other = entry.model_copy(update={"tenant_keys": TenantRule(attribute="b")})
+    (left_out,), (another,) = differences(manifest, {}, entry), differences(manifest, {}, other)
+    assert left_out == "tenant_keys are {field: a} in the collection, off in the policy"
+    assert another == "tenant_keys are {field: a} in the collection, {attribute: b} in the policy"
+    assert differences(manifest, {}, entry.model_copy(update={"tenant_keys": rule})) == []
+
+
+def test_tenants_keys_without_a_rule_for_them_or_in_another_place_do_not_open():
+    manifest, ring = Manifest.new("notes", PayloadRule(), PROVIDER, tenants=TenantRule(field="a"))
+    text = pack_key(2**31, bytes(12), Key(bytes(32)), ring, manifest.uuid.bytes)
+    found = open_tenants({tenant_place(2**31): text}, manifest, ring)
+    assert found.numbers == (2**31,)
+    bare = manifest.model_copy(update={"tenants": None})
+    for texts, of in (({tenant_place(2**31): text}, bare), ({"8000000A": text}, manifest), ({"x": text}, manifest)):
+        with pytest.raises(Unreadable):
+            open_tenants(texts, of, ring)
 
 
 # -- point ids ---------------------------------------------------------------------------------------------------------
@@ -97,7 +135,7 @@ def test_the_known_box_of_an_id_key_is_made():
 
 def test_a_box_of_an_id_key_that_does_not_open(monkeypatch):
     manifest, ring = with_ids()
-    monkeypatch.setattr("vecguard.manifest._sealed_id_key", lambda *_: base64url.encode(bytes(48)))
+    monkeypatch.setattr("vecguard.manifest._sealed_key", lambda key, *_: key and base64url.encode(bytes(48)))
     with pytest.raises(Unreadable):
         open_core(pack_core(manifest, ring), PROVIDER)
 
@@ -109,6 +147,57 @@ def test_other_ids_than_the_policys_are_a_difference(made, policy):
         f"ids are {made} in the collection, {policy} in the policy"
     ]
     assert differences(manifest, {}, CollectionPolicy(match="*", ids=made)) == []
+
+
+# -- field names -------------------------------------------------------------------------------------------------------
+
+NAMES = json.loads((Path(__file__).parent / "vectors" / "names.json").read_text())
+TENANTS = json.loads((Path(__file__).parent / "vectors" / "tenants.json").read_text())
+HASHED = PayloadRule(hash_names=True)
+
+
+def test_the_key_of_field_names_comes_back_and_only_where_there_is_one():
+    manifest, ring = Manifest.new("notes", HASHED, PROVIDER)
+    opened, _ = open_core(pack_core(manifest, ring), PROVIDER)
+    assert manifest.name_key is not None
+    assert opened.name_key == manifest.name_key
+    assert (opened.id_key, opened.payload.hash_names) == (None, True)
+    plain, ring = Manifest.new("notes", PayloadRule(), PROVIDER)
+    body = json.loads(base64url.decode(pack_core(plain, ring).split(".")[1]))
+    assert (plain.name_key, "names" in body, "hash_names" in body["payload"]) == (None, False, False)
+
+
+def test_the_known_box_of_a_name_key_is_made():
+    manifest, _ = Manifest.new("notes", HASHED, PROVIDER)
+    known = manifest.model_copy(update={"uuid": uuid.UUID(NAMES["collection"])})
+    known._name_key = Key(bytes.fromhex(NAMES["name_key"]))
+    text = pack_core(known, KeyRing({1: Key(bytes.fromhex(NAMES["data_key"]))}, 1))
+    assert json.loads(base64url.decode(text.split(".")[1]))["names"] == NAMES["box"]
+
+
+@pytest.mark.parametrize("box", [base64url.encode(bytes(48)), "A", ""])
+def test_a_box_of_a_name_key_that_does_not_open(monkeypatch, box):
+    manifest, ring = Manifest.new("notes", HASHED, PROVIDER)
+    monkeypatch.setattr("vecguard.manifest._sealed_key", lambda key, *_: None if key is None else box)
+    with pytest.raises(Unreadable):
+        open_core(pack_core(manifest, ring), PROVIDER)
+
+
+def test_a_name_key_without_hidden_names_and_hidden_names_without_a_key_are_unreadable():
+    manifest, ring = Manifest.new("notes", HASHED, PROVIDER)
+    manifest._name_key = None
+    with pytest.raises(Unreadable):
+        open_core(pack_core(manifest, ring), PROVIDER)
+    manifest, ring = Manifest.new("notes", PayloadRule(), PROVIDER)
+    manifest._name_key = Key.random()
+    with pytest.raises(Unreadable):
+        open_core(pack_core(manifest, ring), PROVIDER)
+
+
+def test_hidden_names_are_a_difference_to_a_policy_without_them():
+    manifest, _ = Manifest.new("notes", HASHED, PROVIDER)
+    (difference,) = differences(manifest, {}, CollectionPolicy(match="*"))
+    assert "hash_names" in difference
 
 
 # -- new manifests -----------------------------------------------------------------------------------------------------
@@ -315,13 +404,59 @@ def test_a_rotation_goes_through_three_manifests_of_one_collection():
     assert (sorted(ended.epochs), ended.current, ended_ring.epochs) == ([2], 2, (2,))
     for state, keys in ((both, both_ring), (turned, turned_ring), (ended, ended_ring)):
         opened, found = open_core(pack_core(state, keys), PROVIDER)
-        assert (opened, found.same_keys(keys)) == (state, True)
+        assert opened.detection is not None
+        assert (opened.model_copy(update={"detection": None}), found.same_keys(keys)) == (state, True)
         assert opened.uuid == manifest.uuid
     with pytest.raises(Unreadable):
         ended_ring.subkey(1, "x")  # what the old key sealed is lost
     assert turned_ring.subkey(2, "x") != turned_ring.subkey(1, "x")
     again, _ = ended.with_next_epoch(ended_ring, PROVIDER)
     assert max(again.epochs) == 3  # an epoch that was rotated away never comes back
+
+
+def test_the_detection_key_is_derived_until_a_rotation_keeps_it_for_good():
+    manifest, ring = new()
+    before = manifest.detection_key(ring)
+    assert before == ring.subkey(1, "detection")
+    opened, again = open_core(pack_core(manifest, ring), PROVIDER)
+    assert (opened.detection, opened.detection_key(again)) == (None, before)
+    for _ in range(2):
+        manifest, ring = manifest.with_next_epoch(ring, PROVIDER)
+        manifest, ring = manifest.with_newest_current(ring)
+        manifest, ring = manifest.with_current_only(ring)
+        manifest, ring = open_core(pack_core(manifest, ring), PROVIDER)
+        assert manifest.detection_key(ring) == before
+        assert manifest.detection_key(ring) != ring.subkey(manifest.current, "detection")
+
+
+def test_a_rotation_keeps_the_key_of_tenants_ids_where_there_are_tenants():
+    rule = TenantRule(attribute="org")
+    manifest, ring = Manifest.new("notes", PayloadRule(), PROVIDER, tenants=rule)
+    before = manifest.tenant_id_key(ring)
+    assert before == ring.subkey(1, "tenant.id")
+    for _ in range(2):
+        manifest, ring = manifest.with_next_epoch(ring, PROVIDER)
+        manifest, ring = manifest.with_newest_current(ring)
+        manifest, ring = manifest.with_current_only(ring)
+        manifest, ring = open_core(pack_core(manifest, ring), PROVIDER)
+        assert manifest.tenant_id_key(ring) == before != ring.subkey(manifest.current, "tenant.id")
+    plain, keys = Manifest.with_next_epoch(*new(), PROVIDER)
+    assert open_core(pack_core(plain, keys), PROVIDER)[0].tenant_ids is None
+
+
+def test_the_known_box_of_a_key_of_tenants_ids_is_made():
+    manifest, _ = Manifest.new("notes", PayloadRule(), PROVIDER, tenants=TenantRule(attribute="org"))
+    known = manifest.model_copy(update={"uuid": uuid.UUID(TENANTS["collection"])})
+    known._tenant_id_key = Key(bytes.fromhex(TENANTS["id_key"]))
+    text = pack_core(known, KeyRing({1: Key(bytes.fromhex(TENANTS["data_key"]))}, 1))
+    assert json.loads(base64url.decode(text.split(".")[1]))["tenant_ids"] == TENANTS["id_key_box"]
+
+
+def test_a_box_of_a_detection_key_that_does_not_open(monkeypatch):
+    manifest, ring = Manifest.with_next_epoch(*new(), PROVIDER)
+    monkeypatch.setattr("vecguard.manifest._sealed_key", lambda key, *_: key and base64url.encode(bytes(48)))
+    with pytest.raises(Unreadable):
+        open_core(pack_core(manifest, ring), PROVIDER)
 
 
 def test_epochs_cannot_be_exchanged_or_taken_from_another_collection():
@@ -365,13 +500,10 @@ def test_rewrapping_changes_wrapped_keys_and_nothing_else():
 
 
 def test_a_tombstone_in_its_known_form():
-    text = (
-        "vgx1.eyJjb2xsZWN0aW9uIjoibm90ZXMiLCJlcG9jaHMiOlsxLDJdLCJmb3JtYXQiOjEsInRpbWUiOiIyMDI1LTAxLTAyVDAzOjA0OjA1WiIs"
-        "InV1aWQiOiIwZjBlMGQwYy0wYjBhLTQ5MDgtODcwNi0wNTA0MDMwMjAxMDAifQ"
-    )
-    time = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
-    tombstone = Tombstone(uuid=IDENTITY, collection="notes", epochs=(1, 2), time=time)
+    known = json.loads((Path(__file__).parent / "vectors" / "tombstone.json").read_text())
+    text, tombstone = known["text"], Tombstone.model_validate(known["content"])
     assert (pack_tombstone(tombstone), read_tombstone(text), is_shredded(text)) == (text, tombstone, True)
+    assert (tombstone.uuid, tombstone.collection, tombstone.epochs) == (IDENTITY, "größe", (1, 2))
     with pytest.raises(Shredded) as caught:
         open_core(text, PROVIDER)
     assert (caught.value.identity, caught.value.status) == (IDENTITY.bytes, "FAILED_PRECONDITION")

@@ -22,8 +22,9 @@ from vecguard.errors import (
 from vecguard.generation import Generation
 from vecguard.keys.key import Key
 from vecguard.keys.wrapping import LocalWrapping
+from vecguard.load import Load
 from vecguard.manifest import Manifest, pack_core, pack_vector
-from vecguard.model import ANONYMOUS, Principal
+from vecguard.model import ANONYMOUS, UNRESTRAINED, Principal
 from vecguard.pipeline import Pipeline, Route, parse
 from vecguard.policy.credentials import hash_key
 from vecguard.policy.model import Access, CollectionPolicy, Limits, PayloadRule, Policy
@@ -498,3 +499,79 @@ def test_a_credential_goes_on_to_the_database_only_where_the_policy_knows_none(k
     house = House(serve, policy=policy, passed_metadata=frozenset({"authorization", "dbname"}))
     house.call(metadata={"authorization": "azpj", "dbname": "d"})
     assert seen == [{"dbname": "d"} if known else {"authorization": "azpj", "dbname": "d"}]
+
+
+ROWS = {
+    "anonymous": (),
+    "roles": (
+        {
+            "name": "tenant",
+            "grants": ({"actions": ("read", "write")}, {"actions": ("admin",), "rows": "all"}),
+            "row_filter": {"tenant": {"attribute": "tenant"}},
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("action", "keys", "refused"),
+    [
+        ("read", None, ""),
+        ("write", None, "it needs a grant with `rows: all`"),
+        ("admin", None, ""),
+        ("read", {"attribute": "tenant"}, ""),
+        ("admin", {"attribute": "tenant"}, "a caller that is no tenant"),
+        ("admin", {"attribute": "other"}, ""),
+    ],
+)
+def test_the_whole_server_is_for_nobody_who_has_some_rows_only(action, keys, refused):
+    async def serve(ask, session):
+        session.grant(action, None)
+        return q.CountResponse(result=q.CountResult(count=7))
+
+    entries = (CollectionPolicy(match="theirs", tenant_keys=keys), CollectionPolicy(match="*"))
+    house = House(serve, action, Policy(version=1, access=Access.model_validate(ROWS), collections=entries))
+    house.principal = Principal("ann", frozenset({"tenant"}), attributes={"tenant": ("a",)})
+    if refused:
+        with pytest.raises(Denied, match=refused):
+            house.call()
+    else:
+        assert house.call().result.count == 7
+
+
+class Slowing:
+    """A watch that lets every call wait until it is told to go on."""
+
+    def __init__(self):
+        self.waiting, self.go_on = 0, asyncio.Event()
+
+    async def admit(self, principal, entry):
+        self.waiting += 1
+        await self.go_on.wait()
+        return UNRESTRAINED
+
+    async def served(self, *_):
+        pass
+
+
+def test_calls_that_are_slowed_leave_their_room_to_others():
+    watch, body = Slowing(), ASK.SerializeToString()
+    load = Load(1)
+    house = House(counted(), watch=watch, load=load)
+    load.take(2**20 - len(body))  # there is room for one call of this size
+
+    async def run():
+        slowed = []
+        async with asyncio.timeout(20):
+            for number in (1, 2, 3):
+                slowed.append(asyncio.create_task(house.pipeline.handle(COUNT, body, {}, None)))
+                while watch.waiting < number and not slowed[-1].done():
+                    await asyncio.sleep(0.001)
+        watch.go_on.set()
+        return await asyncio.gather(*slowed)
+
+    answers = asyncio.run(run())
+    assert [q.CountResponse.FromString(one).result.count for one in answers] == [7] * 3
+    load.require_room(len(body))
+    with pytest.raises(LimitExceeded):
+        load.require_room(len(body) + 1)

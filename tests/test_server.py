@@ -92,13 +92,21 @@ EXPECTED = [
 ]
 
 
+# How those are made whose text is not given.
+MADE = {
+    errors.RateExceeded: lambda: errors.RateExceeded("what the client may know", 3),
+    errors.Suspended: lambda: errors.Suspended(3, denied=True),
+    errors.TenantShredded: errors.TenantShredded,
+    errors.Unreadable: errors.Unreadable,
+}
+
+
 @pytest.mark.parametrize("kind", EXPECTED)
 def test_every_expected_error_has_its_status_and_text(tmp_path, kind):
-    more = (3,) if kind is errors.RateExceeded else ()
-    failure = kind() if kind is errors.Unreadable else kind("what the client may know", *more)
+    failure = MADE[kind]() if kind in MADE else kind("what the client may know")
     with pytest.raises(grpc.aio.AioRpcError) as answer:
         called(tmp_path, failing(failure))
-    assert answer.value.code() == grpc.StatusCode[kind.status]
+    assert answer.value.code() == grpc.StatusCode[failure.status]
     assert answer.value.details() == str(failure)
 
 

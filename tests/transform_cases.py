@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from vecguard.metric import normalize
-from vecguard.transform import pca
+from vecguard.transform import learned, pca
 
 DIMS = 64
 COUNT = 300
@@ -28,14 +28,22 @@ RULES = {
     "random": "{transforms: [{kind: johnson-lindenstrauss, dims: 48}], FIXED}",
     "sparse": "{transforms: [{kind: johnson-lindenstrauss, dims: 48, form: sparse}, {kind: int8}], FIXED}",
     "binary": "{transforms: [{kind: rotation}, {kind: binary}], FIXED}",
+    "learned": "{transforms: [{kind: learned, dims: 32, file: net.vga, sha256: NET}, {kind: rotation}, {kind: gaussian,"
+    " ratio: 0.3}], FIXED}",
+    "clipped": "{transforms: [{kind: rotation}, {kind: analytic-gaussian, epsilon: 400, clip: 1.5}]}",
+    "kept": "{transforms: [{kind: rotation}, {kind: analytic-gaussian, epsilon: 400, clip: 1.5}], FIXED}",
 }
 
 
 def policy(folder: Path) -> str:
     """The policy of all rules; the artefact that it names is written to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    digest = pca.save(folder / "pca.vga", *pca.fit(clustered(900, seed=2), 32))
-    rules = {name: rule.replace("FIXED", FIXED).replace("SHA", digest) for name, rule in RULES.items()}
+    mean, axes = pca.fit(clustered(900, seed=2), 32)
+    digests = {"SHA": pca.save(folder / "pca.vga", mean, axes)}
+    digests["NET"] = learned.save(folder / "net.vga", ((axes, -axes @ mean),), None)
+    rules = {name: rule.replace("FIXED", FIXED) for name, rule in RULES.items()}
+    for word, digest in digests.items():
+        rules = {name: rule.replace(word, digest) for name, rule in rules.items()}
     entries = [f"  - {{match: '{name}*', vectors: [{rule}]}}\n" for name, rule in rules.items()]
     return "version: 1\naccess: {anonymous: [read, write, admin]}\ncollections:\n" + "".join(entries)
 

@@ -43,10 +43,13 @@ collections:
   - match: "notes-plain"
     payload: {{default: sealed, fields: {{tenant_id: plain, color: plain}}}}
   - match: "notes-sealed"
+  - match: "notes-keyed"
+    tenant_keys: {{field: tenant_id}}
+    payload: {{default: sealed, fields: {{tenant_id: searchable, color: searchable}}}}
   - match: "*"
     payload: {{default: sealed, fields: {{tenant_id: searchable, color: searchable}}}}
 """
-KINDS = ("notes", "notes-plain", "notes-clear")
+KINDS = ("notes", "notes-plain", "notes-clear", "notes-keyed")
 OWN, FOREIGN = (1, 2, 3, 4), (11, 12, 13, 14)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import grpc
 import httpx
@@ -85,6 +86,22 @@ def test_nobody_without_a_key_and_nobody_with_a_wrong_one(house: Proxy, rest: bo
     for key in (None, "vgk_wrong", hash_key(ROOT)):
         assert status(lambda key=key: of(house, key, rest=rest).get_collections()) == refused
     assert len(of(house, ROOT, rest=rest).get_collections().collections) == 2
+
+
+def test_an_alias_in_clear_is_granted_for_the_collection_behind_it(tmp_path: Path) -> None:
+    clear = POLICY.replace('"alpha*"\n  - match: "beta*"', '"*"\n    protect: none')
+    assert "protect: none" in clear
+    with serving_proxy(tmp_path, clear) as proxy:
+        root, alpha = of(proxy, ROOT), of(proxy, ALPHA)
+        for name in ("alpha", "beta"):
+            root.create_collection(name, vectors_config=VECTORS)
+            root.upsert(name, [models.PointStruct(id=1, vector=[1, 0, 0, 0])])
+            alias = models.CreateAlias(collection_name=name, alias_name=f"alpha-{name}")
+            root.update_collection_aliases([models.CreateAliasOperation(create_alias=alias)])
+        assert alpha.count("alpha-alpha").count == 1
+        assert root.count("alpha-beta").count == 1
+        for call in (alpha.count, alpha.get_collection, lambda name: alpha.retrieve(name, [1])):
+            assert status(lambda call=call: call("alpha-beta")) == grpc.StatusCode.PERMISSION_DENIED
 
 
 @pytest.mark.parametrize("rest", [False, True])

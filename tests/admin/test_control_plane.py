@@ -7,11 +7,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 import pytest
+from admin_plane import Plane
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -19,10 +19,8 @@ from proxy import processes
 from proxy.behind import DIMS, Face, unnamed
 from proxy.processes import until
 from qdrant_client import grpc as q
-from serving import Proxy, free_port, serving_proxy
-from typer.testing import CliRunner
+from serving import free_port, serving_proxy
 
-from vecguard.cli import app
 from vecguard.policy.credentials import hash_key, new_key
 from vecguard.v1 import admin_pb2 as v1
 
@@ -47,27 +45,6 @@ def test_the_generated_module_is_that_of_the_definition(tmp_path: Path) -> None:
             for field in nested.field:
                 field.ClearField("json_name")
     assert generated == written
-
-
-@dataclass
-class Plane:
-    """A running server with two workers, and its control plane."""
-
-    proxy: Proxy
-    address: str
-    key: str
-
-    def call(self, name: str, ask: object, answer: type, key: str | None = None) -> object:
-        """Call a method with the key, or another."""
-        with grpc.insecure_channel(self.address) as channel:
-            method = channel.unary_unary(f"/vecguard.v1.Admin/{name}", type(ask).SerializeToString, answer.FromString)
-            return method(ask, timeout=30, metadata=(("authorization", f"Bearer {self.key if key is None else key}"),))
-
-    def cli(self, *arguments: str) -> str:
-        """Run a command of an operator: exit status and what it says."""
-        environment = {"VECGUARD_ADMIN_KEY": self.key, "COLUMNS": "200"}
-        result = CliRunner().invoke(app, [*arguments, "--admin", self.address], env=environment)
-        return f"{result.exit_code} {result.output}"
 
 
 @pytest.fixture(scope="module")

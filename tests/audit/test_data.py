@@ -14,13 +14,14 @@ from vecguard.errors import ConfigError
 SIZES = Sizes(victims=20, crowd=60, own=120, foreign=30, personal=10, documents=40, questions=5)
 
 
-def beir_folder(folder: Path, documents: int = 150) -> Path:
-    """Documents of four sentences each, with one question for every tenth."""
+def beir_folder(folder: Path, documents: int = 150, kept_back: int = 0) -> Path:
+    """Documents of four sentences, with one question for every tenth; the first few are kept back from training."""
     rows = [
         {
             "id": f"d{i}",
             "title": f"topic {i % 5}",
             "text": " ".join(f"Document {i} says in part {j} what nobody knows." for j in range(4)),
+            **({"split": "test" if i < kept_back else "train"} if kept_back else {}),
         }
         for i in range(documents)
     ]
@@ -41,6 +42,39 @@ def test_a_folder_becomes_stored_and_attackers_texts_of_different_documents(tmp_
     assert len(texts.foreign) == 30
     assert texts.relevant[0]
     assert all(texts.documents[row] for rows in texts.relevant for row in rows)
+
+
+def test_what_is_kept_back_from_training_is_what_is_attacked(tmp_path: Path) -> None:
+    texts = texts_of_folder(beir_folder(tmp_path, kept_back=9), SIZES, seed=3)
+    attacked, others = ({int(t.split()[1]) for t in part} for part in (texts.victims.texts, texts.crowd.texts))
+    assert len(texts.victims) == 20
+    assert attacked <= set(range(9))
+    assert not (others | {int(text.split()[1]) for text in texts.own.texts}) & set(range(9))
+
+
+def test_a_text_that_is_stored_elsewhere_or_known_is_not_attacked(tmp_path: Path) -> None:
+    folder = beir_folder(tmp_path, kept_back=20)
+    rows = [json.loads(line) for line in (folder / "corpus.jsonl").read_text().splitlines()]
+    for row in (*rows[:10], rows[40], rows[41]):
+        row["text"] += " This sentence stands in many documents."
+    (folder / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    texts = texts_of_folder(folder, Sizes(victims=200, crowd=600, own=600, documents=40, questions=5), seed=3)
+    parts = [set(part.texts) for part in (texts.victims, texts.crowd, texts.own)]
+    assert not parts[0] & parts[1] | parts[0] & parts[2] | parts[1] & parts[2]
+    assert "This sentence stands in many documents." not in parts[0]
+
+
+def test_sentences_under_attack_can_be_short_ones(tmp_path: Path) -> None:
+    folder = beir_folder(tmp_path)
+    rows = [json.loads(line) for line in (folder / "corpus.jsonl").read_text().splitlines()]
+    for row in rows:
+        row["text"] += f" Short {row['id']} it is."
+    (folder / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    texts = texts_of_folder(folder, SIZES, seed=3, words=4)
+    assert len(texts.victims) == 20
+    assert all(len(text.split()) == 4 for text in texts.victims.texts)
+    assert any(len(text.split()) > 4 for text in texts.crowd.texts)
+    assert not set(texts.victims.texts) & set(texts.crowd.texts)
 
 
 def test_the_seed_decides(tmp_path: Path) -> None:

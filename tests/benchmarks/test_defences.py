@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from benchmarks.defences import LINES, listed
+from benchmarks.defences import LINES, fitted, listed
 from benchmarks.peers import Alloy, Hadamask, Permutation, missing_peers
 from vecguard.audit.attacks.permutation import matched_coordinates
 from vecguard.audit.defence import Defence
@@ -21,6 +23,18 @@ def test_the_list_holds_what_this_build_knows() -> None:
     assert set(names) & set(LINES) >= {"rotation", "rotation+gaussian:ratio=1"}
     assert "(permutation of coordinates)" in names
     assert len(listed(quick=True)) < len(names)
+
+
+@pytest.mark.slow
+def test_projections_are_fitted_to_a_sample(tmp_path: Path) -> None:
+    pytest.importorskip("opacus")
+    sample = rows(1_300, 96)
+    names = []
+    for defence in fitted(sample, tmp_path, seed=0):
+        stored = defence.deploy(96, seed=0).store(sample[:20])
+        assert stored.vectors.shape == (20, 64)
+        names.append(defence.name)
+    assert [name.partition("+")[0] for name in names] == ["pca 64", "learned 64", "learned 64 by DP-SGD, epsilon 8"]
 
 
 def test_a_permutation_keeps_scores_and_falls_to_matching() -> None:

@@ -29,7 +29,8 @@ def test_work_of_grandchildren_counts_living_and_ended(tmp_path: Path, monkeypat
         "time.sleep(60)\n"
     )
     with running("burner", ("burner",), tmp_path) as child:
-        assert _settled(child, at_least=1.0) >= 1.0
+        # A process that has ended is counted in whole ticks of the kernel's clock, of which one may be missing.
+        assert _settled(child, at_least=0.9) >= 0.9
         assert child.memory_mib() > 5
 
 

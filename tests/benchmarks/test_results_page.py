@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from benchmarks.__main__ import app
 from benchmarks.at_rest import measure_cost
 from benchmarks.machine import describe_machine
 from benchmarks.overhead import QUICK, Measure, Run
+from benchmarks.processes import ROOT
 from benchmarks.report import write_json
-from benchmarks.results_page import results_page
+from benchmarks.results_page import OPENING, results_page, sections_of
 from benchmarks.routes import ROUTES
 from benchmarks.summary import PHASES, aims, summarise
+from vecguard.audit.metrics import Interval
+from vecguard.audit.outcome import Audit, DefenceOutcome
+from vecguard.audit.report import write_json as write_audit
+from vecguard.audit.utility import Utility
 from vecguard.errors import ConfigError
 
 
@@ -77,3 +85,60 @@ def test_the_cost_of_a_record_at_rest(tmp_path: Path) -> None:
     page = results_page(tmp_path)
     assert "## What sealing costs a record" in page
     assert f"| 24 | sealed | {cost.seal_us:.0f} | {cost.open_us:.0f} | {cost.clear_bytes:,.0f} |" in page
+
+
+def test_the_cost_of_a_rotation(tmp_path: Path) -> None:
+    turned = {"dims": 384, "records": 2000, "seconds": 10.0, "job_cpu_s": 3.0, "engine_cpu_s": 1.0}
+    (tmp_path / "rotation.json").write_text(json.dumps({"machine": describe_machine(), "turned": [turned]}))
+    page = results_page(tmp_path)
+    assert "What a rotation of a data key costs" in page
+    assert "| 384 | 1.50 | 0.50 | 500 | 200 |" in page
+
+
+def test_sections_of_runs_that_are_not_here_stay(tmp_path: Path) -> None:
+    turned = {"dims": 384, "records": 2000, "seconds": 10.0, "job_cpu_s": 3.0, "engine_cpu_s": 1.0}
+    (tmp_path / "rotation.json").write_text(json.dumps({"machine": describe_machine(), "turned": [turned]}))
+    first = results_page(tmp_path)
+    (tmp_path / "rotation.json").unlink()
+    speed = {"dims": 768, "batch": 100, "protected_per_s": 31_234.5, "opened_per_s": 40_000.0, "query_us": 50.4}
+    (tmp_path / "protect.json").write_text(json.dumps({"machine": describe_machine(), "speeds": [speed]}))
+    second = results_page(tmp_path, first + "\n## By hand\n\nword\n")
+    assert [line for line in second.splitlines() if line.startswith("## ")] == [
+        "## Protection alone",
+        "## What a rotation of a data key costs",
+        "## By hand",
+    ]
+    assert sections_of(second)["## What a rotation of a data key costs"] in first
+    assert results_page(tmp_path, second) == second
+
+
+def test_a_section_that_was_run_again_is_replaced(tmp_path: Path) -> None:
+    turned = {"dims": 384, "records": 2000, "seconds": 10.0, "job_cpu_s": 3.0, "engine_cpu_s": 1.0}
+    (tmp_path / "rotation.json").write_text(json.dumps({"machine": describe_machine(), "turned": [turned]}))
+    first = results_page(tmp_path)
+    (tmp_path / "rotation.json").write_text(
+        json.dumps({"machine": describe_machine(), "turned": [turned | {"records": 1000}]})
+    )
+    page = results_page(tmp_path, first)
+    assert "| 384 | 3.00 | 1.00 | 250 | 100 |" in page
+    assert "| 384 | 1.50 |" not in page
+
+
+def test_the_page_in_the_repository_is_made_of_sections_that_are_known() -> None:
+    """Nothing is lost where one section of it is made anew."""
+    page = (ROOT / "docs/results.md").read_text(encoding="utf-8")
+    assert page == "\n".join([OPENING, *sections_of(page).values()])
+
+
+def test_a_report_of_the_lab_is_put_beside_the_runs_with_the_machine_and_the_words(tmp_path: Path) -> None:
+    utility = Utility(Interval(1, 1, 1, 9), Interval(0.7, 0.6, 0.8, 9), None, None, 10.0, 9.0, 8.0, 1536.0, math.inf)
+    counts = {"records under attack": 9, "words in the longest of them": 16, "other stored records": 9}
+    audit = Audit("medquad", "minilm", 384, 0, counts, 0.2, (), (DefenceOutcome("clear", (), utility),), ())
+    write_audit(audit, tmp_path / "report.json")
+    result = CliRunner().invoke(app, ["report", str(tmp_path), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    page = results_page(tmp_path / "out")
+    assert "## What attackers recover: medquad, sentences of at most 16 words" in page
+    assert "`vecguard audit run --data DIR --words 16`" in page
+    assert f"python {describe_machine()['python']}" in page
+    assert "load average" not in page

@@ -41,6 +41,11 @@ VALUES: dict[str, dict[str, Any]] = {
     "clear": CLEAR,
     "tls": {"tlsSecret": "certificate", "policy": "version: 1\ncollections: [{match: '*'}]\n"},
     "milvus": CLEAR | {"qdrant": False, "milvus": True, "upstream": "milvus://milvus:19530"},
+    "state": CLEAR
+    | {
+        "environmentSecret": "keys",
+        "state": {"url": "redis://state:6379", "allowClearNetwork": True, "labels": {"app": "redis"}},
+    },
     "plain": CLEAR | {"metrics": False, "environmentSecret": "keys", "autoscaling": {"enabled": False}},
 }
 
@@ -178,6 +183,10 @@ def families() -> dict[str, set[str]]:
         metrics("call", status="X", cause=cause, candidates=1, uncertified=1, **fields)
     metrics.upstream_connected("qdrant", True)
     metrics.policy_reloaded(True)
+    metrics("detection", rung="alert", enforced=True, detectors={"walk": 1.0})
+    metrics("budget", budget="records_per_day", enforced=True)
+    metrics.detection.state(True, 0)
+    metrics.detection.webhook(0, {})
     return {sample.name: set(sample.labels) for family in registry.collect() for sample in family.samples}
 
 
@@ -291,6 +300,19 @@ def test_the_database_is_reachable_from_the_proxy_only(rendered: Any) -> None:
     proxy, itself = database["ingress"]
     assert proxy["from"] == [{"podSelector": {"matchLabels": labels}}]
     assert itself["from"] == [{"podSelector": database["podSelector"]}]
+
+
+def test_the_store_of_shared_state_is_reachable_from_the_proxy_only(tmp_path: Path) -> None:
+    assert len(manifests(VALUES["clear"])["NetworkPolicy"]) == 2
+    rendered = manifests(VALUES["state"])
+    settings = settings_of(rendered["ConfigMap"][0]["data"]["config.yaml"], tmp_path)
+    assert settings.state is not None
+    assert (settings.state.host, settings.state.fail) == ("state", "closed")
+    policy = rendered["NetworkPolicy"][2]["spec"]
+    labels = rendered["Deployment"][0]["spec"]["template"]["metadata"]["labels"]
+    assert policy["podSelector"]["matchLabels"] == {"app": "redis"}
+    assert [rule["from"] for rule in policy["ingress"]] == [[{"podSelector": {"matchLabels": labels}}]]
+    assert policy["ingress"][0]["ports"] == [{"protocol": "TCP", "port": settings.state.port}]
 
 
 def test_replicas_are_counted_in_one_place() -> None:

@@ -17,7 +17,7 @@ from qdrant_client import grpc as pb
 from vecguard.engine.server import EngineServer, Listen
 from vecguard.engine.store import Store
 
-START_SECONDS = 30
+START_SECONDS = 120
 
 
 class _Serving:

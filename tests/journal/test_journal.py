@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
@@ -45,14 +46,9 @@ def faults(*files, checkpoints=()):
 
 
 def test_known_answer():
-    chain = Chain(file_key(KEY, bytes(16)))
-    first, second = chain.line(b'{"event":"a"}'), chain.line(b'{"event":"b"}')
-    assert first == (
-        b'{"seq":0,"mac":"5e886542109cf63265896a89a758315efa88a77a1f9a08032a8a9fade34bb5b5","event":{"event":"a"}}\n'
-    )
-    assert second == (
-        b'{"seq":1,"mac":"0ba09036229c50836678e4ca7052289e903e1cbe2d7956e57dbc092f10aba3d1","event":{"event":"b"}}\n'
-    )
+    known = json.loads((Path(__file__).parents[1] / "vectors" / "trail.json").read_text())
+    chain = Chain(file_key(bytes.fromhex(known["key"]), bytes.fromhex(known["id"])))
+    assert [chain.line(event.encode()).decode() for event in known["events"]] == known["lines"]
 
 
 @pytest.mark.parametrize(
@@ -236,3 +232,31 @@ def test_a_folder_that_cannot_be_written_is_an_error_of_the_settings(tmp_path):
     with pytest.raises(ConfigError, match="trail folder"):
         journal(tmp_path / "file")
     assert os.listdir(tmp_path) == ["file"]
+
+
+RECORD = """
+import resource, signal, sys
+from pathlib import Path
+from vecguard.errors import ConfigError
+from vecguard.journal.writer import Journal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+book = Journal(Path(sys.argv[1]), "operator", bytes(range(32)), b"wrapped key", file_bytes=1 << 30)
+print(book.record(b'{"event":"told"}').seq)
+resource.setrlimit(resource.RLIMIT_FSIZE, (book._file.size + 10, resource.RLIM_INFINITY))
+try:
+    book.record(b'{"event":"untold"}')
+except ConfigError as fault:
+    print(fault)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+book.close()
+"""
+
+
+def test_what_is_recorded_is_written_at_once_or_refused(tmp_path):
+    done = subprocess.run([sys.executable, "-c", RECORD, str(tmp_path)], check=True, capture_output=True, text=True)
+    assert "1\n" in done.stdout
+    assert "cannot be written" in done.stdout
+    (file,) = tmp_path.iterdir()
+    assert file.name.startswith("trail-operator-")
+    told = [json.loads(line)["event"]["event"] for line in file.read_text().splitlines()]
+    assert (told, faults(file)) == (["journal opened", "told", "journal closed"], [])

@@ -6,7 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +31,7 @@ def serving_milvus(
     *,
     key_file: Path | None = None,
     arguments: Sequence[str] = (),
+    environ: Mapping[str, str] | None = None,
 ) -> Iterator[MilvusProxy]:
     """`vecguard serve` on a free port, before `behind`.
 
@@ -40,6 +41,7 @@ def serving_milvus(
         policy: the policy file's text (YAML); None: the default policy.
         key_file: another key than `folder/vecguard.key`.
         arguments: further arguments of `vecguard serve`.
+        environ: further variables, such as a `TMPDIR` as another host has it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     port, log = free_port(), folder / "proxy.log"
@@ -57,7 +59,7 @@ def serving_milvus(
             stdout=output,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
-            env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
+            env=os.environ | {"OPENBLAS_NUM_THREADS": "1"} | dict(environ or {}),
             cwd=folder,
         )
     server = MilvusProxy(process, port, behind.data, log, policy=file, key_file=key_file)

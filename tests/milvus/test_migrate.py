@@ -13,6 +13,8 @@ from qdrant_client import models
 from serving import Server, serving_proxy
 
 from milvus.pairs import POLICY, Pair
+from milvus.proxies import serving_milvus
+from milvus.servers import MilvusServer
 from milvus.test_verify import DIMS, looked
 from vecguard.config import Settings, parse_upstream
 from vecguard.errors import Refused
@@ -189,3 +191,48 @@ def test_what_cannot_be_carried_over(lite_pair: Pair, tmp_path: Path) -> None:
     )
     with pytest.raises(Refused, match="keys that the database makes"):
         migrated(Order(name, None, tmp_path / "state"), settings)
+
+
+HIDING = """
+version: 1
+access: {anonymous: [read, write, admin]}
+collections:
+  - match: "clear_*"
+    protect: none
+  - match: "*"
+    payload: {default: sealed, fields: {found: searchable, year: range}, hash_names: true}
+    ids: encrypted
+"""
+
+
+@pytest.mark.slow
+def test_to_encrypted_keys_and_hidden_names_and_back_to_clear(server: MilvusServer, tmp_path: Path) -> None:
+    """Every row is there both ways, and between them the database holds neither keys nor names of the client's."""
+    name, newer = "hiding_all", server.data.parent.name.startswith("lite")
+    with (
+        server.client() as straight,
+        serving_milvus(tmp_path / "proxy", server, HIDING) as proxy,
+        proxy.client() as guarded,
+    ):
+        make(straight, name, newer=newer)
+        before = content(straight, name)
+        assert proxy.policy is not None
+        settings = settings_of(f"milvus://{server.target}", proxy.key_file, proxy.policy)
+        journal = migrated(Order(name, None, tmp_path / "state"), settings)
+        assert (journal.phase, journal.copied, journal.repaired) == ("done", COUNT, 0)
+        assert_same(before, content(guarded, name))
+        late = guarded.query(name, filter="year > 200 and found == 'word 3'", output_fields=["pk"], limit=1000)
+        assert {row["pk"] for row in late} == {
+            key for key, row in before.items() if row["year"] > 200 and row["found"] == "word 3"
+        }
+        stored = straight.query(name, filter='pk >= ""', output_fields=["*"], limit=1000)
+        assert len(stored) == COUNT
+        assert not {row["pk"] for row in stored} & before.keys()
+        # The names of columns stay; keys of JSON and dynamic fields are names, too.
+        shown = str([dict(row) for row in stored])
+        assert [word for word in ("text 7", "word 3", "more 7", "extra", "deep") if word in shown] == []
+        order = Order(name, f"clear_{name}", tmp_path / "out", f"store {name} in clear")
+        assert migrated(order, settings).phase == "done"
+        assert_same(before, content(straight, order.to or ""))
+        for made in (order.to, journal.aside, name):
+            straight.drop_collection(made)

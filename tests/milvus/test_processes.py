@@ -145,6 +145,13 @@ class TestStart:
         assert "one upstream for each protocol" in refused.stderr
         assert list(tmp_path.iterdir()) == []
 
+    @pytest.mark.parametrize("option", ["--listen", "--rest"])
+    def test_an_address_of_a_protocol_without_a_database_is_refused(self, tmp_path: Path, option: str) -> None:
+        refused = ended(tmp_path, "--upstream", "milvus://127.0.0.1:1", option, "127.0.0.1:7334")
+        assert refused.returncode == 1
+        assert f"{option} is where Qdrant's protocol is served" in refused.stderr
+        assert "say --milvus-listen" in refused.stderr
+
     def test_no_client_library_is_loaded_beside(self, tmp_path: Path) -> None:
         """Neither of Milvus' clients nor what they need: the front takes the generated messages alone."""
         with embedded(tmp_path) as proxy, proxy.client() as client:

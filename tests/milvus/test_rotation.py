@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
 import signal
 import subprocess
@@ -15,7 +14,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from pymilvus import DataType, MilvusClient
+from pymilvus import DataType
 
 from milvus.proxies import MilvusProxy, serving_milvus
 from milvus.search_sides import POLICIES, ROWS, SPARSE_QUERIES, Side, X, make_auto, make_rich
@@ -39,13 +38,13 @@ def run(command: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 def epochs_at_rest(behind: MilvusServer, name: str, column: str) -> set[int]:
-    with contextlib.closing(MilvusClient(uri=behind.uri)) as client:
+    with behind.client() as client:
         rows = client.query(name, filter="", output_fields=[column], limit=ROWS)
     return {epoch_of(entry) for row in rows for entry in decode(row[column]).entries.values()}
 
 
 def properties_at_rest(behind: MilvusServer, name: str) -> dict[str, str]:
-    with contextlib.closing(MilvusClient(uri=behind.uri)) as client:
+    with behind.client() as client:
         return dict(client.describe_collection(name)["properties"])
 
 

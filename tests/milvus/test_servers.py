@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,8 +22,10 @@ def test_versions_are_those_that_the_tests_are_written_for(lite: MilvusServer, r
         assert client.get_server_version() == "v2.3.5-lite"
 
 
-@pytest.mark.parametrize("serving", [lite_server, real_server])
-def test_rows_outlive_a_restart(serving: type[lite_server], tmp_path: Path) -> None:
+@pytest.mark.parametrize("serving", [lite_server, partial(real_server, restarts=True)], ids=["lite", "real"])
+def test_rows_outlive_a_restart(
+    serving: Callable[[Path], AbstractContextManager[MilvusServer]], tmp_path: Path
+) -> None:
     """The same folder given again is the same database."""
     for attempt in range(2):
         with serving(tmp_path) as server, server.client() as client:

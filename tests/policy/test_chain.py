@@ -19,6 +19,7 @@ class Projection:
     projects: bool = True
     rounds: bool = False
     unit_only: bool = False
+    clips: bool = False
     divides: bool = False
 
 
@@ -54,7 +55,7 @@ def test_sound_chains_have_no_fault(chain: list[TransformTraits], recover: str, 
         ([LOSSY], "derived", False, ("recover",), "cannot"),
         ([ROTATION], "none", False, ("rerank",), "rerank: off"),
         ([LOSSY, Projection("other", hides_axes=False)], "none", True, ("transforms", 1), "more than one projection"),
-        ([LOSSY, UNIT], "none", True, ("transforms", 1), "made for unit vectors"),
+        ([LOSSY, UNIT], "none", True, ("transforms", 1), "made for the length of vectors"),
         ([ROTATION, ROUND, NOISE], "none", True, ("transforms", 1), "has to come last"),
         ([ROTATION, ROUND], "sealed", False, ("rerank",), "candidates: 200"),
         ([LOSSY], "sealed", False, ("rerank",), "does not cover"),

@@ -6,9 +6,10 @@ import pytest
 
 from vecguard.errors import Denied
 from vecguard.model import ANONYMOUS, Action, Principal
-from vecguard.policy.decide import decide
+from vecguard.policy.access import Access
+from vecguard.policy.decide import admit, decide
 from vecguard.policy.defaults import DEFAULT_POLICY
-from vecguard.policy.model import Access, CollectionPolicy, Limits, Policy
+from vecguard.policy.model import CollectionPolicy, Limits, Policy
 
 ACTIONS: tuple[Action, ...] = ("read", "write", "admin")
 NOTES = Policy(
@@ -63,3 +64,101 @@ def test_limits_are_those_of_the_collection_or_the_general_ones() -> None:
 def test_the_empty_name_is_a_name_and_not_the_absence_of_one() -> None:
     with pytest.raises(Denied):
         decide(NOTES, ANONYMOUS, "read", "")
+
+
+TENANTS = Policy.model_validate(
+    {
+        "version": 1,
+        "access": {
+            "anonymous": [],
+            "roles": [
+                {
+                    "name": "tenant",
+                    "grants": [{"actions": ["read"], "operations": ["Query"]}],
+                    "row_filter": {"tenant": {"attribute": "tenant"}},
+                    "rate": {"calls_per_s": 5},
+                }
+            ],
+        },
+        "collections": [{"match": "notes*"}],
+    }
+)
+
+
+def tenant(name: str) -> Principal:
+    """The same account each time, with another attribute."""
+    return Principal("app", frozenset({"tenant"}), attributes={"tenant": (name,)})
+
+
+def test_what_is_remembered_is_of_the_same_principal_in_all_it_has() -> None:
+    asked = [decide(TENANTS, tenant(name), "read", "notes", "Points/Query") for name in ("a", "b", "a")]
+    assert [grant.rows[0].values for grant in asked] == [("a",), ("b",), ("a",)]
+    assert asked[0] is asked[2]
+    with pytest.raises(Denied, match="has no attribute"):
+        decide(TENANTS, Principal("app", frozenset({"tenant"})), "read", "notes", "Points/Query")
+
+
+def test_a_yes_to_one_question_is_none_to_another() -> None:
+    assert decide(TENANTS, tenant("a"), "read", "notes", "Points/Query")
+    for action, name, operation in (("write", "notes", "Points/Query"), ("read", "notes", "Points/Scroll")):
+        with pytest.raises(Denied):
+            decide(TENANTS, tenant("a"), action, name, operation)  # type: ignore[arg-type]  # not narrowed in the loop
+    with pytest.raises(Denied):
+        decide(TENANTS, tenant("a"), "read", "other", "Points/Query")
+
+
+def test_what_is_remembered_is_forgotten_with_the_policy_and_bounded() -> None:
+    assert decide(TENANTS, tenant("a"), "read", "notes", "Points/Query")
+    for deep in (False, True):
+        closed = TENANTS.model_copy(update={"access": Access(anonymous=())}, deep=deep)
+        with pytest.raises(Denied):
+            decide(closed, tenant("a"), "read", "notes", "Points/Query")
+        with pytest.raises(Denied):
+            admit(closed, tenant("a"), "read", "Points/Query")
+    for number in range(3_000):
+        decide(TENANTS, tenant("a"), "read", f"notes{number}", "Points/Query")
+    assert 0 < len(TENANTS.answers.grants) <= 1_024
+
+
+def test_names_of_any_length_are_answered_and_long_ones_not_kept() -> None:
+    policy = TENANTS.model_copy()
+    assert decide(policy, tenant("a"), "read", "notes" + "x" * 10, "Points/Query")
+    kept = len(policy.answers.grants), len(policy.answers.entries)
+    assert kept == (1, 1)
+    assert decide(policy, tenant("a"), "read", "notes" + "x" * 100_000, "Points/Query")
+    assert (len(policy.answers.grants), len(policy.answers.entries)) == kept
+
+
+def test_the_first_question_of_a_call_tells_its_rates_each_time() -> None:
+    for _ in range(2):
+        assert [held.role for held in admit(TENANTS, tenant("a"), "read", "Points/Query")] == ["tenant"]
+        with pytest.raises(Denied, match="may not call Scroll"):
+            admit(TENANTS, tenant("a"), "read", "Points/Scroll")
+
+
+KEEPER = Policy.model_validate(
+    {
+        "version": 1,
+        "access": {
+            "anonymous": [],
+            "roles": [
+                {
+                    "name": "keeper",
+                    "grants": [
+                        {"actions": ["admin"], "rows": "all"},
+                        {"actions": ["read", "write"]},
+                    ],
+                    "row_filter": {"tenant": {"attribute": "tenant"}},
+                }
+            ],
+        },
+        "collections": [{"match": "*"}],
+    }
+)
+
+
+def test_the_whole_server_is_under_a_row_filter_as_its_collections_are() -> None:
+    keeper = Principal("ann", frozenset({"keeper"}), attributes={"tenant": ("a",)})
+    assert decide(KEEPER, keeper, "write", None, "MilvusService/DropDatabase").rows[0].values == ("a",)
+    assert decide(KEEPER, keeper, "admin", None, "Snapshots/ListFull").rows == ()
+    assert decide(KEEPER, keeper, "read", None, "Collections/List").rows == ()

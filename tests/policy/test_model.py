@@ -211,7 +211,7 @@ def test_entries_are_found_alike_however_many_names_were_asked_for() -> None:
         assert policy.collection(f"a{number}") is policy.collections[0]
         assert policy.collection(f"c{number}") is None
     assert policy.collection("b") is policy.collections[1]
-    assert len(policy._matches) <= 1_024
+    assert len(policy.answers.entries) <= 1_024
     assert policy == Policy(version=1, collections=policy.collections)
 
 

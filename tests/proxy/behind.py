@@ -21,7 +21,7 @@ from vecguard.errors import Unreadable
 from vecguard.front.qdrant import metadata as meta
 from vecguard.keys.file import FileKeyProvider
 from vecguard.keys.ring import KeyRing
-from vecguard.manifest import Manifest, open_core, open_vector
+from vecguard.manifest import Manifest, VectorRecord, open_core, open_vector
 from vecguard.policy.load import loads
 from vecguard.shield import Shield
 
@@ -143,13 +143,17 @@ def manifest_of(place: Guarded, collection: str) -> tuple[Manifest, KeyRing]:
 def shield_of(place: Guarded, collection: str) -> Shield:
     """The protection of a collection, compiled in the test."""
     manifest, ring = manifest_of(place, collection)
-    prefix = f"{meta.CORE}.vector."
-    texts = {key.removeprefix(prefix): text for key, text in place.metadata(collection).items() if prefix in key}
-    vectors = {name: open_vector(name, text, manifest, ring) for name, text in texts.items()}
     assert place.proxy.policy is not None
     policy = loads(place.proxy.policy.read_text()).collection(collection)
     assert policy is not None
-    return Shield(manifest, ring, vectors, policy)
+    return Shield(manifest, ring, vectors_of(place, collection, manifest, ring), policy)
+
+
+def vectors_of(place: Guarded, collection: str, manifest: Manifest, ring: KeyRing) -> dict[str, VectorRecord]:
+    """What the manifest says of a collection's vectors, by name."""
+    prefix = f"{meta.CORE}.vector."
+    texts = {key.removeprefix(prefix): text for key, text in place.metadata(collection).items() if prefix in key}
+    return {name: open_vector(name, text, manifest, ring) for name, text in texts.items()}
 
 
 def dense(values: object) -> q.Vector:

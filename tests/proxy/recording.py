@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import grpc
+from qdrant_client import grpc as q
 from serving import MESSAGE_BYTES
 
 THREADS = 16
 LONGEST_S = 86_400.0
 # What the proxy asks of its own accord before it decides: the manifest, and whose alias a name is.
 LOOK_UPS = frozenset({"/qdrant.Collections/Get", "/qdrant.Collections/ListAliases"})
+COUNT = "/qdrant.Points/Count"
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,14 @@ class Call:
 
     method: str
     body: bytes
+
+
+def _counts_all(call: Call) -> bool:
+    """Whether a call is how detection asks, beside the calls, how large a collection is."""
+    if call.method != COUNT:
+        return False
+    asked = q.CountPoints.FromString(call.body)
+    return asked == q.CountPoints(collection_name=asked.collection_name, exact=True)
 
 
 @dataclass
@@ -43,7 +53,7 @@ class Recorder(grpc.GenericRpcHandler):
     @property
     def forwarded(self) -> list[str]:
         """Methods called since `clear`, the proxy's own look-ups left out."""
-        return [call.method for call in self.calls if call.method not in LOOK_UPS]
+        return [call.method for call in self.calls if call.method not in LOOK_UPS and not _counts_all(call)]
 
     def clear(self) -> None:
         """Forget what was recorded."""

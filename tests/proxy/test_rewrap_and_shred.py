@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -19,7 +22,8 @@ from vecguard.catalog import MAX_AGE_S
 from vecguard.errors import Shredded
 from vecguard.front.qdrant import metadata as meta
 from vecguard.keys.file import FileKeyProvider
-from vecguard.manifest import is_shredded, open_core, read_tombstone
+from vecguard.manifest import open_core
+from vecguard.tombstone import is_shredded, read_tombstone
 
 NAME = "box-vault"
 
@@ -34,6 +38,11 @@ def held(engine: Server, tmp_path: Path) -> Guarded:
 
 def keys(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "vecguard", "keys", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def trail(file: Path, key: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "vecguard", "trail", "verify", str(file), "--key", f"file:{key}"]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
@@ -88,6 +97,24 @@ def test_a_former_key_is_asked_for_what_the_new_one_does_not_open(
         face.channel.close()
 
 
+def require_told(folder: Path, proof: dict[str, Any]) -> None:
+    """The trail has what was printed, after the announcement of it, in a chain that verifies; altered, it does not."""
+    (file,) = (folder / "trail").iterdir()
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    told = [line["event"] for line in lines]
+    assert [event["event"] for event in told] == [
+        "journal opened", "keys shred begun", "keys shredded", "journal closed",
+    ]  # fmt: skip
+    place = proof.pop("trail")
+    assert place == {"file": file.name, "seq": 2, "mac": lines[2]["mac"]}
+    assert {key: told[2][key] for key in proof} == proof
+    assert f"(uid {os.getuid()})" in told[2]["operator"]
+    found = trail(file, folder / "vecguard.key")
+    assert (found.returncode, f"line 2: keys destroyed of {NAME}, uuid {proof['uuid']}" in found.stdout) == (0, True)
+    file.write_bytes(file.read_bytes().replace(proof["uuid"].encode(), b"0" * 36))
+    assert trail(file, folder / "vecguard.key").returncode == 1
+
+
 def test_what_is_shredded_is_gone_for_everybody(engine: Server, held: Guarded, tmp_path: Path) -> None:
     other = f"{NAME}-other"
     create(held, other)
@@ -96,12 +123,23 @@ def test_what_is_shredded_is_gone_for_everybody(engine: Server, held: Guarded, t
     common = ("--upstream", f"qdrant://{engine.target}", "--key", f"file:{tmp_path / 'vecguard.key'}")
     unconfirmed = keys("shred", NAME, "--confirm", "another", *common)
     assert (unconfirmed.returncode, held.metadata(NAME)[meta.CORE]) == (1, core)
-    done = keys("shred", NAME, "--confirm", NAME, *common)
+    settings = tmp_path / "settings.yaml"
+    settings.write_text(f"trail_folder: {tmp_path / 'trail'}\n")
+    blocked = tmp_path / "blocked.yaml"
+    (tmp_path / "file").write_text("")
+    blocked.write_text(f"trail_folder: {tmp_path / 'file' / 'trail'}\n")
+    untold = keys("shred", NAME, "--confirm", NAME, "--config", str(blocked), *common)
+    assert (untold.returncode, "trail folder" in untold.stderr, held.metadata(NAME)[meta.CORE]) == (1, True, core)
+    done = keys("shred", NAME, "--confirm", NAME, "--config", str(settings), *common)
     assert done.returncode == 0, done.stderr
     proof = json.loads(done.stdout)
     manifest, _ = open_core(core, FileKeyProvider(tmp_path / "vecguard.key"))
     assert (proof["event"], proof["collection"], proof["uuid"]) == ("keys shredded", NAME, str(manifest.uuid))
     assert (proof["epochs"], proof["key_id"]) == ([1], FileKeyProvider(tmp_path / "vecguard.key").key_id)
+    assert proof["wrapped"] == {"1": hashlib.sha256(manifest.epochs[1].encode()).hexdigest()}
+    after = hashlib.sha256(held.metadata(NAME)[meta.CORE].encode()).hexdigest()
+    assert (proof["before"], proof["after"]) == (hashlib.sha256(core.encode()).hexdigest(), after)
+    require_told(tmp_path, proof)
     time.sleep(MAX_AGE_S + 0.2)
     gone = grpc.StatusCode.FAILED_PRECONDITION, Shredded.TEXT
     point = q.PointStruct(id=q.PointId(num=9), vectors=vectors(9), payload=payload(9))

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import random
 import signal
 import subprocess
 import sys
-import threading
 import time
+from functools import partial
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
+from google.protobuf.message import Message
+from meanwhile import Meanwhile
 from qdrant_client import QdrantClient, models
 from qdrant_client import grpc as q
-from serving import Proxy, serving_proxy
+from serving import MESSAGE_BYTES, Proxy, serving_proxy
 
-from proxy.behind import DIMS, Guarded, manifest_of
+from proxy.behind import DIMS, Guarded, manifest_of, refusal, vectors_of
 from proxy.conftest import payload, vectors
+from vecguard.front.qdrant.reprotect import reprotect
+from vecguard.front.rotation import Moved
+from vecguard.keys.file import FileKeyProvider
+from vecguard.model import Caller
 from vecguard.seal import record
 from vecguard.seal.envelope import epoch_of
+from vecguard.shield import Shield
+from vecguard.upkeep.access import as_made
+from vecguard.upstream import Answer, Upstream
 
 POLICY = """
 version: 1
@@ -72,6 +83,30 @@ def test_every_kind_of_content_is_brought_over(place: Guarded, collection: str) 
         assert old.payload["_p"].struct_value.fields["open"] == new.payload["_p"].struct_value.fields["open"]
 
 
+def test_what_was_kept_from_before_a_rotation_does_not_open(place: Guarded, collection: str) -> None:
+    """A record that is put back within its epoch opens, as docs/adr/rollback.md says; after a rotation it does not."""
+    (old,), first = place.stored(collection, 1), read(place, collection)
+    kept = q.Vectors()
+    for name, output in old.vectors.vectors.vectors.items():
+        kept.vectors.vectors[name].MergeFromString(output.SerializeToString())
+    newer = q.SetPayloadPoints(
+        collection_name=collection,
+        payload={"note": q.Value(string_value="newer")},
+        points_selector=q.PointsSelector(points=q.PointsIdsList(ids=[q.PointId(num=1)])),
+        wait=True,
+    )
+    place.client.points.SetPayload(newer)
+    assert not alike(read(place, collection), first)
+    place.put(collection, 1, dict(old.payload), kept)
+    assert alike(read(place, collection), first)
+    done = run(rotate_command(place.proxy, collection, *QUICK, upstream=f"qdrant://{place.engine.target}"))
+    assert done.returncode == 0, done.stderr
+    place.forget()
+    assert alike(read(place, collection), first)
+    place.put(collection, 1, dict(old.payload), kept)
+    assert refusal(lambda: read(place, collection))[0] is grpc.StatusCode.DATA_LOSS
+
+
 def list_of(*items: str | None) -> q.Value:
     values = [q.Value(null_value=q.NullValue.NULL_VALUE) if i is None else q.Value(string_value=i) for i in items]
     return q.Value(list_value=q.ListValue(values=values))
@@ -103,6 +138,48 @@ def alike(found: list[q.RetrievedPoint], expected: list[q.RetrievedPoint]) -> bo
         if not np.allclose(*dense, atol=1e-4):
             return False
     return True
+
+
+class DeletingFirst(Upstream):
+    """The database, in which a client deletes point 1 just before the first batch of updates arrives."""
+
+    def __init__(self, target: str, name: str) -> None:
+        super().__init__(target, max_message_bytes=MESSAGE_BYTES)
+        self.batches = 0
+        self._name = name
+
+    async def call(self, rpc: str, request: Message, answer: type[Answer], caller: Caller) -> Answer:
+        if rpc == "/qdrant.Points/UpdateBatch":
+            self.batches += 1
+            if self.batches == 1:
+                one = q.DeletePoints(collection_name=self._name, wait=True)
+                one.points.points.ids.append(q.PointId(num=1))
+                await super().call("/qdrant.Points/Delete", one, q.PointsOperationResponse, caller)
+        return await super().call(rpc, request, answer, caller)
+
+
+def test_a_point_that_is_deleted_while_it_is_moved_keeps_no_other(place: Guarded, collection: str) -> None:
+    assert place.proxy.key_file is not None
+    manifest, ring = manifest_of(place, collection)
+    kept = vectors_of(place, collection, manifest, ring)
+    manifest, ring = manifest.with_next_epoch(ring, FileKeyProvider(place.proxy.key_file))
+    manifest, ring = manifest.with_newest_current(ring)
+    new = Shield(manifest, ring, kept, as_made(manifest, kept))
+
+    async def passes() -> tuple[int, list[Moved]]:
+        upstream = DeletingFirst(place.engine.target, collection)
+        try:
+            steps = [[step async for step in reprotect(upstream, collection, new)] for _ in range(2)]
+            return upstream.batches, [step for steps_of in steps for step in steps_of]
+        finally:
+            await upstream.close()
+
+    batches, (first, second) = asyncio.run(passes())
+    assert (first.looked, first.stale, first.unreadable) == (2, 2, ())
+    assert batches == 2  # point 1 was gone when it was read anew, point 2 went alone
+    assert (second.looked, second.stale) == (1, 0)
+    (moved,) = place.stored(collection, 2)
+    assert {epoch_of(entry) for entry in record.decode(moved.payload["_vg"].string_value).entries.values()} == {2}
 
 
 def test_what_cannot_be_rotated_is_refused_and_left_as_it_is(place: Guarded, collection: str) -> None:
@@ -142,7 +219,7 @@ X = _rng.normal(size=(COUNT + 400, SIZE)).astype(np.float32)
 X /= np.linalg.norm(X, axis=1, keepdims=True)
 
 
-class Clients:
+class Clients(Meanwhile):
     """Clients that write and search a collection until they are told to stop, and know what must be there then.
 
     Each client has points of its own, so that the last acknowledged write is the truth.
@@ -155,19 +232,7 @@ class Clients:
         """Row of `X` and note of each point that must be there, by id."""
         self.recalls: list[float] = []
         self.failures: list[str] = []
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._write, args=(part,)) for part in range(3)]
-        self._threads.append(threading.Thread(target=self._search))
-
-    def __enter__(self) -> Clients:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+        super().__init__(*(partial(self._write, part) for part in range(3)), self._search)
 
     def _write(self, part: int) -> None:
         draw, client = random.Random(part), self.proxy.client()

@@ -320,11 +320,22 @@ class Qdrant(q.QdrantServicer):
         return q.HealthCheckReply(title="qdrant")
 
 
+class Collections(q.CollectionsServicer):
+    """It has no collection."""
+
+    def List(self, request: q.ListCollectionsRequest, context: grpc.ServicerContext) -> q.ListCollectionsResponse:
+        return q.ListCollectionsResponse()
+
+    def ListAliases(self, request: q.ListAliasesRequest, context: grpc.ServicerContext) -> q.ListAliasesResponse:
+        return q.ListAliasesResponse()
+
+
 @pytest.fixture(scope="module")
 def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Proxy, httpx.Client]]:
     """A proxy before a database that is not the embedded engine."""
     database = grpc.server(ThreadPoolExecutor(2))
     q.add_QdrantServicer_to_server(Qdrant(), database)
+    q.add_CollectionsServicer_to_server(Collections(), database)
     port = database.add_insecure_port("127.0.0.1:0")
     database.start()
     folder = tmp_path_factory.mktemp("remote")

@@ -64,6 +64,27 @@ def test_a_defence_end_to_end(proxy: Proxy, client: QdrantClient, name: str, dis
     assert found >= 0.95 * 120
 
 
+@pytest.mark.parametrize("distance", [models.Distance.DOT, models.Distance.EUCLID])
+@pytest.mark.parametrize(("name", "shortens"), [("clipped", True), ("kept", False)])
+def test_vectors_longer_than_a_clip_norm(
+    client: QdrantClient, name: str, shortens: bool, distance: models.Distance
+) -> None:
+    """`derived` gives shortened vectors back and scores those; `sealed` knows the exact ones."""
+    collection = f"{name}-long-{distance.value}"
+    x = clustered(200) * np.linspace(0.3, 4.0, 200, dtype=np.float32)[:, None]
+    shown = x * np.minimum(1.0, 1.5 / np.linalg.norm(x, axis=1, keepdims=True)) if shortens else x
+    client.create_collection(collection, vectors_config=models.VectorParams(size=DIMS, distance=distance))
+    client.upsert(collection, [models.PointStruct(id=i, vector=x[i].tolist()) for i in range(200)], wait=True)
+    records = client.retrieve(collection, ids=[2, 150, 199], with_vectors=True)
+    np.testing.assert_allclose([r.vector for r in records], shown[[r.id for r in records]], atol=1e-4)
+    query = clustered(12, seed=1)[0]
+    exact = shown @ query if distance is models.Distance.DOT else np.linalg.norm(shown - query, axis=1)
+    order = np.argsort(-exact if distance is models.Distance.DOT else exact)[:10]
+    hits = client.query_points(collection, query=query.tolist(), limit=10).points
+    assert len({hit.id for hit in hits} & set(order.tolist())) >= 9
+    np.testing.assert_allclose([hit.score for hit in hits], exact[[hit.id for hit in hits]], atol=1e-3)
+
+
 @pytest.mark.parametrize("name", ["subspace", "cells"])
 def test_what_else_goes_by_vectors(client: QdrantClient, name: str) -> None:
     """Other strategies, named vectors, multivectors, and updates of vectors alone, where dimensions or keys differ."""

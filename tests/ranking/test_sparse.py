@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vecguard.errors import InvalidArgument
-from vecguard.ranking.sparse import SparseVector, combined, mean
+from vecguard.ranking.sparse import SparseVector, combined, mean, pairwise
 
 ENTRIES = st.dictionaries(st.integers(0, 9), st.floats(-10, 10, width=32))
 
@@ -45,3 +45,12 @@ def test_mean_divides_by_all_vectors():
 def test_malformed_sparse_vectors_are_refused(indices, weights):
     with pytest.raises(InvalidArgument):
         SparseVector.of(indices, weights)
+
+
+@given(st.lists(ENTRIES, max_size=6))
+def test_inner_products_of_all_pairs(rows):
+    vectors = [sparse(row) for row in rows]
+    products, shared = pairwise(vectors)
+    full = np.array([dense(vector) for vector in vectors]).reshape(len(rows), 10)
+    assert np.allclose(products, full @ full.T, rtol=1e-4, atol=1e-3)
+    assert shared.tolist() == [[bool(one.keys() & other.keys()) for other in rows] for one in rows]

@@ -57,7 +57,7 @@ def test_stages_candidates_and_failures(metrics, registry):
     value = registry.get_sample_value
     assert value("vecguard_stage_seconds_sum", {"stage": "upstream"}) == pytest.approx(0.002)
     assert value("vecguard_stage_seconds_count", {"stage": "rerank"}) == 0
-    assert value("vecguard_stage_seconds_count", {"stage": "detect"}) is None  # there is none yet
+    assert value("vecguard_stage_seconds_count", {"stage": "detect"}) == 0
     assert value("vecguard_candidates_sum") == 120
     assert value("vecguard_uncertified_searches_total", {"collection": "notes"}) == 2
     assert value("vecguard_integrity_failures_total", {"collection": "notes"}) == 1
@@ -65,6 +65,22 @@ def test_stages_candidates_and_failures(metrics, registry):
     assert value("vecguard_key_provider_failures_total") == 1
     assert value("vecguard_upstream_connected", {"front": "qdrant"}) == 1
     assert value("vecguard_policy_reloads_total", {"outcome": "refused"}) == 1
+
+
+def test_detection(metrics, registry):
+    metrics("detection", rung="block", enforced=True, principal="mallory")
+    metrics("detection", rung="", enforced=True, principal="mallory")  # came down again
+    metrics("budget", budget="records_per_hour", enforced=False, principal="mallory")
+    metrics("detection_failed", observations=3, why="away")
+    metrics("integrity", records=1)
+    metrics.detection_waited()
+    metrics.detection_missed(2)
+    value = registry.get_sample_value
+    assert value("vecguard_detections_total", {"rung": "block", "enforced": "true"}) == 1
+    assert value("vecguard_detections_total", {"rung": "", "enforced": "true"}) is None
+    assert value("vecguard_budgets_used_up_total", {"budget": "records_per_hour", "enforced": "false"}) == 1
+    assert value("vecguard_detection_waits_total") == 1
+    assert value("vecguard_detection_unseen_calls_total") == 5
 
 
 def test_only_collections_that_exist_have_names_and_only_so_many(metrics, registry):
@@ -138,3 +154,21 @@ def test_workers_are_added_up_and_an_ended_one_keeps_its_counts(tmp_path):
     worker_ended(tmp_path, pids[1])
     assert calls(registry, rpc="/a/B") == 6
     assert registry.get_sample_value("vecguard_upstream_connected", {"front": "qdrant"}) == 1
+
+
+def test_alarms_queues_store_and_webhook(metrics, registry):
+    value = registry.get_sample_value
+    found = {"rung": "slow", "enforced": True, "detectors": {"walk": 1.5, "scroll": 0.4}}
+    metrics("detection", principal="ada", collection="notes", **found)
+    metrics.detection.waiting(7)
+    for _ in range(2):  # totals, as they are read again and again
+        metrics.detection.state(False, 2)
+        metrics.detection.webhook(4, {"delivered": 5, "failed": 1, "dropped": 0})
+    assert value("vecguard_detections_total", {"rung": "slow", "enforced": "true"}) == 1
+    assert value("vecguard_detection_alarms_total", {"detector": "walk"}) == 1
+    assert value("vecguard_detection_alarms_total", {"detector": "scroll"}) is None
+    assert value("vecguard_detection_waiting") == 7
+    assert value("vecguard_state_connected", {"store": "redis"}) == 0
+    assert value("vecguard_state_failures_total") == 2
+    assert value("vecguard_webhook_waiting") == 4
+    assert value("vecguard_webhook_alerts_total", {"outcome": "delivered"}) == 5

@@ -22,7 +22,7 @@ N = 4_000
 LEAST_P = 1e-3
 
 ADDITIVE = [
-    Spec(kind="analytic-gaussian", epsilon=900.0, delta=1e-6),
+    Spec(kind="analytic-gaussian", epsilon=900.0, delta=1e-6, clip=None),
     Spec(kind="laplace", epsilon=300.0),
     Spec(kind="scale-and-perturb", approximation_factor=5.0),
 ]
@@ -75,7 +75,7 @@ class TestLengths:
 
     @pytest.mark.parametrize("dims", [3, 384])
     def test_analytic_gaussian_coordinates_are_normal(self, dims: int) -> None:
-        spec = Spec(kind="analytic-gaussian", epsilon=2.0, delta=1e-5)
+        spec = Spec(kind="analytic-gaussian", epsilon=2.0, delta=1e-5, clip=None)
         noise = added(spec, dims)
         assert fits(noise[:, 0] / strength.analytic_gaussian_sigma(2.0, 1e-5), stats.norm.cdf)
         assert fits(np.sum(noise**2, axis=1) / strength.analytic_gaussian_sigma(2.0, 1e-5) ** 2, stats.chi2(dims).cdf)
@@ -168,7 +168,7 @@ def test_known_answers(known) -> None:
     file = known("noises")
     x, key = np.array([file["x"]], np.float32), Key(bytes.fromhex(file["key"]))
     for case in file["cases"]:
-        step = TRANSFORMS.load(case["kind"])(Spec(**case), case["dims"], lambda purpose: key)
+        step = TRANSFORMS.load(case["kind"])(Spec(**{"clip": None, **case}), case["dims"], lambda purpose: key)
         nonce = np.frombuffer(bytes.fromhex(case["nonce"]), np.uint8)[np.newaxis]
         ours = step.turn(x, nonce) * step.resultant if "turned" in case else step.sample(nonce)
         np.testing.assert_allclose(ours[0], case.get("turned") or case["noise"], atol=3e-6)

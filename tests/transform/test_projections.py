@@ -12,9 +12,9 @@ from transform_cases import clustered
 
 from vecguard.errors import ConfigError, InvalidArgument
 from vecguard.keys.key import Key
-from vecguard.policy.transforms import JohnsonLindenstraussSpec, PcaSpec, RotationSpec, TruncateSpec
+from vecguard.policy.transforms import JohnsonLindenstraussSpec, LearnedSpec, PcaSpec, RotationSpec, TruncateSpec
 from vecguard.registry import TRANSFORMS
-from vecguard.transform import pca
+from vecguard.transform import learned, pca
 from vecguard.transform.artefact import read_artefact, write_artefact
 from vecguard.transform.chain import stored_dims
 from vecguard.transform.johnson_lindenstrauss import gaussian_rows, sparse_rows
@@ -37,6 +37,12 @@ def test_known_answers(known, tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(bytes.fromhex(file["pca"]["artefact"]))
     step = built(3, kind="pca", dims=2, file=str(tmp_path / "a"), sha256=file["pca"]["sha256"])
     np.testing.assert_allclose(step.apply(np.array([file["pca"]["x"]], np.float32))[0], file["pca"]["y"], atol=1e-6)
+    trained = file["learned"]
+    (tmp_path / "n").write_bytes(bytes.fromhex(trained["artefact"]))
+    step = built(3, kind="learned", dims=2, file=str(tmp_path / "n"), sha256=trained["sha256"])
+    np.testing.assert_allclose(step.apply(np.array([trained["x"]], np.float32))[0], trained["y"], atol=1e-6)
+    spec = LearnedSpec(dims=2, file=str(tmp_path / "n"), sha256=trained["sha256"])
+    assert learned.save(tmp_path / "m", learned.read_named(spec), learned.read_privacy(spec)) == trained["sha256"]
     arrays = read_artefact(tmp_path / "a", file["pca"]["sha256"], "pca")
     assert write_artefact(tmp_path / "b", "pca", arrays) == file["pca"]["sha256"]
 

@@ -134,9 +134,11 @@ def doubled(block: bytes) -> bytes:
     return ((number & (2**128 - 1)) ^ (0x87 if number >> 128 else 0)).to_bytes(16, "big")
 
 
-def siv(key: bytes, aad: bytes, plain: bytes) -> bytes:
+def siv(key: bytes, aad: bytes | None, plain: bytes) -> bytes:
     mac_key, ctr_key = key[: len(key) // 2], key[len(key) // 2 :]
-    chain = xored(doubled(cmac(mac_key, bytes(16))), cmac(mac_key, aad))
+    chain = cmac(mac_key, bytes(16))
+    if aad is not None:
+        chain = xored(doubled(chain), cmac(mac_key, aad))
     if len(plain) >= 16:
         tag = cmac(mac_key, plain[:-16] + xored(plain[-16:], chain))
     else:
@@ -173,7 +175,15 @@ def searchable_field(path: str, value: Any, epoch: int) -> str:
     return text(start + siv(key, joined(start, COLLECTION, path.encode()), leaf(value)))
 
 
-def entry(kind: int, kind_name: str, name: str, point: bytes, rows: list[list[float]], exact: bool) -> dict[str, Any]:
+def entry(
+    kind: int,
+    kind_name: str,
+    name: str,
+    point: bytes,
+    rows: list[list[float]],
+    exact: bool,
+    scales: list[tuple[float, float]] | None = None,
+) -> dict[str, Any]:
     """A dense or rows entry with stored scales 1.5, 2.5, ... and noise scales 0.5, 1.0, ... by row."""
     key = hkdf(DATA_KEY, 32, "entry", kind_name, name)
     x = np.array(rows, "<f4")
@@ -182,7 +192,7 @@ def entry(kind: int, kind_name: str, name: str, point: bytes, rows: list[list[fl
     nonce = hmac.new(nonce_key, message, hashlib.sha256).digest()[:12]
     sketcher = [normals(hkdf(key, 32, "sketch"), bytes(8) + i.to_bytes(4, "big"), 8) for i in range(x.shape[1])]
     sketch = (x.astype(float) @ np.array(sketcher, np.float32).astype(float)).astype("<f4")
-    scales = [(row + 1.5, (row + 1) / 2) for row in range(len(rows))]
+    scales = scales or [(row + 1.5, (row + 1) / 2) for row in range(len(rows))]
     table = b"".join(
         struct.pack("<2f", *scales[row]) + sketch[row].tobytes() + (x[row].tobytes() if exact else b"")
         for row in range(len(rows))
@@ -283,6 +293,8 @@ def manifest_file() -> dict[str, Any]:
         "current": 1,
         "payload": {"default": "sealed", "fields": {'meta."a.b"': "searchable", "open": "plain"}},
     }
+    rules = ({"field": "meta.tenant", "attribute": None}, {"field": None, "attribute": "org"})
+    tenants = [core | {"tenants": rule} for rule in rules]
     noise = [{"kind": "rotation"}, {"kind": "gaussian", "ratio": 1.0}]
     shape = {"dims": 6, "distance": "cosine", "half": False, "kind": "dense", "recover": "derived"}
     vectors = [
@@ -293,6 +305,7 @@ def manifest_file() -> dict[str, Any]:
     return {
         "kek": OTHER_KEY.hex(),
         "core": {"content": core, "text": manifest_text(core, "core")},
+        "tenants": [{"content": one, "text": manifest_text(one, "core")} for one in tenants],
         "vectors": [{"content": v, "text": manifest_text(v, f"vector:{v['name']}")} for v in vectors],
     }
 
@@ -425,9 +438,10 @@ def rounded(y: list[float], kind: str) -> list[float]:
     return [round(value / step) * step for value in y]
 
 
-def artefact(kind: str, arrays: dict[str, Any]) -> bytes:
+def artefact(kind: str, arrays: dict[str, Any], facts: dict[str, float] | None = None) -> bytes:
     shapes = [[name, list(np.shape(array))] for name, array in arrays.items()]
-    header = json.dumps({"kind": kind, "arrays": shapes}, separators=(",", ":")).encode()
+    said = {"facts": facts} if facts else {}
+    header = json.dumps({"kind": kind, "arrays": shapes, **said}, separators=(",", ":")).encode()
     flat = [value for array in arrays.values() for value in np.ravel(array).tolist()]
     return b"VGA1" + struct.pack("<I", len(header)) + header + struct.pack(f"<{len(flat)}f", *flat)
 
@@ -440,6 +454,16 @@ def projections_file() -> dict[str, Any]:
     mean, axes = [0.125 * i for i in range(3)], [[0.0, 0.6, 0.8], [1.0, 0.0, 0.0]]
     content = artefact("pca", {"mean": mean, "axes": axes})
     point = np.array([0.5, -1.0, 2.0])
+    first, second = (
+        np.array([[1.0, 0.5, 0.0], [0.0, -1.0, 0.25], [0.5, 0.0, -1.0]]),
+        np.array([[1.0, 2.0, 0.5], [0.25, -1.0, 3.0]]),
+    )
+    biases = np.array([0.125, -0.25, 0.5]), np.array([-0.5, 0.75])
+    layers = {"weights 0": first, "bias 0": biases[0], "weights 1": second, "bias 1": biases[1]}
+    privacy = {"epsilon_rdp": 8.5, "epsilon_prv": 7.75, "delta": 1e-05, "noise_multiplier": 0.875, "clip": 1.0}
+    network = artefact("learned", layers, {**privacy, "sample_rate": 0.125, "steps": 300.0})
+    norm = np.linalg.norm(point)
+    mapped = second @ np.maximum(first @ (point / norm) + biases[0], 0.0) + biases[1]
     nonces = [bytes([number]) * 12 for number in range(12)]
     return {
         "key": DATA_KEY.hex(),
@@ -459,6 +483,12 @@ def projections_file() -> dict[str, Any]:
             "sha256": hashlib.sha256(content).hexdigest(),
             "x": point.tolist(),
             "y": (np.array(axes) @ (point - np.array(mean))).tolist(),
+        },
+        "learned": {
+            "artefact": network.hex(),
+            "sha256": hashlib.sha256(network).hexdigest(),
+            "x": point.tolist(),
+            "y": (norm * mapped / np.linalg.norm(mapped)).tolist(),
         },
     }
 
@@ -651,18 +681,48 @@ def encrypted_number(key: bytes, number: int) -> int:
     return left << 32 | right
 
 
+def encrypted_signed(key: bytes, number: int) -> int:
+    word = encrypted_number(key, int.from_bytes(number.to_bytes(8, "big", signed=True), "big"))
+    return int.from_bytes(word.to_bytes(8, "big"), "big", signed=True)
+
+
+def encrypted_text(key: bytes, clear: str) -> str:
+    return base64.urlsafe_b64encode(siv(key, None, leaf(clear))).decode().rstrip("=")
+
+
 def encrypted_ids_file() -> dict[str, Any]:
     numbers = [0, 1, 7, 2**32 - 1, 2**32, 2**63, 2**64 - 1]
     uuids = [uuid.UUID(int=0), uuid.UUID(int=2**128 - 1), uuid.UUID("936da01f-9abd-4d9d-80c7-02af85c822a8")]
     number_key, uuid_key = hkdf(OTHER_KEY, 32, "number"), hkdf(OTHER_KEY, 32, "uuid")
     aes = Cipher(algorithms.AES(uuid_key), modes.ECB())
     box = siv(hkdf(hkdf(DATA_KEY, 32, "ids"), 64, "aes-siv"), COLLECTION, OTHER_KEY)
+    signed = [0, -1, 5, 2**63 - 1, -(2**63)]
+    text_key = hkdf(OTHER_KEY, 64, "text")
     return {
         "id_key": OTHER_KEY.hex(),
         "numbers": [[str(number), str(encrypted_number(number_key, number))] for number in numbers],
+        "signed": [[str(number), str(encrypted_signed(number_key, number))] for number in signed],
+        "texts": [[one, encrypted_text(text_key, one)] for one in ("", "größe", "a key of more than sixteen bytes")],
         "uuids": [[str(one), str(uuid.UUID(bytes=aes.encryptor().update(one.bytes)))] for one in uuids],
         "data_key": DATA_KEY.hex(),
         "collection": COLLECTION.hex(),
+        "box": base64.urlsafe_b64encode(box).decode().rstrip("="),
+    }
+
+
+def hidden_name(key: bytes, place: str, name: str) -> str:
+    box = siv(hkdf(key, 64, "aes-siv"), joined(COLLECTION, place.encode()), leaf(name))
+    return "n" + base64.b32encode(box).decode().rstrip("=").lower()
+
+
+def names_file() -> dict[str, Any]:
+    cases = [("", "city"), ("", ""), ("/meta", "city"), ("/a~1b", "größe"), ("", "a name of more than sixteen bytes")]
+    box = siv(hkdf(hkdf(DATA_KEY, 32, "names"), 64, "aes-siv"), COLLECTION, OTHER_KEY)
+    return {
+        "name_key": OTHER_KEY.hex(),
+        "collection": COLLECTION.hex(),
+        "names": [[place, name, hidden_name(OTHER_KEY, place, name)] for place, name in cases],
+        "data_key": DATA_KEY.hex(),
         "box": base64.urlsafe_b64encode(box).decode().rstrip("="),
     }
 
@@ -688,6 +748,341 @@ def declaration_file() -> dict[str, Any]:
     }
 
 
+TENANT_KEY = bytes(range(200, 232))
+TENANT_NUMBER = 0x90ABCDEF
+
+
+def tenant_text(kind: int, tenant: bytes, content: bytes) -> str:
+    start = struct.pack(">BII", kind, TENANT_NUMBER, 3) + tenant
+    box = siv(hkdf(hkdf(DATA_KEY, 32, "tenant.keys"), 64, "aes-siv"), joined(COLLECTION, start), content)
+    return "vgk1." + base64.urlsafe_b64encode(start + box).decode().rstrip("=")
+
+
+def tenants_file() -> dict[str, Any]:
+    """A tenant's key, what stands in its place once it is destroyed, and what is sealed under it."""
+    ids = {
+        value: hmac.digest(hkdf(DATA_KEY, 32, "tenant.id"), leaf(value), "sha256")[:12] for value in ("größe", 7, True)
+    }
+    path, nonce, point = "/city", bytes(range(12)), POINT_7
+    sealed, token = head(1, 0, TENANT_NUMBER), head(2, 0, TENANT_NUMBER)
+    token_key = hkdf(hkdf(TENANT_KEY, 32, "field.searchable", path), 64, "aes-siv")
+    key = hkdf(TENANT_KEY, 32, "entry", "DENSE_ENTRY", "v")
+    x = np.array([0.5, -1.25, 3.0], "<f4")
+    record = hmac.digest(hkdf(key, 32, "nonce"), joined(b"v") + joined(point) + x.tobytes(), "sha256")[:12]
+    effective = hmac.digest(hkdf(key, 32, "effective"), record, "sha256")[:12]
+    shared = hkdf(DATA_KEY, 32, "entry", "DENSE_ENTRY", "v")
+    sketcher = [normals(hkdf(shared, 32, "sketch"), bytes(8) + i.to_bytes(4, "big"), 8) for i in range(3)]
+    sketch = (x.astype(float) @ np.array(sketcher, np.float32).astype(float)).astype("<f4")
+    start = head(3, 0, TENANT_NUMBER)
+    table = struct.pack("<2f", 1.5, 0.5) + sketch.tobytes()
+    box = siv(hkdf(key, 64, "box"), joined(start, COLLECTION, b"v", point, record), table)
+    return {
+        "data_key": DATA_KEY.hex(),
+        "epoch": 3,
+        "collection": COLLECTION.hex(),
+        "tenant_key": TENANT_KEY.hex(),
+        "number": TENANT_NUMBER,
+        "ids": [[value, tenant.hex()] for value, tenant in ids.items()],
+        "id_key": OTHER_KEY.hex(),
+        "id_key_box": base64.urlsafe_b64encode(
+            siv(hkdf(hkdf(DATA_KEY, 32, "tenant ids key"), 64, "aes-siv"), COLLECTION, OTHER_KEY)
+        )
+        .decode()
+        .rstrip("="),
+        "key": tenant_text(1, ids["größe"], TENANT_KEY),
+        "destroyed_at": 1_767_225_600,
+        "destroyed": tenant_text(2, ids["größe"], struct.pack(">q", 1_767_225_600)),
+        "path": path,
+        "value": "Ulm",
+        "point_id": point.hex(),
+        "sealed": text(
+            sealed
+            + nonce
+            + gcm(
+                hkdf(TENANT_KEY, 32, "field.sealed", path),
+                nonce,
+                joined(sealed, COLLECTION, path.encode(), point),
+                leaf("Ulm"),
+            )
+        ),
+        "token": text(token + siv(token_key, joined(token, COLLECTION, path.encode()), leaf("Ulm"))),
+        "vector_name": "v",
+        "x": x.tolist(),
+        "record_nonce": record.hex(),
+        "effective_nonce": effective.hex(),
+        "entry": (start + record + box).hex(),
+    }
+
+
+def signs(word: int) -> list[float]:
+    return [(-1.0 if word >> bit & 1 else 1.0) / math.sqrt(32) for bit in range(32)]
+
+
+def blake(text: str, size: int, key: bytes = b"") -> bytes:
+    return hashlib.blake2b(text.encode(), digest_size=size, key=key).digest()
+
+
+def sketches_file() -> dict[str, Any]:
+    key = hkdf(DATA_KEY, 32, "sketches")
+    vector, indices, values = [0.5, -0.25, 0.125, 1.0, -2.0], [0, 7, 2**32 - 1], [1.0, -0.5, 0.25]
+    length, weight = math.sqrt(sum(x * x for x in vector)), math.sqrt(sum(x * x for x in values))
+    rows = [signs(word) for word in words(key, blake(f"v\0{len(vector)}", 12), len(vector))]
+    spread = [signs(words(key, index.to_bytes(4, "little") + blake("s", 8), 1)[0]) for index in indices]
+    numbers, texts = [0, 1, 2**64 - 1], ["", str(uuid.UUID(bytes=COLLECTION)), "ü"]
+    aes = Cipher(algorithms.AES(hkdf(DATA_KEY, 32, "number ids")), modes.ECB()).encryptor()
+    blocks = [aes.update(number.to_bytes(8, "little") + bytes(8)) for number in numbers]
+    hashes = [blake(text, 8, hkdf(DATA_KEY, 32, "text ids")) for text in texts]
+    filters = ["must(field(key=city,match(keyword)))"]
+    return {
+        "key": DATA_KEY.hex(),
+        "vector": vector,
+        "dense": [sum(x / length * row[j] for x, row in zip(vector, rows, strict=True)) for j in range(32)],
+        "indices": indices,
+        "values": values,
+        "sparse": [sum(x / weight * row[j] for x, row in zip(values, spread, strict=True)) for j in range(32)],
+        "numbers": numbers,
+        "number_hashes": [int.from_bytes(block[:8], "little") for block in blocks],
+        "texts": texts,
+        "text_hashes": [int.from_bytes(digest, "little") for digest in hashes],
+        "filters": filters,
+        "filter_shape": int.from_bytes(blake("\0".join(filters), 8, hkdf(DATA_KEY, 32, "filters")), "little"),
+    }
+
+
+def planted_file() -> dict[str, Any]:
+    key = hkdf(DATA_KEY, 32, "canaries")
+    cipher = Cipher(algorithms.AES256(key), modes.ECB())
+    numbers = [0, 1, 255]
+
+    def block(number: int, kind: int) -> bytes:
+        encryptor = cipher.encryptor()
+        return encryptor.update(struct.pack("<QQ", number, kind))
+
+    def named(number: int, version: int) -> str:
+        content = bytearray(block(number, 0))
+        content[6] = content[6] & 0x0F | version << 4
+        content[8] = content[8] & 0x3F | 0x80
+        return str(uuid.UUID(bytes=bytes(content)))
+
+    return {
+        "key": DATA_KEY.hex(),
+        "numbers": numbers,
+        "uuid4": [named(number, 4) for number in numbers],
+        "uuid5": [named(number, 5) for number in numbers],
+        "number": [struct.unpack("<Q", block(number, 1)[:8])[0] for number in numbers],
+    }
+
+
+def observations_file() -> dict[str, Any]:
+    head = {
+        "time": 1_700_000_000.25,
+        "principal": "café",
+        "collection": "notes",
+        "operation": "search",
+        "rows": [2, 2, 2, 2, 1, 1, 1, 1, 2],
+        "left": ["scores", "vectors"],
+        "limit": 10,
+        "offset": 3,
+        "exact": True,
+        "filter_shape": 2**64 - 1,
+        "filter_ids": 4,
+        "records": 5_000,
+        "planted": 64,
+        "request_id": "abc",
+    }
+    text = json.dumps(head, ensure_ascii=False, separators=(",", ":")).encode()
+    arrays = [
+        struct.pack("<64f", *[0.5] * 32, *[-0.25] * 32),
+        struct.pack("<2Q", 1, 2**64 - 1),
+        struct.pack("<2i", 0, -1),
+        struct.pack("<2f", 0.75, math.nan),
+        struct.pack("<32f", *[1.0] * 32),
+        struct.pack("<Q", 2**63),
+        struct.pack("<Q", 7),
+        struct.pack("<32f", *[0.125] * 32),
+        struct.pack("<2H", 5, 511),
+    ]
+    return {"packed": (len(text).to_bytes(4, "little") + text + b"".join(arrays)).hex()}
+
+
+def ledger_file() -> dict[str, Any]:
+    key, hexed = hkdf(DATA_KEY, 32, "ledger", COLLECTION.hex()), COLLECTION.hex()
+
+    def tag(*parts: bytes, size: int) -> str:
+        made = hmac.new(key, joined(*parts), hashlib.sha256).digest()[:size]
+        return base64.urlsafe_b64encode(made).decode().rstrip("=")
+
+    records = [("7", b"what is stored"), ("größe", b"")]
+    digests = [tag(b"record", one.encode(), content, size=16) for one, content in records]
+    head = {"epoch": 3, "format": "vecguard ledger 1", "taken": "2025-01-02T03:04:05+00:00", "uuid": hexed}
+    rows: list[Any] = [head, ["7", digests[0], digests[1]], ["größe", digests[1]]]
+    lines = "".join(json.dumps(row, separators=(",", ":"), sort_keys=True) + "\n" for row in rows)
+    return {
+        "data_key": DATA_KEY.hex(),
+        "uuid": hexed,
+        "epoch": 3,
+        "records": [[one, content.hex(), made] for (one, content), made in zip(records, digests, strict=True)],
+        "text": lines + tag(b"ledger", lines.encode(), size=32) + "\n",
+    }
+
+
+def trail_file() -> dict[str, Any]:
+    file_id, events = bytes(16), [b'{"event":"a"}', b'{"event":"b"}']
+    key = hmac.new(OTHER_KEY, file_id, hashlib.sha256).digest()
+    mac, lines = bytes(32), []
+    for number, event in enumerate(events):
+        mac = hmac.new(key, mac + number.to_bytes(8, "big") + event, hashlib.sha256).digest()
+        lines.append(f'{{"seq":{number},"mac":"{mac.hex()}","event":{event.decode()}}}\n')
+    return {
+        "key": OTHER_KEY.hex(), "id": file_id.hex(), "events": [event.decode() for event in events], "lines": lines,
+    }  # fmt: skip
+
+
+def tombstone_file() -> dict[str, Any]:
+    content = {
+        "format": 1, "uuid": str(uuid.UUID(bytes=COLLECTION)), "collection": "größe", "epochs": [1, 2],
+        "time": "2025-01-02T03:04:05Z",
+    }  # fmt: skip
+    body = json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
+    return {"content": content, "text": "vgx1." + base64.urlsafe_b64encode(body).decode().rstrip("=")}
+
+
+def stored_payload(point: bytes, name: Callable[[str, str], str]) -> dict[str, Any]:
+    """What lies under `_p` of one payload; `name` is the stored name of a key, by its place."""
+    nonces = iter(bytes([number]) * 12 for number in range(1, 99))
+
+    def sealed(path: str, value: Any) -> str:
+        return sealed_field(path, value, point, next(nonces), 3)
+
+    equal, nodes = labelled("/price", 7, 1, order_key(7.0))
+    rows = [labelled("/rows/price", value, 1, order_key(value)) for value in (1.5, -2.0)]
+    return {
+        name("", "note"): sealed("/note", "größe"),
+        name("", "word"): searchable_field("/word", "red", 3),
+        name("", "open"): 5,
+        name("", "price"): sealed("/price", 7),
+        "_vgl_" + name("", "price"): [equal, *nodes],
+        name("", "text"): sealed("/text", "Red, green"),
+        "_vgl_" + name("", "text"): word_labels("/text", ["red", "green"]),
+        name("", "rows"): [
+            {
+                name("/rows", "price"): sealed("/rows/price", value),
+                "_vgl_" + name("/rows", "price"): [one, *many],
+            }
+            for value, (one, many) in zip((1.5, -2.0), rows, strict=True)
+        ],
+        name("", "deep"): {
+            name("/deep", "list"): [sealed("/deep/list", True), None, [sealed("/deep/list", -0.0)]],
+            name("/deep", "none"): {},
+        },
+        name("", "place"): {"lon": 1.5, "lat": 2.5},
+    }
+
+
+def stored_file() -> dict[str, Any]:
+    """A point's payload as Qdrant keeps it, and what lies beside a collection; a row's JSON as Milvus keeps it."""
+    client = {
+        "note": "größe", "word": "red", "open": 5, "price": 7, "text": "Red, green",
+        "rows": [{"price": 1.5}, {"price": -2.0}], "deep": {"list": [True, None, [-0.0]], "none": {}},
+        "place": {"lon": 1.5, "lat": 2.5},
+    }  # fmt: skip
+    number, row = b"\x01" + (7).to_bytes(8, "big"), b"\x03" + (7).to_bytes(8, "big", signed=True)
+
+    def hidden(place: str, name: str) -> str:
+        keeps = place == "/place" and name in ("lon", "lat")
+        return name if keeps else hidden_name(OTHER_KEY, place, name)
+
+    owner = sealed_field("/$metadata/owner", "me", COLLECTION, bytes([9] * 12), 3)
+    dynamic = {
+        "note": sealed_field("/note", "größe", row, bytes([1] * 12), 3),
+        "deep": {"word": searchable_field("/deep/word", "red", 3), "list": [None, 5]},
+    }
+    return {
+        "data_key": DATA_KEY.hex(),
+        "epoch": 3,
+        "collection": COLLECTION.hex(),
+        "name_key": OTHER_KEY.hex(),
+        "modes": {
+            "word": "searchable", "open": "plain", "price": "range", "rows.price": "range", "text": "tokens",
+            "place": "plain", "deep.word": "searchable",
+        },
+        "point": 7,
+        "payload": client,
+        "stored": {"_p": stored_payload(number, lambda place, name: name)},
+        "stored_hidden": {"_p": stored_payload(number, hidden)},
+        "metadata": {
+            "client": {"owner": "me"},
+            "stored": {"owner": owner, "_vg.index._p.word": base64.b64encode(bytes([0x20, 0])).decode()},
+            "index": {"path": "_p.word", "field_type": 0},
+        },
+        "row": {
+            "key": 7,
+            "modes": {"deep.word": "searchable", "deep.list": "plain"},
+            "client": {"note": "größe", "deep": {"word": "red", "list": [None, 5]}},
+            "stored": dynamic,
+        },
+    }  # fmt: skip
+
+
+ROW_MODES = {
+    "open": "plain", "word": "searchable", "price": "range", "doc.kind": "searchable", "doc.size": "plain",
+}  # fmt: skip
+
+
+def row_file() -> dict[str, Any]:
+    """A whole row as Milvus keeps it, all columns: of a client's key, with a noised dense vector and a sparse one."""
+    row, nonces = b"\x03" + (7).to_bytes(8, "big", signed=True), iter(bytes([number]) * 12 for number in range(1, 99))
+    short = COLLECTION.hex()[:16]
+
+    def sealed(path: str, value: Any) -> str:
+        return sealed_field(path, value, row, next(nonces), 3)
+
+    x = np.array([math.cos(column) * 2 for column in range(6)], "<f4")
+    length, ratio = float(np.float32(math.sqrt(float(x.astype(float) @ x.astype(float))))), 1.0
+    dense = entry(3, "DENSE_ENTRY", "v", row, [x.tolist()], False, [(1 + ratio**2, length)])
+    noise_key = hkdf(DATA_KEY, 32, "transform gaussian", "v")
+    noise = np.array(normals(noise_key, bytes.fromhex(dense["nonce"]), 6)) * (ratio / math.sqrt(6)) * length
+    turned = haar(hkdf(DATA_KEY, 32, "transform rotation", "v"), 6, 0, 0) @ x.astype(float)
+    pairs = [(9, 0.5), (2**32 - 2, -1.25), (3, 3.0)]
+    index_key = hkdf(DATA_KEY, 32, "sparse indices", "s")
+    at_rest = sorted((permuted_index(index_key, index), value) for index, value in pairs)
+    sparse = sparse_entry("s", row, [index for index, _ in at_rest], [value for _, value in at_rest])
+    equal, nodes = labelled("/price", 7.5, 1, order_key(7.5))
+    return {
+        "data_key": DATA_KEY.hex(),
+        "epoch": 3,
+        "collection": COLLECTION.hex(),
+        "modes": ROW_MODES,
+        "ratio": ratio,
+        "client": {
+            "id": 7, "open": 5, "note": "größe", "word": "red", "num": -42, "real": 0.5, "flag": True, "price": 7.5,
+            "tags": ["a", "größe"], "doc": {"kind": "x", "size": 3, "list": [1, None, "y"]},
+            "v": x.tolist(), "s": [[index, value] for index, value in sorted(pairs)],
+        },
+        "stored": {
+            "id": 7,
+            "open": 5,
+            "note": sealed("/note", "größe"),
+            "word": searchable_field("/word", "red", 3),
+            "num": sealed("/num", -42),
+            "real": sealed("/real", 0.5),
+            "flag": sealed("/flag", True),
+            "price": sealed("/price", 7.5),
+            "_vgl_price": [equal, *nodes],
+            "tags": [sealed("/tags", "a"), sealed("/tags", "größe")],
+            "doc": {
+                "kind": searchable_field("/doc/kind", "x", 3),
+                "size": 3,
+                "list": [sealed("/doc/list", 1), None, sealed("/doc/list", "y")],
+            },
+            "v": ((turned + noise) / (1 + ratio**2)).tolist(),
+            "_vg_v": record_text(short, [("v", bytes.fromhex(dense["entry"]))], b""),
+            "s": [[index, value] for index, value in at_rest],
+            "_vg_s": record_text(short, [("s", bytes.fromhex(sparse["entry"]))], b""),
+        },
+    }  # fmt: skip
+
+
 FILES = {
     "keys.json": keys_file,
     "keystream.json": keystream_file,
@@ -701,9 +1096,19 @@ FILES = {
     "ids.json": ids_file,
     "row_ids.json": row_ids_file,
     "encrypted_ids.json": encrypted_ids_file,
+    "names.json": names_file,
+    "ledger.json": ledger_file,
+    "tombstone.json": tombstone_file,
+    "trail.json": trail_file,
+    "stored.json": stored_file,
+    "row.json": row_file,
     "manifest.json": manifest_file,
     "records.json": records_file,
     "declaration.json": declaration_file,
+    "tenants.json": tenants_file,
+    "sketches.json": sketches_file,
+    "observations.json": observations_file,
+    "planted.json": planted_file,
 }
 
 

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from audit.scenes import best, notes_scene, target_of
-from vecguard.audit.attacks import ATTACKS, attack_names
+from vecguard.audit.attacks import ATTACKS, attack_names, trilateration
 from vecguard.audit.attacks.denoise import wiener
+from vecguard.audit.attacks.linkage import FORWARD, links
 from vecguard.audit.attacks.permutation import matched_coordinates
+from vecguard.audit.attacks.queries import OTHER_QUERIES, STORED
 from vecguard.audit.attacks.trilateration import orthogonal, reconstructed
 from vecguard.audit.attacks.unsupervised import align
+from vecguard.audit.defence import ShieldDeployment, parse_defence
 from vecguard.audit.linear import procrustes, ridge, unit
 from vecguard.audit.metrics import cosines, identified
+from vecguard.audit.outcome import judge
 from vecguard.audit.reading import Attack, Reading
+from vecguard.audit.report import verdict_text
+from vecguard.audit.scene import Corpus
+from vecguard.audit.target import Target
 from vecguard.errors import ConfigError
 
 NOISED = "rotation+gaussian:ratio=1"
@@ -160,3 +169,72 @@ def test_scores_of_a_real_proxy_give_the_vectors_away() -> None:
     assert cosine["24 queries, exact scores"] < 0.7
     assert cosine["vectors asked for"] > 0.999
     assert best(readings, attack.metric) >= attack.needed
+
+
+@pytest.mark.slow
+def test_a_real_proxy_rounds_scores_and_refuses_vectors_for_the_limited_role() -> None:
+    """What the attack calls rounded are the proxy's own answers."""
+    random = np.random.default_rng(1)
+    clear = unit(random.standard_normal((4, 32)).astype(np.float32))
+    asked = orthogonal(32, random)
+    deployment = target_of(NOISED).deployment
+    assert isinstance(deployment, ShieldDeployment)
+    with trilateration.served(deployment.rule) as (client, limited):
+        assert limited is not None
+        trilateration.write(client, clear)
+        exact = trilateration.scores_of(client, asked, len(clear))
+        rounded = trilateration.scores_of(limited, asked, len(clear))
+        assert trilateration.vectors_of(limited, len(clear)) is None
+        assert trilateration.vectors_of(client, len(clear)) is not None
+    np.testing.assert_allclose(exact, asked @ clear.T, atol=1e-5)
+    np.testing.assert_allclose(rounded, exact, atol=0.5 * 10**-trilateration.DECIMALS + 1e-6)
+    np.testing.assert_allclose(rounded, rounded.round(trilateration.DECIMALS), atol=1e-6)
+
+
+def test_known_queries_give_a_rotation_away_and_leave_the_noise() -> None:
+    attack, readings, floor = run("queries", LOUD)
+    linked = best(run("linkage", LOUD)[1], attack.metric, 100)
+
+    def at(what: str, pairs: int) -> float:
+        return max(r.interval.value for r in readings if r.variant.startswith(what) and r.pairs == pairs)
+
+    assert at(OTHER_QUERIES, 100) == 1.0
+    assert at(OTHER_QUERIES, 1) < 0.5
+    assert linked < at(STORED, 100) < 0.9
+    assert at(STORED, 1) < 0.2
+    (result,) = judge(attack, LOUD, readings, run("queries", "clear")[1], floor)
+    assert (result.adversary, result.verdict) == ("C", "broken")
+    assert verdict_text(result).endswith(" queries")
+
+
+def test_cells_do_not_hide_from_one_who_sees_queries() -> None:
+    cells = "cells:count=4+rotation"
+    attack, readings, _ = run("queries", cells)
+    stored = max(r.interval.value for r in readings if r.variant.startswith(STORED) and r.pairs == 100)
+    assert stored == 1.0
+    assert best(run("linkage", cells)[1], attack.metric, 100) < 0.8
+
+
+def test_attributes_of_other_records_are_guessed_where_victims_have_labels_of_their_own() -> None:
+    """Labels of documents that are kept back from training are in none of the attacker's texts."""
+    scene = notes_scene()
+    apart = replace(scene, victims=replace(scene.victims, labels=("nobody's",) * len(scene.victims)))
+    few = replace(apart, crowd=apart.crowd.first(300))
+    target = Target(few, parse_defence("clear").deploy(few.dims, seed=1))
+    attack = ATTACKS.load("attribute")()
+    assert list(attack.run(few, target)) == []  # all of so few may leak
+    many = replace(
+        apart, crowd=Corpus(*(apart.crowd.texts * 4, apart.crowd.labels * 4), np.tile(apart.crowd.embeddings, (4, 1)))
+    )
+    target = Target(many, parse_defence("clear").deploy(many.dims, seed=1))
+    readings = list(attack.run(many, target))
+    assert {r.interval.count for r in readings} == {200}
+    assert best(readings, attack.metric, 0) > attack.needed > attack.floor(many, target)
+
+
+def test_four_pairs_tell_records_apart_under_a_rotation() -> None:
+    """Products with a few known records are enough, though the rotation is far from known."""
+    target, scene = target_of("rotation"), notes_scene()
+    found = dict(links(*target.pairs(4), target.victims, scene.victims.embeddings))
+    assert found[FORWARD].mean() == 1.0
+    assert max(found[kind].mean() for kind in found if kind != FORWARD) < 0.5

@@ -14,6 +14,7 @@ from vecguard.audit.inverter.candidates import Candidates
 from vecguard.audit.inverter.decoder import Floats
 from vecguard.audit.inverter.edits import Editor, Width
 from vecguard.audit.inverter.generative import GenerativeInverter, Search
+from vecguard.audit.inverter.lexicon import Lexicon
 from vecguard.audit.inverter.vocabulary import Vocabulary
 from vecguard.errors import InvalidArgument
 
@@ -127,3 +128,35 @@ def test_edits_alone_find_a_text_word_by_word() -> None:
         edits = editor.edits(best.text, evidence, own, chance)
         candidates.add([0] * len(edits), edits)
     assert sorted(candidates.texts()[0].split()) == sorted(goal.split())
+
+
+def test_a_lexicon_names_what_a_text_lacks() -> None:
+    embed = LetterEmbedder(96)
+    lexicon = Lexicon.of(["zebra", "quick", "bridge", "lamp"], embed)
+    target, own = embed(["the old river bridge", "the old river"])
+    assert lexicon.lacking(target, own, frozenset(), 1) == ["bridge"]
+    assert "bridge" not in lexicon.lacking(target, own, frozenset({"bridge"}), 3)
+    assert len(lexicon.lacking(target, own, frozenset(), 9)) == 4
+
+
+def test_words_of_a_lexicon_are_tried_beside_those_of_the_evidence() -> None:
+    vocabulary = Vocabulary.train(TEXTS * 5, 400)
+    editor = Editor(vocabulary, Width(wrong=1, missing=0, places=1))
+    nothing = np.full(len(vocabulary), -3.0, np.float32)
+    edits = editor.edits("the old river", nothing, nothing, np.random.default_rng(0), ["epistemology"])
+    assert len(edits) == 3
+    assert sum("epistemology" in text.split() for text in edits) == 2
+
+
+def test_a_search_with_a_lexicon_comes_closer(checkpoint: Path) -> None:
+    """The untrained network knows no word: what is found beyond its beams comes from the lexicon."""
+    embed = LetterEmbedder(12)
+    targets = embed(["zebra quick", "lamp bridge"])
+    search, words = Search(beams=2, rounds=0, edits=4, named=4), ["zebra", "quick", "lamp", "bridge"]
+    found = [
+        GenerativeInverter.open(checkpoint, embed, search, lexicon).invert(targets)
+        for lexicon in (None, Lexicon.of(words, embed))
+    ]
+    without, led = (np.einsum("nd,nd->n", embed(texts), targets) for texts in found)
+    assert led.mean() > without.mean()
+    assert any(word in " ".join(found[1]).split() for word in words)

@@ -275,6 +275,8 @@ def test_vectors_that_nobody_recovers() -> None:
 
 WRONG: list[tuple[s.FieldData, str]] = [
     (data_of("other8", "Int8", [1, 128, 0]), r"1th element \(128\) out of range"),
+    (data_of("other16", "Int16", [1, 0, -(2**15) - 1]), r"2th element \(-32769\) out of range: \[-32768, 32767\]"),
+    (arrays_of("list8", "Int8", [[1], [-129], []]), r"1th element \(-129\) out of range: \[-128, 127\]"),
     (data_of("text", "VarChar", ["x", "y" * 11, ""]), "row number: 1, length: 11, max length: 10"),
     (data_of("text", "VarChar", ["x", "ü" * 6, ""]), "length: 12"),
     (data_of("real", "Float", [0.0, float("inf"), 0.0]), "not a number or infinity"),
@@ -294,6 +296,8 @@ def test_wrong_columns_are_refused(data: s.FieldData, text: str) -> None:
     shield, layout = shield_for(
         schema_of(
             field_of("other8", "Int8"),
+            field_of("other16", "Int16"),
+            field_of("list8", "Array", {"max_capacity": 2}, element="Int8"),
             field_of("text", "VarChar", {"max_length": 10}),
             field_of("real", "Float"),
             field_of("list", "Array", {"max_capacity": 2}, element="Int64"),

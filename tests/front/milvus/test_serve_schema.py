@@ -28,7 +28,7 @@ from vecguard.keys.wrapping import LocalWrapping
 from vecguard.manifest import Manifest, open_core
 from vecguard.model import Caller
 from vecguard.pipeline import Pipeline
-from vecguard.policy.model import Access, Policy
+from vecguard.policy.model import Access, CollectionPolicy, Policy
 from vecguard.seal.declaration import open_declaration
 from vecguard.upstream import Upstream
 
@@ -74,7 +74,12 @@ def database() -> Database:
 @pytest.fixture
 def ask(database: Database) -> Callable[[str, Message], c.Status]:
     """Send a request through the pipeline; the status of what comes back."""
-    rules = Policy(version=1, access=Access(anonymous=("read", "write")), collections=(POLICY,))
+    return asking(database, POLICY)
+
+
+def asking(database: Database, policy: CollectionPolicy) -> Callable[[str, Message], c.Status]:
+    """The same under another policy."""
+    rules = Policy(version=1, access=Access(anonymous=("read", "write")), collections=(policy,))
 
     async def read(key: str, caller: Caller) -> Any:
         return await FRONT.read_manifest(database, key, caller)
@@ -112,6 +117,15 @@ def shown(database: Database) -> dict[str, s.FieldSchema]:
     answer.CopyFrom(database.described)
     show(answer, build(declared, POLICY.payload))
     return {field.name: field for field in answer.schema.fields}
+
+
+def test_a_collection_cannot_have_canaries(database: Database) -> None:
+    request = m.CreateCollectionRequest(collection_name="new", schema=SCHEMA.SerializeToString())
+    entry = CollectionPolicy.model_validate({"match": "*", "payload": POLICY.payload, "detection": {"canaries": 8}})
+    refused = asking(database, entry.placed(0))("CreateCollection", request)
+    assert (refused.code, "no records can be planted in collections of Milvus" in refused.reason) == (1100, True)
+    assert database.sent == []
+    assert asking(database, POLICY)("CreateCollection", request).code == 0
 
 
 def test_an_added_field_is_declared_first_and_made_in_its_stored_form(ask: Any, database: Database) -> None:

@@ -97,6 +97,9 @@ def test_the_texts_of_grpc_statuses_are_cleaned_too() -> None:
         def __init__(self) -> None:
             pass
 
+        def shield_of(self, message: Message) -> None:
+            return None
+
         async def call(self, rpc: str, message: Message, answer: type[Answer]) -> Answer:
             raise UpstreamFailure("UNKNOWN", 'word == "vg:AbC" over _vg_v', (("retry-after", "1"),))
 

@@ -150,7 +150,7 @@ def test_a_refused_endpoint_is_told_to_the_pipeline_and_then_to_the_client() -> 
         (scope(), b"{}", (COUNT, "INVALID_ARGUMENT")),
         (scope("GET", "/nowhere"), b"", ("unknown path", "NOT_FOUND")),
         (scope("PUT"), b"", ("unknown path", "UNIMPLEMENTED")),
-        (scope("DELETE", "/collections/c"), b"{}", ("/qdrant.Collections/Delete", "INVALID_ARGUMENT")),
+        (scope("DELETE", "/collections/c"), b'{"a": 1}', ("/qdrant.Collections/Delete", "INVALID_ARGUMENT")),
         ({**scope(content_type="application/json"), "query_string": b"a=b"}, b"{}", (COUNT, "INVALID_ARGUMENT")),
     ],
 )

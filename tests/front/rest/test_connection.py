@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from vecguard.front.rest.connection import HEAD_BYTES, BoundedConnection
+from vecguard.front.rest.connection import HEAD_BYTES, BoundedConnection, bounded
 
 Dialogue = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -86,3 +86,35 @@ def test_a_body_may_take_its_time_and_a_connection_may_rest() -> None:
             await asyncio.sleep(0.4)
 
     with_server(dialogue)
+
+
+def test_no_more_connections_than_allowed() -> None:
+    async def run() -> list[bytes]:
+        kind = bounded(2)
+        config = uvicorn.Config(app, http=kind, lifespan="off", ws="none", log_config=None, log_level="critical")
+        config.load()
+        server = uvicorn.Server(config)
+        make = lambda: kind(config=config, server_state=server.server_state, app_state={})  # type: ignore[call-arg]  # noqa: E731
+        listening = await asyncio.get_running_loop().create_server(make, "127.0.0.1", 0)
+        address = listening.sockets[0].getsockname()
+
+        async def asked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+            with contextlib.suppress(ConnectionError):
+                writer.write(REQUEST)
+                return (await reader.read(12))[:12]
+            return b""
+
+        open_ones = [await asyncio.open_connection(*address) for _ in range(2)]
+        answers = [await asked(*one) for one in open_ones]
+        answers.append(await asked(*await asyncio.open_connection(*address)))
+        open_ones[0][1].close()
+        await open_ones[0][1].wait_closed()
+        await asyncio.sleep(0.1)
+        answers.append(await asked(*await asyncio.open_connection(*address)))
+        answers.append(await asked(*open_ones[1]))  # one that is there is not disturbed
+        listening.close()
+        return answers
+
+    first, second, third, fourth, fifth = asyncio.run(run())
+    assert (first, second, third, fourth) == (b"HTTP/1.1 200", b"HTTP/1.1 200", b"", b"HTTP/1.1 200")
+    assert fifth != b""

@@ -53,7 +53,7 @@ def test_no_answer_waits_for_the_client_to_acknowledge_its_head(host: str) -> No
 
 def test_a_listener_that_was_never_started_lets_go_of_its_address() -> None:
     async def run() -> int:
-        server = RestServer(None, "127.0.0.1", 0, shared_port=False, max_message_mib=1)  # type: ignore[arg-type]
+        server = RestServer(None, "127.0.0.1", 0, shared_port=False, max_message_mib=1, max_connections=9)  # type: ignore[arg-type]
         await server.stop(1.0)
         return server.port
 

@@ -37,7 +37,7 @@ collections:
       - {match: "*", transforms: [{kind: rotation}]}
     payload: &payload
       default: sealed
-      fields:
+      fields: &fields
         city: plain
         age: plain
         weight: plain
@@ -73,6 +73,13 @@ collections:
     payload: *payload
   - match: "clear-*"
     protect: none
+  - match: "hidden-*"
+    vectors:
+      - {match: "*", transforms: [{kind: rotation}]}
+    payload:
+      default: sealed
+      fields: *fields
+      hash_names: true
 """
 
 

@@ -563,7 +563,7 @@ def queries(distance: str) -> dict[str, Call]:
     found: dict[str, Call] = {}
     for using in ("text", "image", "tokens", "words", "bm25"):
         found |= {f"{using}-{name}": call for name, call in nearest(named, using).items()}
-    for using in ("text", "tokens", "words"):
+    for using in ("text", "tokens", "words", "bm25"):
         found |= {f"{using}-{name}": call for name, call in strategies(named, using).items()}
     found |= {f"unnamed-{name}": call for name, call in {**nearest(unnamed, ""), **strategies(unnamed, "")}.items()}
     found |= trees(named) | formulas(named) | others(named)
@@ -572,5 +572,6 @@ def queries(distance: str) -> dict[str, Call]:
     found |= plain_groups(named)
     found |= elsewhere(unnamed, named)
     found |= lookups(named, unnamed)
-    found |= matrices(named, "text") | matrices(named, "tokens") | matrices(named, "words") | matrices(unnamed, "")
+    found |= matrices(named, "text") | matrices(named, "tokens") | matrices(named, "words") | matrices(named, "bm25")
+    found |= matrices(unnamed, "")
     return found

@@ -233,3 +233,10 @@ def test_over_rest(pair: Pair, proxy: Proxies) -> None:
         for name in ("scroll in pages", "has_id, negated, within others", "matrix"):
             assert READS[name](over_rest) == READS[name](pair.proxied)
         assert {hit.id for hit in READS["nearest by id"](over_rest)} <= set(IDS)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("missing", [999_999, str(uuid.UUID(int=7))])
+def test_a_missing_point_is_named_as_the_client_names_it(pair: Pair, missing: int | str) -> None:
+    for on in (pair.direct, pair.proxied):
+        with pytest.raises(Exception, match=f"No point with id {missing} found"):
+            on.client.set_payload(on.name(NAME), {"rank": 1}, points=[missing], wait=True)

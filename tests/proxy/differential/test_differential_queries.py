@@ -12,9 +12,10 @@ from .sides import Call, Pair, cases
 Pairs = Callable[[str, str], Pair]
 
 
+@pytest.mark.parametrize("protection", ["exact", pytest.param("hidden", marks=pytest.mark.slow)])
 @cases(queries("cosine"))
-def test_cosine(call: Call, pairs: Pairs) -> None:
-    assert "answer" in pairs("exact", "cosine").same(call)
+def test_cosine(call: Call, protection: str, pairs: Pairs) -> None:
+    assert "answer" in pairs(protection, "cosine").same(call)
 
 
 @pytest.mark.slow

@@ -11,7 +11,8 @@ from .sides import Call, Pair, cases
 
 Pairs = Callable[[str, str], Pair]
 SLOW = pytest.mark.slow
-PROTECTIONS = ["exact", pytest.param("noisy", marks=SLOW), pytest.param("copied", marks=SLOW)]
+PROTECTIONS = ["exact", *(pytest.param(name, marks=SLOW) for name in ("hidden", "noisy", "copied"))]
+VECTORS = [protection for protection in PROTECTIONS if "hidden" not in getattr(protection, "values", ())]
 
 
 @pytest.mark.parametrize("protection", PROTECTIONS)
@@ -20,14 +21,14 @@ def test_reads(call: Call, protection: str, pairs: Pairs) -> None:
     assert "answer" in pairs(protection, "cosine").same(call)
 
 
-@pytest.mark.parametrize("protection", PROTECTIONS)
+@pytest.mark.parametrize("protection", VECTORS)
 @cases({name: call for name, call in reads("dot").items() if "retrieve" in name or "everything" in name})
 @pytest.mark.slow
 def test_vectors_of_dot_collections(call: Call, protection: str, pairs: Pairs) -> None:
     assert "answer" in pairs(protection, "dot").same(call)
 
 
-@pytest.mark.parametrize("protection", PROTECTIONS)
+@pytest.mark.parametrize("protection", VECTORS)
 @cases({name: call for name, call in reads("euclid").items() if "retrieve" in name or "everything" in name})
 @pytest.mark.slow
 def test_vectors_of_euclid_collections(call: Call, protection: str, pairs: Pairs) -> None:

@@ -57,7 +57,7 @@ def written(engine: Server, proxy: Proxies) -> Iterator[dict[str, Pair]]:
     server: Proxy = proxy(library.POLICY)
     with contextlib.ExitStack() as stack:
         direct = stack.enter_context(side(engine))
-        protections = ("exact", "noisy", "copied")
+        protections = ("exact", "hidden", "noisy", "copied")
         yield {
             **{name: Pair(direct, stack.enter_context(side(server, f"{name}-"))) for name in protections},
             "rest": RestPair(direct, stack.enter_context(mixed_side(server, "exact-"))),
@@ -65,7 +65,7 @@ def written(engine: Server, proxy: Proxies) -> Iterator[dict[str, Pair]]:
 
 
 SLOW = pytest.mark.slow
-PROTECTIONS = ["exact", *(pytest.param(name, marks=SLOW) for name in ("noisy", "copied", "rest"))]
+PROTECTIONS = ["exact", *(pytest.param(name, marks=SLOW) for name in ("hidden", "noisy", "copied", "rest"))]
 
 
 @pytest.mark.parametrize("distance", ["cosine", pytest.param("dot", marks=SLOW), pytest.param("euclid", marks=SLOW)])
