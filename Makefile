@@ -3,8 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Two processes; a file's tests share their servers.
-SIDE_BY_SIDE := -n 2 --dist loadfile
+# Two processes; a file's tests share their servers. Files in the order of tests/conftest.py: those that take long first.
+SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 SIDE_VENVS := .venv-frameworks .venv-pymilvus2
 
 .PHONY: demo test fast lint protos clean $(SIDE_VENVS)

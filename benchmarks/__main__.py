@@ -19,15 +19,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from benchmarks.backend import Backend, QdrantBackend
+from benchmarks.detection.command import app as detection_app
 from benchmarks.embeddings import Embedded, cached
 from benchmarks.machine import describe_machine
 from benchmarks.overhead import FULL, QUICK, Plan, bench, measure_overhead
 from benchmarks.processes import ONE_BLAS_THREAD, ROOT
 from benchmarks.recall import measure_quality, servers
 from benchmarks.report import aims_table, draw, print_run, quality_table, write_json
-from benchmarks.results_page import AT_REST_HEADS, at_rest_row, results_page
+from benchmarks.results_page import AT_REST_HEADS, ROTATION_HEADS, at_rest_row, results_page, rotation_row
 from benchmarks.routes import BARE, ROUTES
-from benchmarks.soak import MOST_GROWTH
+from benchmarks.soak import memory_table
 from benchmarks.soak import soak as run_soak
 from benchmarks.summary import aims, protection_aim, summarise
 from benchmarks.vectors import Sample, synthetic
@@ -46,6 +47,7 @@ class BackendName(StrEnum):
 
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+app.add_typer(detection_app, name="detection")
 console = Console()
 
 Data = Annotated[Path, typer.Option(help="A folder in the BEIR layout: corpus.jsonl[.zst], queries, qrels.tsv.")]
@@ -125,17 +127,19 @@ def protect(out: Out = OUT) -> None:
 
 
 @app.command("rotation")
-def rotation(records: Annotated[int, typer.Option(help="In each collection.")] = 2_000) -> None:
+def rotation(records: Annotated[int, typer.Option(help="In each collection.")] = 2_000, out: Out = OUT) -> None:
     """How many records a second a rotation of a data key brings over, with the embedded engine."""
-    table = Table(title=f"{records} records of at_rest: wall time, the job and the engine alone")
-    for heading in ("dims", "seconds", "records/s"):
+    table = Table(title=f"{records} records of at_rest: the job and the engine alone")
+    for heading in ROTATION_HEADS:
         table.add_column(heading, justify="right")
     line = [sys.executable, "-m", "benchmarks.rotation", str(records)]
-    environment = {**os.environ, **ONE_BLAS_THREAD}
-    for turned in json.loads(subprocess.run(line, check=True, capture_output=True, env=environment, cwd=ROOT).stdout):
-        rate = turned["records"] / turned["seconds"]
-        table.add_row(str(turned["dims"]), f"{turned['seconds']:.1f}", f"{rate:,.0f}")
+    environment, machine = {**os.environ, **ONE_BLAS_THREAD}, describe_machine()
+    turned = json.loads(subprocess.run(line, check=True, capture_output=True, env=environment, cwd=ROOT).stdout)
+    for one in turned:
+        table.add_row(*rotation_row(one))
     console.print(table)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "rotation.json").write_text(json.dumps({"machine": machine, "turned": turned}, indent=1) + "\n")
 
 
 @app.command()
@@ -209,20 +213,18 @@ def soak(
     out: Out = OUT,
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 2,
 ) -> None:
-    """Steady load for a long time; exit status 1 where a call failed, or memory went on growing (by over 5 %)."""
+    """Steady load for a long time; exit status 1 where a call failed, or a process's own memory went on growing."""
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out) as folder, Progress(console=console) as bar:
         task = bar.add_task("soak", total=1.0)
         seen = run_soak(
             minutes * 60, Path(folder), workers=workers, progress=lambda done: bar.update(task, completed=done)
         )
-    document = {"machine": describe_machine(), "workers": workers, **asdict(seen), "growth": seen.growth}
+    document = {"machine": describe_machine(), "workers": workers, **seen.document()}
     (out / "soak.json").write_text(json.dumps(document, indent=1) + "\n")
-    console.print(
-        f"{sum(seen.calls.values())} calls in {seen.seconds:.0f} s, failures {dict(seen.failures)}; memory "
-        f"{seen.memory[0]:.0f} to {seen.memory[-1]:.0f} MiB, {seen.growth:+.1%} since it was warm"
-    )
-    if seen.failures or seen.growth > MOST_GROWTH:
+    console.print(f"{sum(seen.calls.values())} calls in {seen.seconds:.0f} s, failures {dict(seen.failures)}")
+    console.print(memory_table(seen))
+    if seen.failures or seen.leaks:
         raise typer.Exit(1)
 
 
@@ -233,24 +235,24 @@ def defences(
     out: Out = OUT,
     quick: Annotated[bool, typer.Option(help="Under three minutes: small samples, less of each.")] = False,
     seed: Annotated[int, typer.Option(help="Decides samples and keys.")] = 0,
+    minutes: Annotated[
+        float, typer.Option(min=1, help="No defence is begun after these; what is left out is named.")
+    ] = 60,
 ) -> None:
     """All defences, and other products where installed, on the same vectors: leakage, search quality, cost."""
     from benchmarks.defences import compare
     from benchmarks.peers import missing_peers
     from vecguard.audit.page import render
     from vecguard.audit.report import audit_document, leakage_table, utility_table
+    from vecguard.cli.progress import long_run
 
     machine = describe_machine()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("texts", total=None)
-
-        def tell(what: str, done: int, steps: int) -> None:
-            bar.update(task, description=what, completed=done, total=steps)
-
-        audit = compare(data, cache, quick, seed, tell)
+    with long_run() as tell:
+        audit = compare(data, cache, quick, seed, minutes, tell)
     console.print(leakage_table(audit))
     console.print(utility_table(audit))
+    if audit.left_out:
+        console.print(f"left out, since the time was over: {', '.join(audit.left_out)}")
     for name in missing_peers():
         console.print(f"{name}: not compared, since it is not installed (extra `peers`)")
     out.mkdir(parents=True, exist_ok=True)
@@ -262,11 +264,29 @@ def defences(
 
 
 @app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="What `vecguard audit run --out` wrote, on this machine.")],
+    out: Out = OUT,
+) -> None:
+    """Put a report of `vecguard audit run` beside the other runs, for `results`."""
+    from vecguard.audit.report import audit_document, read_json
+
+    audit = read_json(folder / "report.json")
+    out.mkdir(parents=True, exist_ok=True)
+    written = out / f"audit_{audit.data}.json"
+    machine = {what: value for what, value in describe_machine().items() if what != "load_before"}  # that is over
+    document = {"machine": machine, **audit_document(audit)}
+    written.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    console.print(f"written: {written}")
+
+
+@app.command()
 def results(
     out: Out = OUT, page: Annotated[Path, typer.Option(help="The page to write.")] = ROOT / "docs/results.md"
 ) -> None:
-    """Write docs/results.md from the JSON of the last runs."""
-    page.write_text(results_page(out), encoding="utf-8")
+    """Write docs/results.md from the JSON of the last runs; sections of runs that have none here stay as they are."""
+    earlier = page.read_text(encoding="utf-8") if page.exists() else ""
+    page.write_text(results_page(out, earlier), encoding="utf-8")
     console.print(f"written: {page}")
 
 

@@ -1,8 +1,8 @@
 """Turns into the real Milvus server of the PyPI package `milvus`, for benchmarks and tests.
 
-`python milvus_standalone.py DATA PROGRAMS PORT PARENT [accounts]`; the server ends with the process PARENT, and with
-`accounts` it asks who calls. All ports are free ones, those of the embedded etcd too, which the package's own
-`milvus-server` leaves fixed; so several servers can run side by side.
+`python milvus_standalone.py DATA PROGRAMS PORT PARENT [accounts] [restarts]`; the server ends with the process PARENT.
+With `accounts` it asks who calls; with `restarts` it is soon up again over the same data. All ports are free ones, also
+those of the embedded etcd, which the package's own `milvus-server` leaves fixed; so several can run side by side.
 The programs (350 MB unpacked) are unpacked once into PROGRAMS and linked into DATA.
 """
 
@@ -12,6 +12,7 @@ import fcntl
 import os
 import socket
 import sys
+from collections.abc import Collection
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -23,18 +24,21 @@ from vecguard.engine.parent_death import die_with_parent
 TICK_MS = "50"
 # The server's query node waits for other nodes to take its segments over before it ends; there are none.
 STOP_S = "1"
-# A server that starts again waits until the leases of the one before have ended.
-LEASE_S = "10"
+# The parts of the server hold leases in its etcd, and a server whose parts could not renew them in time, because the
+# machine is busy, never answers again. One that starts again waits until the leases of the one before have ended.
+LEASE_S, SHORT_LEASE_S = "60", "10"
+# A query node that was not heard of for so long is asked nothing; the default is 10 s.
+HEARTBEAT_MS = "60000"
 
 
-def main(data: Path, programs: Path, port: int, parent: int, accounts: bool) -> None:
+def main(data: Path, programs: Path, port: int, parent: int, words: Collection[str]) -> None:
     """Configure and unpack, then replace this process by the server."""
     die_with_parent(parent)
     unpack(programs)
     data.mkdir(parents=True, exist_ok=True)
     ports = free_ports()
     config = milvus.MilvusServerConfig(data_dir=str(data), **ports | {"proxy_port": port})
-    config.set("authorization_enabled", accounts)
+    config.set("authorization_enabled", "accounts" in words)
     config.resolve()
     program = programs / "bin" / "milvus"
     environment = os.environ | {
@@ -45,7 +49,8 @@ def main(data: Path, programs: Path, port: int, parent: int, accounts: bool) -> 
         "ETCD_CONFIG_PATH": str(write_etcd(data, ports)),
         "PROXY_TIMETICKINTERVAL": TICK_MS,
         "COMMON_GRACEFULSTOPTIMEOUT": STOP_S,
-        "COMMON_SESSION_TTL": LEASE_S,
+        "COMMON_SESSION_TTL": SHORT_LEASE_S if "restarts" in words else LEASE_S,
+        "QUERYCOORD_HEARTBEATAVAILABLEINTERVAL": HEARTBEAT_MS,
     }
     os.chdir(data)
     os.execve(program, [str(program), "run", "standalone"], environment)
@@ -89,4 +94,4 @@ def write_etcd(data: Path, ports: dict[str, int]) -> Path:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), "accounts" in sys.argv[5:])
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), sys.argv[5:])

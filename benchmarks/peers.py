@@ -131,7 +131,11 @@ class _Scanned:
     def __init__(self, name: str, protect: Any, ask: Any, noise_ratio: float) -> None:
         self.name = name
         self.noise_ratio = noise_ratio
+        self.cells = 1
         self._protect, self._ask = protect, ask
+
+    def public(self, x: Floats) -> Floats:
+        return x
 
     def store(self, x: Floats, first_id: int = 0) -> Stored:
         vectors = normalize(np.asarray(self._protect(normalize(x)), np.float32))

@@ -1,7 +1,7 @@
 """The processes under measure: starting each as its own child, waiting until it answers, and reading its CPU time.
 
-CPU time is read from `/proc` (proc(5)), so the benchmarks run on Linux only. Each child gets one BLAS thread, as a
-worker of VecGuard should have.
+CPU time is read from each process' own clock and from `/proc` (proc(5)), so the benchmarks run on Linux only. Each
+child gets one BLAS thread, as a worker of VecGuard should have.
 """
 
 from __future__ import annotations
@@ -22,9 +22,20 @@ import grpc
 from vecguard.errors import Unavailable
 
 SECONDS_PER_TICK = 1 / os.sysconf("SC_CLK_TCK")
+# CPUCLOCK_SCHED of linux/posix-timers_types.h: the clock of what the scheduler has given a process.
+_SCHEDULED = 2
 ONE_BLAS_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 HEALTH = "/qdrant.Qdrant/HealthCheck"
 ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Held:
+    """Resident memory of a process, MiB. `anonymous` is its own (heaps, stacks, shared memory), which only it can give
+    back; `file` are pages of files that it maps (programs, data), which the kernel takes when it needs room."""
+
+    anonymous: float
+    file: float
 
 
 @dataclass(frozen=True)
@@ -36,14 +47,17 @@ class Child:
     log: Path
 
     def cpu_seconds(self) -> float:
-        """User and system time of the process and all its descendants, seconds; one step is 1/SC_CLK_TCK (10 ms)."""
-        return SECONDS_PER_TICK * sum(_ticks(pid) for pid in _family(self.process.pid))
+        """User and system time of the process and all its descendants, seconds."""
+        return sum(_cpu_seconds(pid) for pid in _family(self.process.pid))
 
     def memory_mib(self) -> float:
         """Resident memory of the process and its descendants, MiB; pages that they share count more than once."""
-        pages = (Path(f"/proc/{pid}/statm") for pid in _family(self.process.pid))
-        held = sum(int(path.read_text().split()[1]) for path in pages if path.exists())
-        return held * os.sysconf("SC_PAGE_SIZE") / 2**20
+        return sum(held.anonymous + held.file for held in self.memory().values())
+
+    def memory(self) -> dict[str, Held]:
+        """Resident memory of the process and each of its descendants, by what it runs (`vecguard.worker 0`)."""
+        found = {pid: _held(pid) for pid in _family(self.process.pid)}
+        return {_runs(pid): held for pid, held in found.items() if held is not None}
 
     def last_words(self) -> str:
         """The end of its log, for error texts."""
@@ -115,6 +129,11 @@ def free_port() -> int:
         return port
 
 
+def children_cpu_seconds() -> float:
+    """User and system time of this process's living descendants, seconds."""
+    return sum(_cpu_seconds(pid) for pid in _family(os.getpid())[1:])
+
+
 def _family(pid: int) -> list[int]:
     """The process and its living descendants."""
     found = [pid]
@@ -127,12 +146,38 @@ def _family(pid: int) -> list[int]:
     return found
 
 
-def _ticks(pid: int) -> int:
-    """utime + stime + cutime + cstime (fields 14 to 17 of /proc/PID/stat); 0 when the process has gone."""
+def _cpu_seconds(pid: int) -> float:
+    """User and system time of a process with all threads that it ever had, and of its children that have ended.
+
+    Its own is read from its CPU clock, to the nanosecond (clock_getcpuclockid(3)), its dead children's from
+    /proc/PID/stat (cutime and cstime, fields 16 and 17), in steps of 1/SC_CLK_TCK. 0 when the process has gone.
+    """
     try:
+        own = time.clock_gettime(~pid << 3 | _SCHEDULED)
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
-        return 0
-    # The second field, the command, may hold spaces and brackets; counting starts behind its last bracket.
-    fields = stat.rpartition(")")[2].split()
-    return sum(int(field) for field in fields[11:15])
+        return 0.0
+    ended = stat[stat.rindex(")") + 2 :].split()[13:15]
+    return own + SECONDS_PER_TICK * sum(map(int, ended))
+
+
+def _held(pid: int) -> Held | None:
+    """RssAnon, RssShmem and RssFile of /proc/PID/status; None when the process has gone, or is about to be another."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return None
+    kib = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines) if name[:3] == "Rss"}
+    return Held((kib["RssAnon"] + kib["RssShmem"]) / 1024, kib["RssFile"] / 1024) if kib else None
+
+
+def _runs(pid: int) -> str:
+    """What a process runs: the module behind `python -m` and, where it has one, the number or command after that."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return str(pid)
+    if "-m" not in words[:-2]:
+        return f"{Path(words[0]).name} {pid}"
+    module, first = words[words.index("-m") + 1 :][:2]
+    return f"{module} {first}" if first.isalnum() else module

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.leakage_page import audit_section
+from benchmarks.leakage_page import AUDIT, DEFENCES, audit_section
 from benchmarks.routes import ROUTES
 from benchmarks.summary import PHASES
 from vecguard.errors import ConfigError
@@ -36,7 +36,7 @@ but anisotropic and clustered, shaped after MiniLM's (benchmarks/vectors.py says
 
 How to read it: engine, middle process, load generator and whatever else the machine did shared {cores} cores, so calls
 per second say little about the middle process; its **CPU per call** does, and the aims are stated in it. It is read
-from /proc in steps of 10 ms and summed over {rounds} rounds. `x` is the ratio to the bare pass-through of the same
+from the process' own clock and summed over {rounds} rounds. `x` is the ratio to the bare pass-through of the same
 round. Latencies of searches are those of one client at a time.
 
 This run: {points:,} points a collection, {index}, {streams} streams for searches and {upsert_streams} for upserts.
@@ -81,32 +81,74 @@ AT_REST_HEADS: Final = (
     *("of it: record entry", "payload", "payload in clear"),
 )
 
+ROTATION = """\
+## What a rotation of a data key costs
 
-def results_page(folder: Path) -> str:
-    """The page from `overhead*.json`, `protect.json`, `at_rest.json` and `recall_*.json` in `folder`, where there are.
+`python -m benchmarks rotation`: the records of the section before, 2,000 in each collection, default policy, brought to
+a new key by the job, with the embedded engine and without clients. CPU time is that of the job and of the engine for a
+record, the pass that finds none left and the engine's own indexing meanwhile included; the rates are records a second
+of one core that both share, and what the clock said on the machine with whatever else ran there.
+"""
+ROTATION_HEADS: Final = ("dims", "job, ms CPU", "engine, ms CPU", "records/s and core", "records/s by the clock")
 
-    Raises `ConfigError` when none is.
+_ORDER: Final = (OVERHEAD, MILVUS, PROTECT, AT_REST, ROTATION, RECALL, AUDIT, DEFENCES)
+
+
+def results_page(folder: Path, earlier: str = "") -> str:
+    """The page from `overhead*.json`, `protect.json`, `at_rest.json`, `rotation.json`, `recall_*.json`, `audit_*.json`
+    and `defences_*.json` in `folder`, where there are.
+
+    Sections of the `earlier` page that none of them is about stay as they were, since runs take hours and are seldom
+    made together. Raises `ConfigError` when there is no such file.
     """
+    made = sections_of("\n".join(_sections(folder)))
+    if not made:
+        raise ConfigError(
+            f"{folder}: no JSON of overhead, protect, recall, audit or another run: run the benchmarks first"
+        )
+    kept = {heading: text for heading, text in sections_of(earlier).items() if heading not in made}
+    together = sorted((kept | made).items(), key=lambda section: _rank(section[0]))
+    return "\n".join([OPENING, *(text for _, text in together)])
+
+
+def sections_of(page: str) -> dict[str, str]:
+    """The sections of a page by their headings, which are its lines that begin with `## `; each ends in one newline."""
+    found: dict[str, list[str]] = {}
+    heading = None
+    for line in page.splitlines():
+        if line.startswith("## "):
+            heading = line
+        if heading is not None:
+            found.setdefault(heading, []).append(line)
+    return {heading: "\n".join(lines).strip() + "\n" for heading, lines in found.items()}
+
+
+def _rank(heading: str) -> tuple[int, str]:
+    """Sections stand in the order of `_ORDER`; those of one kind by their names."""
+    openings = [text.partition("\n")[0].partition(": {")[0] for text in _ORDER]
+    places = [
+        place for place, opening in enumerate(openings) if heading == opening or heading.startswith(f"{opening}:")
+    ]
+    return (places[0] if places else len(openings)), heading
+
+
+def _sections(folder: Path) -> Iterator[str]:
     found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
-    parts = [OPENING]
     for name, opening in (("overhead", OVERHEAD), ("overhead_milvus", MILVUS)):
         if name in found:
-            parts.append(_overhead(opening, found[name]))
+            yield _overhead(opening, found[name])
     if "protect" in found:
-        parts.append(_protect(found["protect"]))
+        yield _protect(found["protect"])
     if "at_rest" in found:
-        parts.append(_at_rest(found["at_rest"]))
+        yield _at_rest(found["at_rest"])
+    if "rotation" in found:
+        yield rotation_section(found["rotation"])
     recalls = {name.removeprefix("recall_"): run for name, run in found.items() if name.startswith("recall_")}
     if recalls:
-        parts.append(_recall(recalls))
+        yield _recall(recalls)
     for name, audit in found.items():
         if name.startswith(("audit_", "defences_")):
-            parts.append(audit_section(name, audit))
-    if len(parts) == 1:
-        raise ConfigError(
-            f"{folder}: no overhead*.json, protect.json, at_rest.json or recall_*.json: run the benchmarks first"
-        )
-    return "\n".join(parts)
+            yield audit_section(name, audit)
 
 
 def _overhead(opening: str, run: dict[str, Any]) -> str:
@@ -177,6 +219,20 @@ def at_rest_row(cost: dict[str, Any]) -> tuple[str, ...]:
 
 def _at_rest(run: dict[str, Any]) -> str:
     return "\n".join([AT_REST, _machine(run["machine"]), _table(AT_REST_HEADS, map(at_rest_row, run["costs"]))])
+
+
+def rotation_row(turned: dict[str, Any]) -> tuple[str, ...]:
+    """The figures of one rotation, under `ROTATION_HEADS`."""
+    records, job, engine = turned["records"], turned["job_cpu_s"], turned["engine_cpu_s"]
+    times = (1000 * job / records, 1000 * engine / records)
+    rates = (records / (job + engine), records / turned["seconds"])
+    return str(turned["dims"]), *(f"{time:.2f}" for time in times), *(f"{rate:,.0f}" for rate in rates)
+
+
+def rotation_section(run: dict[str, Any]) -> str:
+    """The section on rotations of data keys."""
+    rows = map(rotation_row, run["turned"])
+    return "\n".join([ROTATION, _machine(run["machine"]), _table(ROTATION_HEADS, rows)])
 
 
 def _recall(runs: dict[str, dict[str, Any]]) -> str:

@@ -2,7 +2,8 @@
 
 `python -m benchmarks rotation` runs it as a child with one BLAS thread. Records are those of `at_rest`. Time is wall
 time from the first manifest to the last, the waits for other replicas left out; it holds the pass that moves the
-records, and the one that finds none left.
+records, and the one that finds none left. Beside it stands what says more on a machine that does other things, too: CPU
+time of the job and of the engine.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Final
 from qdrant_client import grpc as q
 
 from benchmarks.at_rest import DIMS, PAYLOAD, points
+from benchmarks.processes import children_cpu_seconds
 from vecguard.config import EmbeddedUpstream, Settings
 from vecguard.front.transfer import Desk
 from vecguard.keys.file import FileKeyProvider
@@ -37,6 +39,8 @@ class Turned:
     dims: int
     records: int
     seconds: float
+    job_cpu_s: float
+    engine_cpu_s: float
 
 
 async def measure_rotation(dims: int, records: int = RECORDS) -> Turned:
@@ -59,12 +63,13 @@ async def measure_rotation(dims: int, records: int = RECORDS) -> Turned:
                     point.id.num = start + i
                 ask = q.UpsertPoints(collection_name=_NAME, points=some, wait=True)
                 await desk.call("/qdrant.Points/Upsert", ask, q.PointsOperationResponse)
-            started = time.perf_counter()
+            started, job, engine = time.perf_counter(), time.process_time(), children_cpu_seconds()
             async for progress in rotate(database, _NAME, settle_s=0.0):
                 moved = progress.moved
-            seconds = time.perf_counter() - started
+            seconds, job = time.perf_counter() - started, time.process_time() - job
+            engine = children_cpu_seconds() - engine
     assert moved == records
-    return Turned(dims, records, seconds)
+    return Turned(dims, records, seconds, job, engine)
 
 
 if __name__ == "__main__":

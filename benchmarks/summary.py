@@ -1,7 +1,7 @@
 """From measures to figures: what each route does and costs, beside the bare pass-through, and whether the aims are met.
 
 Pure arithmetic. A ratio of rates is taken within a round, and the median over the rounds is given, because what else
-the machine did in a round slowed all its routes. CPU is summed over rounds first: one reading is only good to 10 ms.
+the machine did in a round slowed all its routes. CPU is summed over rounds first, as calls are.
 """
 
 from __future__ import annotations
