@@ -7,7 +7,7 @@ from google.protobuf.internal.encoder import _VarintBytes
 from qdrant_client import grpc as q
 from shields import record_of
 
-from vecguard.catalog import Catalog, StaleEntry, StoredManifest
+from vecguard.catalog import MAX_AGE_S, Catalog, StaleEntry, StoredManifest
 from vecguard.errors import (
     Denied,
     FailedPrecondition,
@@ -351,6 +351,63 @@ def test_a_read_needs_no_confirmation():
     house.call()
     house.call()
     assert house.reads == 1
+
+
+class Clock:
+    """The catalog's clock, which goes by hand."""
+
+    def __init__(self, monkeypatch):
+        self.now = 100.0
+        monkeypatch.setattr("vecguard.catalog.time", self)
+
+    def monotonic(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    return Clock(monkeypatch)
+
+
+def test_a_read_that_took_longer_than_its_manifest_is_trusted_is_confirmed(clock):
+    """Meanwhile the keys may have been rotated, and records that it looked for lie under the new one."""
+    seen, took = [], [MAX_AGE_S, 0.0]
+
+    async def serve(ask, session):
+        entry = await session.open(ask.collection_name, "read")
+        seen.append(entry.shield.manifest.uuid)
+        if len(seen) == 1:
+            remake(house)
+        clock.now += took[len(seen) - 1]
+        return q.CountResponse(result=q.CountResult(count=len(seen)))
+
+    house = House(serve)
+    assert house.call().result.count == 2
+    assert seen[0] != seen[1]
+    assert house.reads == 2  # the second was quick
+
+
+def test_a_read_that_takes_too_long_of_a_collection_that_stays_is_answered(clock):
+    async def serve(ask, session):
+        await session.open(ask.collection_name, "read")
+        clock.now += MAX_AGE_S
+        return q.CountResponse(result=q.CountResult(count=1))
+
+    house = House(serve)
+    assert house.call().result.count == 1
+    assert house.reads == 2
+
+
+def test_a_read_during_which_the_collection_never_stays_is_not_answered(clock):
+    async def serve(ask, session):
+        await session.open(ask.collection_name, "read")
+        remake(house)
+        clock.now += MAX_AGE_S
+        return q.CountResponse()
+
+    house = House(serve)
+    with pytest.raises(FailedPrecondition, match="kept being made anew"):
+        house.call()
 
 
 # -- time, failures, the trail -----------------------------------------------------------------------------------------

@@ -125,6 +125,13 @@ class Catalog:
         """
         return entry.still(await self.look(entry, caller), exactly=exactly)
 
+    def outlived(self, entry: Entry) -> bool:
+        """Whether a call ran for so long that others may act on a newer manifest by now, and it would not see it.
+
+        A rotation waits for longer than `max_age` before anybody writes under a new key (`upkeep.rotate.SETTLE_S`).
+        """
+        return entry.shield is not None and time.monotonic() - entry.checked >= self._max_age
+
     async def look(self, entry: Entry, caller: Caller) -> Entry:
         """The same collection as the backend has it now: it is asked from now on, so the answer is younger than a
         write that ended before. Writes that end while another one's answer is awaited share the next look at the

@@ -391,12 +391,16 @@ class Pipeline:
                 if await self._current(session.opened, session):
                     raise
                 continue
-            # What was written must have gone under the manifest that the collection really has.
-            if await self._current(session.written, session, exactly=False):
+            if await self._current(self._to_confirm(session), session, exactly=False):
                 return answer
-        if session.written:
+        if self._to_confirm(session):
             raise FailedPrecondition("the collection kept being made anew during the call: try again")
         raise Unreadable
+
+    def _to_confirm(self, session: Session) -> list[Entry]:
+        """What was written must have gone under the manifest that the collection really has; and what was read for so
+        long that its manifest is not trusted any more may lack records that are under a newer one."""
+        return [each for each in session.opened if each in session.written or self._catalog.outlived(each)]
 
     def _shape(self, ask: Message, answer: Message, session: Session) -> None:
         """Give an answer the form that the caller's role may have.

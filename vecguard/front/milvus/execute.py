@@ -153,9 +153,9 @@ class _Run:
         self._executor = executor
         self._search = search
         self._guard = guard
-        # Older parts first: a row that is moved to the current one meanwhile is found in one of them.
+        # Older parts first: a row that is moved to the newest one meanwhile is found in one of them.
         with stage("protect"):
-            self._protected = {part: guard.query(search.queries, part) for part in reversed(guard.parts)}
+            self._protected = {part: guard.query(search.queries, part) for part in sorted(guard.parts)}
         # Candidates are compared in the coordinates in which they are opened.
         self._framed = self._protected[guard.parts[0]] if guard.scores_rotated else search.queries
         self._pages: list[m.SearchResults] = []

@@ -62,8 +62,8 @@ class SparseParts:
             UpstreamFailure: the database says no, or cannot be reached.
         """
         columns = list(dict.fromkeys((*outputs, *self._executor.layout.needs_record(self._field))))
-        # Older parts first: a row that is moved to the current one meanwhile is found in one of them.
-        for part in reversed(guard.parts):
+        # Older parts first: a row that is moved to the newest one meanwhile is found in one of them.
+        for part in sorted(guard.parts):
             await self._read(guard, part, columns)
         return Found(self._pages, [self._best(list(hits.values())) for hits in self._hits])
 

@@ -59,8 +59,9 @@ class Goal:
     once: bool = False
 
     def probes(self, upstream: Mapping[int, q.Query]) -> list[Probe]:
-        """The probes of protected queries by part, the one that is written to first."""
-        return [Probe(part, query, min(self.first, self.most)) for part, query in reversed(list(upstream.items()))]
+        """The probes of protected queries by part, older ones first: a point that is moved to the newest one meanwhile,
+        which may not be the one that this worker writes to yet, is found in one of them."""
+        return [Probe(part, upstream[part], min(self.first, self.most)) for part in sorted(upstream)]
 
 
 class Batch:
