@@ -11,7 +11,7 @@ from vecguard.transform import learned, pca
 
 DIMS = 64
 COUNT = 300
-FIXED = "recover: sealed, rerank: {candidates: 150}"
+FIXED = "recover: sealed, rerank: {candidates: 200}"
 
 # Name of the rule -> its YAML.
 RULES = {
@@ -31,7 +31,7 @@ RULES = {
     "learned": "{transforms: [{kind: learned, dims: 32, file: net.vga, sha256: NET}, {kind: rotation}, {kind: gaussian,"
     " ratio: 0.3}], FIXED}",
     "clipped": "{transforms: [{kind: rotation}, {kind: analytic-gaussian, epsilon: 400, clip: 1.5}]}",
-    "kept": "{transforms: [{kind: rotation}, {kind: analytic-gaussian, epsilon: 400, clip: 1.5}], FIXED}",
+    "kept": "{transforms: [{kind: rotation}, {kind: analytic-gaussian, epsilon: 800, clip: 1.5}], FIXED}",
 }
 
 
