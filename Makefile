@@ -3,8 +3,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Two processes; a file's tests share their servers. Files in the order of tests/conftest.py: those that take long first.
-SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
+# More processes than the two cores, as tests wait for servers half of the time. A file's tests share their servers, and
+# run in the order of tests/conftest.py: what takes long first.
+SIDE_BY_SIDE := -n 4 --dist loadfile --no-loadscope-reorder
 SIDE_VENVS := .venv-frameworks .venv-pymilvus2
 
 .PHONY: demo test fast lint protos clean $(SIDE_VENVS)
