@@ -1,4 +1,4 @@
-"""Milvus servers that all tests of this folder share; use collection names of your own."""
+"""Milvus servers that all tests of this folder share, and that end with the last; use collection names of your own."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from milvus.proxies import MilvusProxy, serving_milvus
 from milvus.servers import MilvusServer, lite_server, real_server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def lite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusServer]:
     """Milvus Lite."""
     with lite_server(tmp_path_factory.mktemp("lite")) as server:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusServer]:
     """The real Milvus 2.3.5."""
     with real_server(tmp_path_factory.mktemp("milvus")) as server:
         yield server
 
 
-@pytest.fixture(scope="session", params=["lite", "real"])
+@pytest.fixture(scope="package", params=["lite", "real"])
 def server(request: pytest.FixtureRequest) -> MilvusServer:
     """Each of the two."""
     found: MilvusServer = request.getfixturevalue(request.param)
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def lite_proxy(lite: MilvusServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusProxy]:
     """The proxy before Milvus Lite, under `pairs.POLICY`."""
     with serving_milvus(tmp_path_factory.mktemp("lite-proxy"), lite, POLICY) as proxy:
         yield proxy
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def real_proxy(real: MilvusServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusProxy]:
     """The proxy before the real Milvus, under `pairs.POLICY`."""
     with serving_milvus(tmp_path_factory.mktemp("real-proxy"), real, POLICY) as proxy:
