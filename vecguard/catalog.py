@@ -93,12 +93,16 @@ class Catalog:
             Unreadable: its manifest does not authenticate.
             Unavailable: the key provider is away, and the lease of the collection's keys is over.
         """
+        return self.known(name) or await self._load(name, caller)
+
+    def known(self, name: str) -> Entry | None:
+        """The entry of a collection or alias where it is known, and fresh enough to use: as `get`, without waiting."""
         known = self._entries.get(name)
-        if known is not None and self._usable(known):
-            if known.keys is not None and known.keys.aging and self._renewing is None:
-                self._renewing = asyncio.create_task(self._renew_beside(known))
-            return known
-        return await self._load(name, caller)
+        if known is None or not self._usable(known):
+            return None
+        if known.keys is not None and known.keys.aging and self._renewing is None:
+            self._renewing = asyncio.create_task(self._renew_beside(known))
+        return known
 
     async def add_tenant_key(self, entry: Entry, place: str, text: str, caller: Caller) -> Entry:
         """Put the text of a new tenant's key beside a manifest, and read it back; see `vecguard.new_tenants`.

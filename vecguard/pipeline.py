@@ -180,6 +180,7 @@ class Pipeline:
         self._whole, self._damaged = whole, damaged
         self._rates: Rates = LocalRates() if rates is None else rates
         self._failed, self._passed_metadata, self._routes = failed, passed_metadata, routes
+        self._passed_beside_ours = passed_metadata - CREDENTIAL_HEADERS
         self._catalog = catalog
         self._upstream = upstream
         self._policy = policy
@@ -280,8 +281,8 @@ class Pipeline:
     ) -> Session:
         rules = self._policy()
         # A credential for VecGuard is nobody else's to see; where it knows none, a client's may be the database's.
-        ours = CREDENTIAL_HEADERS if rules.access.authenticates else frozenset[str]()
-        passed = tuple([(key, metadata[key]) for key in self._passed_metadata - ours if key in metadata])
+        keys = self._passed_beside_ours if rules.access.authenticates else self._passed_metadata
+        passed = tuple([(key, metadata[key]) for key in keys if key in metadata])
         return Session(
             principal,
             rules,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 from collections.abc import Mapping
 from typing import Final
 
@@ -19,7 +19,7 @@ def request_id(metadata: Mapping[str, str]) -> str:
     given = metadata.get(HEADER)
     if given is not None and _USABLE.fullmatch(given):
         return given
-    return secrets.token_hex(_RANDOM_BYTES)
+    return os.urandom(_RANDOM_BYTES).hex()
 
 
 def identified(metadata: Mapping[str, str]) -> dict[str, str]:

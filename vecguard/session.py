@@ -244,7 +244,7 @@ class Session:
             UpstreamFailure: the database does not know it, or cannot be reached.
         """
         granted = self.grant(action, name)
-        entry = await self.catalog.get(name, self.caller)
+        entry = self.catalog.known(name) or await self.catalog.get(name, self.caller)
         if entry.name != name:  # an alias: what it stands for must be granted, too
             granted = self.grant(action, entry.name)
             self._demand(name, granted.rows)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vecguard.detect.observation import SKETCH_DIMS, Hashes, Observation, Sketches
 from vecguard.detect.reading import Dense, Id, Reading, Sparse, Vectors
 from vecguard.keys.key import Key
-from vecguard.transform.keystream import encrypt_blocks, words
+from vecguard.transform.keystream import BlockFunction, words
 
 _MOST_PROJECTIONS: Final = 16
 _NAME_BYTES: Final = 12
@@ -36,7 +36,7 @@ class Sketcher:
     def __init__(self, key: Key) -> None:
         self._projections: OrderedDict[tuple[str, int], Sketches] = OrderedDict()
         self._vectors = key.derive("sketches")
-        self._numbers = key.derive("number ids")
+        self._numbers = BlockFunction(key.derive("number ids"))
         self._texts = key.derive("text ids").expose()
         self._filters = key.derive("filters").expose()
 
@@ -136,7 +136,7 @@ class Sketcher:
         """The first eight bytes, little-endian, of AES-256 of u64 LE id || 8 zero bytes."""
         blocks = np.zeros((len(numbers), 2), "<u8")
         blocks[:, 0] = [number & _LARGEST for number in numbers]
-        return encrypt_blocks(self._numbers, blocks).view("<u8")[::2].astype(np.uint64)
+        return self._numbers(blocks).view("<u8")[::2].astype(np.uint64)
 
     def _of_texts(self, texts: Sequence[str]) -> Hashes:
         """BLAKE2b of eight bytes over the UTF-8 text, keyed (RFC 7693)."""
@@ -164,12 +164,18 @@ def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rows (n, d) at unit length, whatever their length was; zero where they are zero, or not finite."""
     with np.errstate(over="ignore", invalid="ignore"):
         squared = np.vecdot(rows, rows)
-        if bool(((squared > _LEAST_SQUARE) & (squared < _MOST_SQUARE)).all()):
+        # One row is what a search has, and numpy's ways of many cost more than it.
+        within = squared[0] > _LEAST_SQUARE and squared[0] < _MOST_SQUARE if len(squared) == 1 else _all_within(squared)
+        if within:
             return np.asarray(rows / np.sqrt(squared)[:, np.newaxis], np.float32)
     # Squares of all that float32 holds are within float64: who scales a query is seen all the same.
     wide = np.where(np.isfinite(rows).all(axis=1, keepdims=True), rows, np.float32(0.0)).astype(np.float64)
     lengths = np.sqrt(np.vecdot(wide, wide))
     return np.asarray(wide / np.where(lengths > 0, lengths, 1.0)[:, np.newaxis], np.float32)
+
+
+def _all_within(squared: NDArray[np.float32]) -> bool:
+    return bool(((squared > _LEAST_SQUARE) & (squared < _MOST_SQUARE)).all())
 
 
 def _alike(one: Dense, other: Dense) -> bool:

@@ -45,6 +45,10 @@ class Chain:
     ) -> None:
         self._mappings = tuple(mappings)
         self._noise = noise
+        # What kind of noise it is, asked once: of a protocol `isinstance` looks for every member, at each write.
+        self._turns = noise if isinstance(noise, DirectionalNoise) else None
+        self._bounded = noise if isinstance(noise, BoundedNoise) else None
+        self._added = noise if isinstance(noise, Noise) else None
         self._rounding = rounding
         self.dims_in = dims
         self.dims_out = self._mappings[-1].dims_out if self._mappings else dims
@@ -67,7 +71,7 @@ class Chain:
     @property
     def clip(self) -> float | None:
         """The norm that records of other distances than cosine are shortened to before `forward`, None for none."""
-        return self._noise.clip if isinstance(self._noise, BoundedNoise) else None
+        return None if self._bounded is None else self._bounded.clip
 
     @property
     def invertible(self) -> bool:
@@ -91,7 +95,7 @@ class Chain:
 
     @property
     def _subtractable(self) -> bool:
-        return self._rounding is None and not isinstance(self._noise, DirectionalNoise)
+        return self._rounding is None and self._turns is None
 
     def check_lengths(self, x: Floats) -> None:
         """Refuse vectors (n, dims_in) that the noise is not made for.
@@ -136,8 +140,8 @@ class Chain:
         mapped = x if self._mappings else x.copy()
         for step in self._mappings:
             mapped = step.apply(mapped)
-        if isinstance(self._noise, DirectionalNoise):
-            mapped = self._noise.turn(mapped, nonces)
+        if self._turns is not None:
+            mapped = self._turns.turn(mapped, nonces)
         elif self.noise_ratio:
             mapped += self._scaled_noise(scale, nonces)
         return mapped if self._rounding is None else self._rounding.round(mapped)
@@ -199,8 +203,8 @@ class Chain:
         return sentences or ["Vectors are stored as they are."]
 
     def _scaled_noise(self, scale: npt.NDArray[np.float32], nonces: Nonces) -> Floats:
-        assert isinstance(self._noise, Noise)  # noqa: S101  (only called when the ratio is not 0)
-        noise = self._noise.sample(nonces)
+        assert self._added is not None  # noqa: S101  (only called when the ratio is not 0, and nothing is turned)
+        noise = self._added.sample(nonces)
         noise *= np.asarray(scale, np.float32)[:, None]
         return noise
 

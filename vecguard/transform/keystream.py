@@ -26,16 +26,28 @@ Bytes2D = npt.NDArray[np.uint8]
 Words2D = npt.NDArray[np.uint32]
 
 
-def encrypt_blocks(key: Key, blocks: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """AES-256 of every 16 bytes of `blocks` (C-contiguous, any shape), as a flat uint8 array.
+class BlockFunction:
+    """AES-256's bare block function (ECB) under one key, used as a PRF on inputs that the caller keeps distinct.
 
-    This is the bare block function (ECB), used as a PRF on inputs that the caller keeps distinct.
+    To be kept where few blocks are asked for at a time: making the cipher costs more than these do. It is not for
+    several threads at once.
     """
-    plain = blocks.reshape(-1).view(np.uint8)
-    out = np.empty(plain.size + _BLOCK_BYTES, np.uint8)  # update_into asks for one block more than it writes
-    cipher = Cipher(AES(key.expose()), ECB())  # noqa: S305  (a PRF on distinct blocks, not encryption of data)
-    cipher.encryptor().update_into(plain.data, out.data)
-    return out[: plain.size]
+
+    def __init__(self, key: Key) -> None:
+        cipher = Cipher(AES(key.expose()), ECB())  # noqa: S305  (a PRF on distinct blocks, not encryption of data)
+        self._encryptor = cipher.encryptor()
+
+    def __call__(self, blocks: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        """AES-256 of every 16 bytes of `blocks` (C-contiguous, any shape), as a flat uint8 array."""
+        plain = blocks.reshape(-1).view(np.uint8)
+        out = np.empty(plain.size + _BLOCK_BYTES, np.uint8)  # update_into asks for one block more than it writes
+        self._encryptor.update_into(plain.data, out.data)
+        return out[: plain.size]
+
+
+def encrypt_blocks(key: Key, blocks: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """`BlockFunction` of many blocks at once."""
+    return BlockFunction(key)(blocks)
 
 
 def words(key: Key, nonces: Bytes2D, count: int) -> Words2D:

@@ -155,12 +155,18 @@ class _Revealing:
 
     def fill(self, client: Values, stored: Mapping[str, q.Value], keys: Keys) -> None:
         """Put the opened form of each value of `stored` into `client`; `keys` name the place of both."""
+        at, bound = self.at, self.bound
         for key in stored:
             if self.labelled and key.startswith(LABELS):
                 continue
             if self.hidden and key.startswith(UNREADABLE_NAME):
                 raise Unreadable
-            self._value(client[key], stored[key], (*keys, key))
+            value, place = stored[key], (*keys, key)
+            text = value.string_value
+            if text:  # a sealed leaf, as nearly every value is: without a step for each
+                _set_leaf(client[key], at(place).reveal(text, bound))
+            else:
+                self._value(client[key], value, place)
 
     def _value(self, client: q.Value, stored: q.Value, keys: Keys) -> None:
         kind = stored.WhichOneof("kind")

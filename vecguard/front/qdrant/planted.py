@@ -27,7 +27,8 @@ def planted_in(message: Message, shield: Shield) -> list[PlantedId]:
     """The planted ids within a message, at any depth; of a client's in whatever spelling."""
     numbers = shield.planted.numbers
     if isinstance(message, _LISTS):  # the answers that nearly every read is made of, with ids in their one form
-        ids: Iterable[q.PointId] = [one.id for one in message.result if one.id.uuid in numbers or one.id.num in numbers]
+        found = [one.id for one in message.result]
+        ids: Iterable[q.PointId] = [one for one in found if (one.uuid or one.num) in numbers]
     elif isinstance(message, q.UpsertPoints):
         ids = (point.id for point in message.points)
     elif holds_ids(message.DESCRIPTOR):
