@@ -87,8 +87,7 @@ class CallRecord:
             fields.update(self.session.reranking)
             if self.session.excluded and not self.cause:
                 fields["dropped"] = sum(map(len, self.session.excluded.values()))
-            met = sum(map(len, self.session.canaries.values()))
-            if met:
+            if self.session.canaries and (met := sum(map(len, self.session.canaries.values()))):
                 fields["canaries"] = met
             fields.update(_held_back(self.session))
         if self.cause:

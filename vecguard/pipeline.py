@@ -181,8 +181,7 @@ class Pipeline:
         self._rates: Rates = LocalRates() if rates is None else rates
         self._failed, self._passed_metadata, self._routes = failed, passed_metadata, routes
         self._passed_beside_ours = passed_metadata - CREDENTIAL_HEADERS
-        self._catalog = catalog
-        self._upstream = upstream
+        self._catalog, self._upstream = catalog, upstream
         self._policy = policy
         self._identify, self._trail = identify, trail
 

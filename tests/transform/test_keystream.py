@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR
 
 from vecguard.keys.key import Key
-from vecguard.transform.keystream import normals, wide_normals, words
+from vecguard.transform.keystream import BlockFunction, encrypt_blocks, normals, wide_normals, words
 
 KEY = Key(bytes(range(32)))
 
@@ -46,6 +46,13 @@ def test_normals_are_the_known_answers(known: Callable[[str], Any]) -> None:
         expected = case["normals"]
         np.testing.assert_allclose(normals(key, nonce_of(case["nonce"]), case["dims"])[0], expected, atol=1e-6)
         np.testing.assert_allclose(wide_normals(key, nonce_of(case["nonce"]), case["dims"])[0], expected, rtol=1e-12)
+
+
+def test_a_kept_block_function_says_the_same_each_time_and_of_each_block_by_itself() -> None:
+    blocks = np.arange(6, dtype="<u8").reshape(3, 2)
+    kept, expected = BlockFunction(KEY), encrypt_blocks(KEY, blocks)
+    assert kept(blocks).tobytes() == kept(blocks).tobytes() == expected.tobytes()
+    assert b"".join(kept(block).tobytes() for block in blocks) == expected.tobytes()
 
 
 @pytest.mark.parametrize("count", [1, 3, 4, 5, 768])

@@ -58,7 +58,7 @@ def decode_leaf(data: bytes) -> Leaf:
         raise Unreadable
     tag, length = _HEAD.unpack_from(data)
     end = _HEAD.size + length
-    if len(data) != padded_length(end) or data.count(0, end) != len(data) - end:
+    if len(data) != (_SHORT_PADDED[end] if end < _SHORT else _padme(end)) or data.count(0, end) != len(data) - end:
         raise Unreadable
     return _untagged(tag, data[_HEAD.size : end])
 

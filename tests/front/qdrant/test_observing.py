@@ -290,6 +290,25 @@ def test_other_writes_tell_the_points_that_they_name(ask, operation, written):
     assert bool(found.filters) is (written == [])
 
 
+def test_written_vectors_keep_their_order_and_those_alike_that_follow_each_other_are_one_matrix():
+    def dense(*data):
+        return q.Vector(dense=q.DenseVector(data=data))
+
+    sparse = q.Vector(sparse=q.SparseVector(indices=[7], values=[6.0]))
+    given = [dense(1.0, 2.0), q.Vector(data=[3.0, 4.0]), dense(5.0), sparse, dense(), dense(8.0)]
+    points = [q.PointStruct(id=num(i), vectors=q.Vectors(vector=one)) for i, one in enumerate(given)]
+    found = one(q.UpsertPoints(collection_name="c", points=points), q.PointsOperationResponse())
+    assert count_of(found.written_vectors) == len(found.written) == 6
+    two, third, words, none, last = found.written_vectors
+    assert [part.rows.tolist() for part in (two, third, none, last)] == [
+        [[1.0, 2.0], [3.0, 4.0]],
+        [[5.0]],
+        [[]],
+        [[8.0]],
+    ]
+    assert words.values.tolist() == [6.0]
+
+
 def test_a_batch_of_writes():
     upsert = q.PointsUpdateOperation.PointStructList(
         points=[q.PointStruct(id=num(1), vectors=q.Vectors(vector=q.Vector(data=[1.0])))]

@@ -5,6 +5,7 @@ Request and answer are read as the client has them, after the answer was made; s
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, TypeAlias
@@ -27,9 +28,14 @@ Source: TypeAlias = Query | q.PrefetchQuery
 Point: TypeAlias = q.ScoredPoint | q.RetrievedPoint
 Answer: TypeAlias = Message
 
+_FLOAT_BYTES: Final = 4
 _OLD: Final = (q.SearchPoints, q.RecommendPoints, q.DiscoverPoints)
 _OLD_GROUPS: Final = (q.SearchPointGroups, q.RecommendPointGroups)
 _BATCHES: Final = (q.SearchBatchPoints, q.RecommendBatchPoints, q.DiscoverBatchPoints, q.QueryBatchPoints)
+_WITH_VECTORS: Final = (
+    *(q.UpsertPoints, q.PointsUpdateOperation.PointStructList),
+    *(q.UpdatePointVectors, q.PointsUpdateOperation.UpdateVectors),
+)
 _WRITES: Final = (
     *(q.UpsertPoints, q.UpdateBatchPoints, q.UpdatePointVectors, q.SetPayloadPoints, q.DeletePayloadPoints),
     *(q.ClearPayloadPoints, q.DeletePoints, q.DeletePointVectors),
@@ -256,14 +262,9 @@ def _written(ask: Message) -> Reading:
 
 def _one_write(found: Reading, write: Message) -> None:
     fields = write.DESCRIPTOR.fields_by_name
-    if isinstance(write, q.UpsertPoints | q.PointsUpdateOperation.PointStructList):
-        for point in write.points:
-            found.written.append(_client_id(point.id))
-            found.written_vectors += _given(point.vectors)
-    elif isinstance(write, q.UpdatePointVectors | q.PointsUpdateOperation.UpdateVectors):
-        for changed in write.points:
-            found.written.append(_client_id(changed.id))
-            found.written_vectors += _given(changed.vectors)
+    if isinstance(write, _WITH_VECTORS):
+        found.written += [_client_id(point.id) for point in write.points]
+        found.written_vectors += _given(point.vectors for point in write.points)
     for place in ("points", "points_selector"):
         if place in fields and fields[place].message_type is q.PointsSelector.DESCRIPTOR and write.HasField(place):
             _selected(found, getattr(write, place))
@@ -276,11 +277,22 @@ def _selected(found: Reading, selector: q.PointsSelector) -> None:
     _look_at_filters(found, [selector])
 
 
-def _given(vectors: q.Vectors) -> list[Vectors]:
-    """The vectors that a client wrote of one point; texts and images for the database to embed give none."""
+def _given(holders: Iterable[q.Vectors]) -> Iterator[Vectors]:
+    """The vectors that a client wrote, in order; dense ones alike that follow each other are one matrix."""
+    given = ((name, wire.dense_bytes(one), one) for vectors in holders for name, one in _written_vectors(vectors))
+    for (name, size), run in itertools.groupby(given, lambda one: (one[0], len(one[1] or b""))):
+        if size:
+            data = b"".join([dense for _, dense, _ in run if dense is not None])
+            yield Dense(name, np.frombuffer(data, "<f4").reshape(-1, size // _FLOAT_BYTES))
+        else:
+            yield from (_named(name, wire.read(one)) for _, _, one in run)
+
+
+def _written_vectors(vectors: q.Vectors) -> Iterable[tuple[str, q.Vector]]:
     kind = vectors.WhichOneof("vectors_options")
-    held = {"": vectors.vector} if kind == "vector" else dict(vectors.vectors.vectors) if kind == "vectors" else {}
-    return [_named(name, wire.read(vector)) for name, vector in held.items()]
+    if kind == "vector":
+        return (("", vectors.vector),)
+    return vectors.vectors.vectors.items() if kind == "vectors" else ()
 
 
 def _client_id(message: q.PointId) -> int | str:

@@ -9,6 +9,7 @@ of their own. Keeping the client's payload under one key makes Overwrite and Cle
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from qdrant_client import grpc as q
 
@@ -44,8 +45,12 @@ def wants_payload(selector: q.WithPayloadSelector) -> bool:
     return kind in ("include", "exclude") or (kind == "enable" and selector.enable)
 
 
+_NOTHING: Final = q.WithPayloadSelector(enable=False)
+_WHOLE: Final = q.WithPayloadSelector(include=q.PayloadIncludeSelector(fields=[PAYLOAD]))
+
+
 def stored_selector(selector: q.WithPayloadSelector, *, record: bool) -> q.WithPayloadSelector:
-    """The payload selector to send upstream.
+    """The payload selector to send upstream, to be copied and not to be changed: those of most calls are made once.
 
     `record` says whether the record's entries are needed to open vectors; opening payload needs none of them.
     """
@@ -58,12 +63,11 @@ def stored_selector(selector: q.WithPayloadSelector, *, record: bool) -> q.WithP
     if kind == "exclude":
         paths = [stored_path(path) for path in selector.exclude.fields]
         return q.WithPayloadSelector(exclude=q.PayloadExcludeSelector(fields=[*paths, *ours]))
-    if kind == "enable" and selector.enable:
-        paths = [PAYLOAD, *extra]
-        return q.WithPayloadSelector(include=q.PayloadIncludeSelector(fields=paths))
+    whole = kind == "enable" and selector.enable
     if record:
-        return q.WithPayloadSelector(include=q.PayloadIncludeSelector(fields=extra))
-    return q.WithPayloadSelector(enable=False)
+        paths = [PAYLOAD, *extra] if whole else extra
+        return q.WithPayloadSelector(include=q.PayloadIncludeSelector(fields=paths))
+    return _WHOLE if whole else _NOTHING
 
 
 def wanted_vectors(selector: q.WithVectorsSelector, names: list[str]) -> list[str]:
