@@ -410,6 +410,23 @@ def test_a_read_during_which_the_collection_never_stays_is_not_answered(clock):
         house.call()
 
 
+def test_a_call_that_changes_the_manifest_itself_is_served_once_however_long_it_runs(clock):
+    """Again, it would fail by its own change, such as by a vector's name that is there already."""
+    served = []
+
+    async def serve(ask, session):
+        await session.open(ask.collection_name, "write")
+        remake(house)
+        session.written.clear()  # as those calls do
+        clock.now += MAX_AGE_S
+        served.append(ask)
+        return q.CountResponse(result=q.CountResult(count=len(served)))
+
+    house = House(serve, action="write")
+    assert house.call().result.count == 1
+    assert len(served) == 1
+
+
 # -- time, failures, the trail -----------------------------------------------------------------------------------------
 
 
@@ -425,8 +442,8 @@ def test_the_deadline_of_the_client_goes_on_to_the_database():
 
     timeouts = []
     house = House(serve, upstream=Database())
-    house.call(time_left=5.0)
-    assert 4.0 < timeouts[0] <= 4.98
+    house.call(time_left=60.0)
+    assert 30.0 < timeouts[0] <= 59.98
     house.call(time_left=0.01)
     assert timeouts[1] == 0.0
     house.call()
@@ -619,7 +636,7 @@ def test_calls_that_are_slowed_leave_their_room_to_others():
 
     async def run():
         slowed = []
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             for number in (1, 2, 3):
                 slowed.append(asyncio.create_task(house.pipeline.handle(COUNT, body, {}, None)))
                 while watch.waiting < number and not slowed[-1].done():

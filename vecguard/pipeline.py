@@ -382,7 +382,7 @@ class Pipeline:
             try:
                 answer: Message = await route.serve(parse(route, body), session)
             except DecodeError:
-                # Parts of a message are copied in wire form, and wrapping them may take them past protobuf's depth.
+                # Parts are copied in wire form: wrapping them may take them past protobuf's depth.
                 raise InvalidArgument("the request is nested too deeply") from None
             except StaleEntry:
                 self._catalog.forget()
@@ -391,16 +391,16 @@ class Pipeline:
                 if await self._current(session.opened, session):
                     raise
                 continue
-            if await self._current(self._to_confirm(session), session, exactly=False):
+            if await self._current(self._to_confirm(route, session), session, exactly=False):
                 return answer
-        if self._to_confirm(session):
+        if self._to_confirm(route, session):
             raise FailedPrecondition("the collection kept being made anew during the call: try again")
         raise Unreadable
 
-    def _to_confirm(self, session: Session) -> list[Entry]:
-        """What was written must have gone under the manifest that the collection really has; and what was read for so
-        long that its manifest is not trusted any more may lack records that are under a newer one."""
-        return [each for each in session.opened if each in session.written or self._catalog.outlived(each)]
+    def _to_confirm(self, route: AnyRoute, session: Session) -> list[Entry]:
+        """What must be under the newest manifest: what is written, but for what is changed on purpose, or read long."""
+        also = self._catalog.outlived if route.action == "read" else session.written.__contains__
+        return [each for each in session.opened if each in session.written or also(each)]
 
     def _shape(self, ask: Message, answer: Message, session: Session) -> None:
         """Give an answer the form that the caller's role may have.
