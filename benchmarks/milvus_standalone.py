@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import random
 import socket
 import sys
 from collections.abc import Collection
-from contextlib import ExitStack
 from pathlib import Path
 
 import milvus
@@ -29,6 +29,8 @@ STOP_S = "1"
 LEASE_S, SHORT_LEASE_S = "60", "10"
 # A query node that was not heard of for so long is asked nothing; the default is 10 s.
 HEARTBEAT_MS = "60000"
+PORTS = range(24_576, 32_768)
+"""Where the server's own listeners are: below the ports that the kernel gives to whoever names none."""
 
 
 def main(data: Path, programs: Path, port: int, parent: int, words: Collection[str]) -> None:
@@ -70,15 +72,23 @@ def unpack(programs: Path) -> None:
 
 
 def free_ports() -> dict[str, int]:
-    """A free port of loopback for each of the server's listeners, but for the clients' own."""
+    """A free port of loopback for each of the server's listeners, but for the clients' own.
+
+    From a range that the kernel gives nobody who names no port: some seconds pass until the server has bound them all.
+    """
     names = [name for name in milvus.MilvusServerConfig().configurable_items if name.endswith("_port")]
-    with ExitStack() as stack:
-        ports = {}
-        for name in (*names, "metrics_port", "etcd_peer_port"):
-            probe = stack.enter_context(socket.socket())
-            probe.bind(("127.0.0.1", 0))
-            ports[name] = probe.getsockname()[1]
-    return ports
+    first = random.randrange(PORTS.start, PORTS.stop - 100)
+    free = (port for port in range(first, PORTS.stop) if _is_free(port))
+    return {name: next(free) for name in (*names, "metrics_port", "etcd_peer_port")}
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 def write_etcd(data: Path, ports: dict[str, int]) -> Path:

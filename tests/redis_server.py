@@ -15,7 +15,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-START_S = 60.0
+from ports import free_port
+
+START_S = 180.0
 _UNPACKED = Path(__file__).parents[1] / ".redis"
 _FETCH = Path(__file__).with_name("fetch_redis.sh")
 
@@ -72,7 +74,7 @@ class RedisServer:
             )
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline and self.process.poll() is None:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=10):
                 return
             time.sleep(0.02)
         raise AssertionError((self.folder / "redis.log").read_text(errors="replace")[-2000:])
@@ -103,10 +105,7 @@ class RedisServer:
 @contextlib.contextmanager
 def redis_server(folder: Path, *arguments: str, tls: bool = False) -> Iterator[RedisServer]:
     """A server of its own while this block runs."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    server = RedisServer(folder, port, arguments, tls)
+    server = RedisServer(folder, free_port(), arguments, tls)
     server.start()
     try:
         yield server

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
+from ports import free_port
 from qdrant_client import AsyncQdrantClient, QdrantClient
 from qdrant_client import grpc as pb
 
@@ -21,14 +21,6 @@ START_S = 180.0
 STOP_S = 45.0
 CALL_S = 60
 MESSAGE_BYTES = 256 * 1024 * 1024
-
-
-def free_port() -> int:
-    """A TCP port of the loopback interface that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass

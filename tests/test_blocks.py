@@ -23,10 +23,10 @@ def test_a_block_holds_in_another_process_from_its_next_call_on(tmp_path):
 
 def test_a_block_ends_with_its_time(tmp_path):
     blocks = Blocks(tmp_path / "blocks")
-    blocks.block("ada", 0.05, "")
+    blocks.block("ada", 2.0, "")
     with pytest.raises(Blocked):
         blocks.require_free("ada")
-    time.sleep(0.1)
+    time.sleep(2.05)
     blocks.require_free("ada")
     assert blocks.held() == {}
 

@@ -39,9 +39,10 @@ def test_stages_are_added_up():
         with stage("auth"):
             pass
 
+    began = time.perf_counter()
     clock = within(call)
     assert clock.seconds.keys() == {"open", "auth"}
-    assert 2 * NAP <= clock.seconds["open"] < 10 * NAP
+    assert 2 * NAP <= clock.seconds["open"] <= time.perf_counter() - began
     assert [interval.stage for interval in clock.intervals] == ["open", "open", "auth"]
     assert clock.milliseconds["open"] >= 2 * NAP * 1e3
 
@@ -54,8 +55,9 @@ def test_a_stage_beside_itself_counts_once():
     async def call():
         await asyncio.gather(*(page() for _ in range(8)))
 
+    began = time.perf_counter()
     clock = within(call)
-    assert 5 * NAP <= clock.seconds["upstream"] < 2 * 5 * NAP
+    assert 5 * NAP <= clock.seconds["upstream"] <= time.perf_counter() - began
     assert len(clock.intervals) == 1
 
 

@@ -26,7 +26,8 @@ def told(*steps, clock=lambda: 0.0):
             telling = Telling(Path(folder) / "socket", 3, clock)
             for tell in steps:
                 tell(telling)
-                await asyncio.sleep(0.05)
+                for _ in range(50):  # one is read in each round of the loop
+                    await asyncio.sleep(0.001)
             telling.close()
             transport.close()
         return heard

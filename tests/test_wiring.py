@@ -167,7 +167,7 @@ def test_a_worker_serves_and_takes_a_new_policy(folder, monkeypatch):
     async def denied(channel, name):
         call = channel.unary_unary("/qdrant.Points/Count")
         try:
-            await call(q.CountPoints(collection_name=name).SerializeToString(), timeout=10)
+            await call(q.CountPoints(collection_name=name).SerializeToString(), timeout=60)
         except grpc.aio.AioRpcError as error:
             return error.code() == grpc.StatusCode.PERMISSION_DENIED
 

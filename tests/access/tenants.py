@@ -125,7 +125,7 @@ class World:
         method = self.channel.unary_unary(
             rpc, request_serializer=type(message).SerializeToString, response_deserializer=ROUTES[rpc].reply.FromString
         )
-        return method(message, metadata=(("api-key", key),), timeout=30)
+        return method(message, metadata=(("api-key", key),), timeout=60)
 
     def status(self, key: str, rpc: str, message: Message) -> grpc.StatusCode:
         try:

@@ -43,7 +43,7 @@ def test_the_guide_works_as_it_is_written(tmp_path: Path) -> None:
         text = text.replace(port, str(free_port()))
     environment = os.environ | {"PATH": f"{programs}:{os.environ['PATH']}", "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(
-        ["bash", "-c", text], cwd=folder, env=environment, capture_output=True, text=True, timeout=100, check=False
+        ["bash", "-c", text], cwd=folder, env=environment, capture_output=True, text=True, timeout=240, check=False
     )
     log = (folder / "server.log").read_text() if (folder / "server.log").exists() else ""
     said = f"{done.stdout}\n{done.stderr}\n{log}"

@@ -9,10 +9,11 @@ from pathlib import Path
 import grpc
 import httpx
 import pytest
+from proxy.processes import until
 from qdrant_client import QdrantClient, models
 from qdrant_client import grpc as q
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
-from serving import Proxy, serving_proxy
+from serving import CALL_S, Proxy, serving_proxy
 
 from vecguard.policy.credentials import hash_key
 
@@ -34,7 +35,7 @@ access:
       limits: {{max_limit: 3}}
     - name: slow
       grants: [{{actions: [read]}}]
-      rate: {{calls_per_s: 0.01, burst_calls: 3}}
+      rate: {{calls_per_s: 0.001, burst_calls: 3}}
 collections:
   - match: "alpha*"
   - match: "beta*"
@@ -44,7 +45,7 @@ VECTORS = models.VectorParams(size=4, distance=models.Distance.COSINE)
 
 def of(proxy: Proxy, key: str | None, *, rest: bool = False) -> QdrantClient:
     if rest:
-        return QdrantClient(url=proxy.url, api_key=key, https=False, check_compatibility=False)
+        return QdrantClient(url=proxy.url, api_key=key, https=False, check_compatibility=False, timeout=CALL_S)
     return QdrantClient(
         host="127.0.0.1", grpc_port=proxy.port, prefer_grpc=True, api_key=key, https=False, check_compatibility=False
     )
@@ -152,10 +153,10 @@ def test_a_rate_is_told_with_the_time_to_wait(house: Proxy) -> None:
         slow.count("alpha")
     with pytest.raises(ResourceExhaustedResponse) as refused:
         slow.count("alpha")
-    assert 90 <= refused.value.retry_after_s <= 100
+    assert 900 <= refused.value.retry_after_s <= 1_000
     answer = httpx.get(f"{house.url}/collections", headers={"api-key": SLOW})
     assert answer.status_code == 429
-    assert 90 <= int(answer.headers["retry-after"]) <= 100
+    assert 900 <= int(answer.headers["retry-after"]) <= 1_000
 
 
 def test_a_key_that_comes_twice_is_refused(house: Proxy) -> None:
@@ -172,8 +173,8 @@ def test_no_credential_is_in_the_logs_and_every_principal_is(house: Proxy) -> No
     with contextlib.suppress(Exception):
         of(house, "vgk_never_shown").get_collections()
     of(house, ALPHA).get_collections()
+    until(lambda: '"principal":"alpha"' in house.logs)
     house_log = house.logs
     for secret in (ROOT, ALPHA, SEARCHER, SLOW, "vgk_never_shown"):
         assert secret not in house_log
         assert hash_key(secret).removeprefix("sha256:") not in house_log
-    assert '"principal":"alpha"' in house_log

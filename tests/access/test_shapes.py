@@ -11,7 +11,7 @@ from milvus.servers import lite_server
 from pymilvus import AnnSearchRequest, DataType, MilvusClient, MilvusException, RRFRanker
 from qdrant_client import QdrantClient, models
 from qdrant_client import grpc as q
-from serving import Proxy, serving_proxy
+from serving import CALL_S, Proxy, serving_proxy
 
 from vecguard.model import EXACT, Shape
 from vecguard.policy.credentials import hash_key
@@ -62,7 +62,7 @@ def qdrant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
 def of(proxy: Proxy, role: str, *, rest: bool = False) -> QdrantClient:
     key = f"vgk_{role}"
     if rest:
-        return QdrantClient(url=proxy.url, api_key=key, check_compatibility=False)
+        return QdrantClient(url=proxy.url, api_key=key, check_compatibility=False, timeout=CALL_S)
     return QdrantClient(
         host="127.0.0.1", grpc_port=proxy.port, prefer_grpc=True, api_key=key, https=False, check_compatibility=False
     )
@@ -140,7 +140,7 @@ def test_groups_are_shaped_too(qdrant: Proxy) -> None:
             collection_name="clear", vector=QUERY, group_by="group", group_size=3, limit=1, score_threshold=0.1
         )
         assert refused(
-            lambda: q.PointsStub(channel).SearchGroups(ask, metadata=(("api-key", "vgk_hidden"),), timeout=10)
+            lambda: q.PointsStub(channel).SearchGroups(ask, metadata=(("api-key", "vgk_hidden"),), timeout=60)
         )
 
 

@@ -17,7 +17,7 @@ from vecguard.policy.access import Rate
 
 ANN, BOB = Principal("ann"), Principal("bob")
 CALLS = [Allowance("r", Rate(calls_per_s=1e-6, burst_calls=30))]
-RECORDS = [Allowance("r", Rate(records_per_s=10.0, burst_records=100))]
+RECORDS = [Allowance("r", Rate(records_per_s=0.1, burst_records=100))]
 
 
 async def admitted(rates: SharedRates, principal: Principal, held: list[Allowance], times: int) -> int:
@@ -61,7 +61,7 @@ def test_a_debt_in_one_process_is_waited_for_in_another(redis: RedisServer, tmp_
         await two.close()
         return refused.value.retry_after_s
 
-    assert asyncio.run(run()) == 5
+    assert 440 <= asyncio.run(run()) <= 500  # 50 records, less what passed meanwhile
 
 
 @pytest.mark.parametrize("fail", ["closed", "local"])
@@ -80,7 +80,7 @@ def test_a_store_that_is_away(tmp_path: Path, fail: str) -> None:
         back = asyncio.Event()
         opened.returned = back.set
         server.start()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await back.wait()
         counts.append(await admitted(rates, ANN, CALLS, 50))
         await opened.close()

@@ -299,7 +299,7 @@ def code(proxy: MilvusProxy, token: str, rpc: str, message: Message) -> int:
         method = channel.unary_unary(rpc, type(message).SerializeToString, route.reply.FromString)
         header = base64.b64encode(token.encode()).decode()
         try:
-            answer = method(message, metadata=(("authorization", header),), timeout=30)
+            answer = method(message, metadata=(("authorization", header),), timeout=60)
         except grpc.RpcError as error:
             return DENIED if error.code() is grpc.StatusCode.PERMISSION_DENIED else -1
     status = status_of(answer)

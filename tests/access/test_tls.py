@@ -33,7 +33,7 @@ collections: [{{match: "*"}}]
 LIST = "/qdrant.Collections/List"
 
 
-def until(true: Callable[[], bool], seconds: float = 20.0) -> None:
+def until(true: Callable[[], bool], seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline
@@ -47,7 +47,7 @@ def grpc_status(port: int, credentials: grpc.ChannelCredentials | None, key: str
     with opened as channel:
         metadata = () if key is None else (("api-key", key),)
         try:
-            q.CollectionsStub(channel).List(q.ListCollectionsRequest(), timeout=10, metadata=metadata)
+            q.CollectionsStub(channel).List(q.ListCollectionsRequest(), timeout=60, metadata=metadata)
         except grpc.RpcError as error:
             name: str = error.code().name
             return name
@@ -57,7 +57,9 @@ def grpc_status(port: int, credentials: grpc.ChannelCredentials | None, key: str
 def rest_status(proxy: Proxy, context: ssl.SSLContext, key: str | None = None) -> int | str:
     headers = {} if key is None else {"api-key": key}
     try:
-        answer = httpx.get(f"https://localhost:{proxy.rest_port}/collections", verify=context, headers=headers)
+        answer = httpx.get(
+            f"https://localhost:{proxy.rest_port}/collections", verify=context, headers=headers, timeout=60
+        )
     except httpx.TransportError:
         return "refused"
     return answer.status_code
@@ -122,7 +124,7 @@ def test_a_renewed_certificate_is_taken_up_and_half_a_renewal_is_not(secured: tu
     authority.issue("server")
     new = (folder / "server.pem").read_bytes()
     (folder / "server.key").write_bytes(key)  # the new certificate with the old key
-    time.sleep(1.2)
+    until(lambda: "certificate not reloaded" in proxy.logs)
     assert shown() == old
     assert grpc_status(proxy.port, showing(authority.ca), KEY) == "OK"
     assert new.strip() != old.strip()
@@ -136,7 +138,6 @@ def test_a_renewed_certificate_is_taken_up_and_half_a_renewal_is_not(secured: tu
     assert grpc_status(proxy.port, showing(authority.ca), KEY) == "UNAVAILABLE"
     authority.issue("server")
     until(lambda: grpc_status(proxy.port, showing(authority.ca), KEY) == "OK")
-    assert "certificate not reloaded" in proxy.logs
     assert "certificate reloaded" in proxy.logs
 
 

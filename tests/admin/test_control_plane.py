@@ -192,7 +192,7 @@ def test_a_worker_that_ends_is_told(plane: Plane) -> None:
             worker.policy_digest == told.policy_digest for worker in told.workers
         )
 
-    until(restarted, 60)
+    until(restarted)
 
 
 @pytest.mark.slow

@@ -89,7 +89,7 @@ def serving(settings: AdminSettings, use: Callable[[AdminListener], Any]) -> Any
 
 async def called(channel: grpc.aio.Channel, method: str = STATUS) -> bytes:
     async with channel:
-        answer: bytes = await channel.unary_unary(method, None, None)(b"", timeout=10)
+        answer: bytes = await channel.unary_unary(method, None, None)(b"", timeout=60)
         return answer
 
 

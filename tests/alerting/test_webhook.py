@@ -33,7 +33,7 @@ def posted(url: str, tell: Callable[[Webhook], None], **settings: object) -> Web
         sink = Webhook(WebhookSettings.model_validate({"url": url, **settings}), 3)
         sink.start()
         tell(sink)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while sink.waiting:
                 await asyncio.sleep(0.01)
         await sink.close()

@@ -97,9 +97,9 @@ def test_requests_are_repeated_until_the_time_is_over(tmp_path: Path) -> None:
     write_requests(tmp_path / "r", [b"a", b"b"])
 
     async def use(echo_at: str, _: str) -> None:
-        timing = await replay(Load(echo_at, "/x.Y/Z", str(tmp_path / "r"), streams=2, seconds=0.2))
+        timing = await replay(Load(echo_at, "/x.Y/Z", str(tmp_path / "r"), streams=2, seconds=2.0))
         assert len(timing.latencies_ms) > 4
-        assert 0.2 <= timing.seconds < 2
+        assert 2.0 <= timing.seconds < 60
         assert all(latency > 0 for latency in timing.latencies_ms)
 
     asyncio.run(_through(use))
@@ -138,4 +138,4 @@ def test_a_process_that_does_not_serve_is_reported_with_its_log(tmp_path: Path) 
         running("broken", ("benchmarks.passthrough", "--listen", at), tmp_path) as child,
         pytest.raises(Unavailable, match="--upstream"),
     ):
-        wait_until_serving(child, at, seconds=20)
+        wait_until_serving(child, at, seconds=120)

@@ -12,7 +12,7 @@ from benchmarks.processes import Child, running
 BUSY = "import time\nwhile time.process_time() < {seconds}: pass\n"
 
 
-def _settled(child: Child, at_least: float, patience_s: float = 20) -> float:
+def _settled(child: Child, at_least: float, patience_s: float = 120) -> float:
     deadline = time.monotonic() + patience_s
     while child.cpu_seconds() < at_least and time.monotonic() < deadline:
         time.sleep(0.05)

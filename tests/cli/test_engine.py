@@ -25,7 +25,7 @@ def test_it_serves_a_folder_until_it_is_told_to_stop(tmp_path):
     try:
         assert process.stdout.readline().startswith("serving data on unix:")
         with grpc.insecure_channel(f"unix:{socket}") as channel:
-            assert q.QdrantStub(channel).HealthCheck(q.HealthCheckRequest(), timeout=10).title
+            assert q.QdrantStub(channel).HealthCheck(q.HealthCheckRequest(), timeout=60).title
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
     finally:

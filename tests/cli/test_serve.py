@@ -9,6 +9,7 @@ import sys
 
 import pytest
 import structlog
+from ports import free_port
 from typer.testing import CliRunner
 
 from vecguard.cli import app
@@ -134,9 +135,7 @@ def started(folder, *arguments):
 
 
 def test_it_serves_until_it_is_told_to_stop(tmp_path):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        listen = f"127.0.0.1:{probe.getsockname()[1]}"
+    listen = f"127.0.0.1:{free_port()}"
     process = started(tmp_path, "--listen", listen, "--rest", "off")
     try:
         lines = [process.stdout.readline() for _ in range(3)]
@@ -145,7 +144,7 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path):
         assert (tmp_path / "vecguard.key").stat().st_mode & 0o777 == 0o600
         assert (tmp_path / "vecguard-data").is_dir()
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=180)
         assert process.returncode == 0
         assert not re.search(r"Traceback|error", errors)
     finally:
@@ -158,7 +157,7 @@ def test_an_address_in_use_is_said(tmp_path):
         taken.listen()
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         process = started(tmp_path, "--listen", address, "--rest", "off")
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=180)
     assert process.returncode == 1
     assert f"vecguard serve: cannot listen on {address}" in errors
     assert "Traceback" not in errors

@@ -7,7 +7,6 @@ import contextlib
 import io
 import json
 import threading
-import time
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +23,7 @@ from vecguard.policy.credentials import hash_key
 from vecguard.trail import configure
 from vecguard.wiring import Worker
 
-WAIT_S = 20.0
+WAIT_S = 120.0
 NAMES = ("mallory", "alice")
 KEYS = {name: f"vgk-{name}-{'k' * 40}" for name in NAMES}
 ACCESS = "access:\n  anonymous: []\n  api_keys:\n" + "".join(
@@ -41,6 +40,8 @@ class Inside:
     log: io.StringIO
     settings: Settings
     acts: list[Act] = field(default_factory=list)
+    looking: int = 0
+    """How many looks at what was seen are under way."""
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run something on the worker's own loop."""
@@ -61,12 +62,31 @@ class Inside:
         """What is observed of the calls in this block; it is all there at the end of the block."""
         seen: list[Observation] = []
         beside = self.worker._detection._beside
-        self.run(beside.once())
+        self.run(self._looked())
         beside._record = seen.extend
         yield seen
-        self.run(beside.once())
-        time.sleep(0.05)  # what the task had taken by itself
+        self.run(self._looked())
         beside._record = None
+
+    async def _looked(self) -> None:
+        """Everything has been looked at, also what the worker's own task has taken by itself."""
+        await self.worker._detection._beside.once()
+        while self.looking:
+            await asyncio.sleep(0.005)
+
+    def watch(self) -> None:
+        """Know whether what was seen is being looked at."""
+        beside = self.worker._detection._beside
+        once = beside.once
+
+        async def counted() -> None:
+            self.looking += 1
+            try:
+                await once()
+            finally:
+                self.looking -= 1
+
+        beside.once = counted
 
     async def _flushed(self) -> None:
         """The trail has written what it knows of calls that have ended."""
@@ -101,6 +121,7 @@ def worker_inside(folder: Path, policy: str, **settings: Any) -> Iterator[Inside
 
         worker = asyncio.run_coroutine_threadsafe(start(), loop).result(WAIT_S)
         inside = Inside(worker, loop, log, given)
+        inside.watch()
         try:
             yield inside
         finally:

@@ -12,18 +12,25 @@ from redis_server import RedisServer, redis_server
 from state.stores import connection, provider
 
 from vecguard.detect import failover
+from vecguard.detect import sharing as sharing_module
 from vecguard.detect.detector import Evidence
 from vecguard.detect.failover import LocalWhileAway, joined
 from vecguard.detect.memory import MemoryStore
 from vecguard.detect.redis import RedisStore
 from vecguard.detect.risk import HALF_LIFE_S
-from vecguard.detect.sharing import STALE_S, Sharing
+from vecguard.detect.sharing import Sharing
 from vecguard.detect.store import Profile, Spend
 from vecguard.detect.verdicts import Verdicts
 from vecguard.errors import Unavailable
 
 WHO = ("ann", "notes")
 DAY = 86_400
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Longer than a store that hangs is waited for, on a busy machine too."""
+    monkeypatch.setattr(sharing_module, "STALE_S", 8.0)
 
 
 def risen(risk: float, at: float = 1_000.0) -> Callable[[Profile], None]:
@@ -60,7 +67,7 @@ def away(folder: Path, fail: str, act: Callable[[RedisServer, RedisStore, Sharin
     """Run against a server of its own, with the sharing of one process that uses it."""
 
     async def run(server: RedisServer) -> None:
-        opened, other = (connection(server, provider(folder), prefix="p", fail=fail) for _ in range(2))
+        opened, other = (connection(server, provider(folder), prefix="p", fail=fail, timeout_s=2) for _ in range(2))
         shared = RedisStore(opened)
         sharing = Sharing(opened, shared, LocalWhileAway(shared, MemoryStore()) if fail == "local" else None)
         verdicts = Verdicts()
@@ -77,7 +84,7 @@ def away(folder: Path, fail: str, act: Callable[[RedisServer, RedisStore, Sharin
 
 
 async def until(holds: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             try:
                 if await holds():
@@ -146,7 +153,7 @@ def test_closed_fails_and_comes_back(tmp_path: Path, how: str) -> None:
         with pytest.raises(Unavailable):
             await sharing.store.spend(WHO, [Spend("records/day", 100, DAY, 10)])
         sharing.require_current()  # for a moment
-        await asyncio.sleep(STALE_S + 0.2)
+        await asyncio.sleep(sharing_module.STALE_S + 0.2)
         with pytest.raises(Unavailable, match="try again"):
             sharing.require_current()
         server.start() if how == "stopped" else server.go_on()

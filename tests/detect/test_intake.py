@@ -3,7 +3,7 @@
 import asyncio
 
 from detect.observations import observed
-from vecguard.detect.beside import GATHER_S, Beside
+from vecguard.detect.beside import Beside
 from vecguard.detect.intake import Intake
 from vecguard.detect.sizes import Sizes
 from vecguard.errors import UpstreamFailure
@@ -43,7 +43,7 @@ def test_calls_wait_for_room_until_it_is_there_and_that_is_counted():
         await asyncio.sleep(0.01)
         assert not waiting.done()
         intake.take()
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, 60)
         await intake.room()  # there is room: no wait
         assert waits == [1]
 
@@ -73,7 +73,7 @@ def test_under_a_flood_every_call_is_analysed():
             put(intake, observed(time=float(i)))
 
         await asyncio.gather(*(call(i) for i in range(500)))
-        for _ in range(500):
+        for _ in range(6_000):
             if len(analyst.taken) == 500:
                 break
             await asyncio.sleep(0.01)
@@ -112,11 +112,13 @@ def test_an_analysis_that_fails_does_not_end_the_others():
         intake, analyst, failed = Intake(), Failing(), []
         beside = Beside(intake, analyst, [], failed=failed.append)
         task = asyncio.create_task(beside.run())
-        for second in (1.0, 2.0):
+        for number, second in enumerate((1.0, 2.0), 1):
             put(intake, observed(time=second))
-            await asyncio.sleep(3 * GATHER_S)
+            async with asyncio.timeout(60):
+                while len(analyst.taken) < number:
+                    await asyncio.sleep(0.01)
         beside.stop()
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, 60)
         assert [one.time for one in analyst.taken[1:]] == [2.0]
         assert failed == [1]
 
@@ -191,7 +193,7 @@ def test_a_database_that_hangs_does_not_hold_up_the_analysis(monkeypatch):
 
         sizes = Sizes(count)
         assert sizes.of("c") == 0
-        await asyncio.wait_for(sizes.settled({"c"}), 5)
+        await asyncio.wait_for(sizes.settled({"c"}), 30)
         await sizes.close()
 
     asyncio.run(run())

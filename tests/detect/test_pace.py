@@ -56,4 +56,5 @@ def test_a_slice_that_is_not_over_goes_on() -> None:
             await pace.step()
         return time.perf_counter() - began
 
-    assert asyncio.run(work()) < 5 * SLICE_S
+    # Whoever else has the processor for a slice makes it last longer, which will not be so each time.
+    assert min(asyncio.run(work()) for _ in range(10)) < 5 * SLICE_S

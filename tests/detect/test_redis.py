@@ -140,12 +140,12 @@ def test_who_asks_again_learns_what_changed(opened: Callable[[], Connection]) ->
 
 def test_idle_profiles_go_and_leave_nothing(redis: RedisServer, tmp_path: Path, prefix: str) -> None:
     held = provider(tmp_path)
-    short = lambda: connection(redis, held, prefix=prefix, keep_days=1e-5)  # noqa: E731 - 0.9 s
+    short = lambda: connection(redis, held, prefix=prefix, keep_days=5e-5)  # noqa: E731 - 4.3 s
 
     async def act(store: RedisStore) -> tuple[list[tuple[str, str]], list[tuple[str, str]], int]:
         await store.change(WHO, lambda profile: None)
         before = await store.keys()
-        await asyncio.sleep(1.2)
+        await asyncio.sleep(4.6)
         after = await store.keys()
         return before, after, await store._connection._client.zcard(f"{prefix}:index")
 

@@ -15,6 +15,7 @@ import grpc
 import numpy as np
 import pytest
 from proxy.behind import DIMS, Face, unnamed
+from proxy.processes import until
 from qdrant_client import grpc as q
 from redis_server import RedisServer, redis_server
 from serving import Proxy, Server, serving_proxy
@@ -67,7 +68,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory, engine: Server) -> Iterator[
     folder, name = tmp_path_factory.mktemp("fleet"), secrets.token_hex(4)
     with redis_server(folder / "redis") as redis, contextlib.ExitStack() as stack:
         settings = folder / "settings.yaml"
-        settings.write_text(f"workers: 2\nstate: {{url: '{redis.url}', timeout_s: 2}}\n")
+        settings.write_text(f"workers: 2\nstate: {{url: '{redis.url}', timeout_s: 5}}\n")
 
         def start(replica: str) -> contextlib.AbstractContextManager[Proxy]:
             return serving_proxy(
@@ -159,8 +160,7 @@ def test_a_restarted_replica_remembers_and_a_store_that_is_away_closes_what_enfo
         assert scroll(third.target, collection, "reader") == "RESOURCE_EXHAUSTED"
         fleet.redis.stop()
         fleet.redis.start()
-        time.sleep(1.0)
-        assert scroll(third.target, collection, "reader") == "RESOURCE_EXHAUSTED"
+        until(lambda: scroll(third.target, collection, "reader") == "RESOURCE_EXHAUSTED")
         assert scroll(third.target, collection, "other") == "OK"
         fleet.redis.hang()
         try:
@@ -169,6 +169,6 @@ def test_a_restarted_replica_remembers_and_a_store_that_is_away_closes_what_enfo
             assert scroll(third.target, f"observed-{fleet.name}", "caller") == "UNAVAILABLE"
             # Who has no rate, where nothing is enforced, does not notice.
             assert scroll(third.target, f"observed-{fleet.name}", "reader") == "OK"
-            assert time.monotonic() - began < 20
+            assert time.monotonic() - began < 60
         finally:
             fleet.redis.go_on()

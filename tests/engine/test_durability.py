@@ -59,7 +59,7 @@ class Writer:
             ids = dice.sample(range(_IDS), _BATCH)
             request = _upsert(self._name, ids, vectors, revision)
             try:
-                self._points.Upsert(request, wait_for_ready=True, timeout=30)
+                self._points.Upsert(request, wait_for_ready=True, timeout=120)
             except grpc.RpcError as lost:
                 if lost.code() is not grpc.StatusCode.UNAVAILABLE:
                     raise
@@ -86,12 +86,12 @@ def _stored(points: pb.PointsStub, name: str) -> dict[int, int]:
     request = pb.ScrollPoints(collection_name=name, limit=_IDS + 1)
     request.with_payload.enable = True
     try:
-        answer = points.Scroll(request, wait_for_ready=True, timeout=60)
+        answer = points.Scroll(request, wait_for_ready=True, timeout=120)
     except grpc.RpcError as lost:
         # The writer may have stopped without noticing the last kill: then this call meets the dead connection.
         if lost.code() is not grpc.StatusCode.UNAVAILABLE:
             raise
-        answer = points.Scroll(request, wait_for_ready=True, timeout=60)
+        answer = points.Scroll(request, wait_for_ready=True, timeout=120)
     return {point.id.num: point.payload["revision"].integer_value for point in answer.result}
 
 
@@ -100,7 +100,7 @@ def _current(data: Path) -> str:
 
 
 def _wait(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 200
     while not condition():
         assert time.monotonic() < deadline, f"waited in vain for {what}"
         time.sleep(0.005)
@@ -130,6 +130,7 @@ def _check(writer: Writer, stored: dict[int, int]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_kill_9_while_writing_loses_no_acknowledged_write(tmp_path: Path) -> None:
     dice = random.Random(1)
     with _engine_and_writer(tmp_path, 0) as (writer, points):
@@ -145,6 +146,7 @@ def test_kill_9_while_writing_loses_no_acknowledged_write(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_kill_9_during_and_after_an_index_build_loses_no_acknowledged_write(tmp_path: Path) -> None:
     dice = random.Random(2)
     with _engine_and_writer(tmp_path, 20) as (writer, points):

@@ -32,6 +32,12 @@ def _serving_pid(data: Path) -> int:
     return int((data / "engine.lock").read_text())
 
 
+def _ticks(pid: int | None) -> int:
+    """Processor time that a process has had, in hundredths of a second (proc(5): utime, stime)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
 def _alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -47,7 +53,7 @@ def _stub(target: str) -> Iterator[milvus_pb2_grpc.MilvusServiceStub]:
 
 @contextlib.contextmanager
 def _client(target: str) -> Iterator[MilvusClient]:
-    client = MilvusClient(uri=target, dedicated=True, timeout=30)
+    client = MilvusClient(uri=target, dedicated=True, timeout=120)
     try:
         yield client
     finally:
@@ -94,7 +100,7 @@ def test_a_killed_one_comes_back_under_the_same_target_with_its_rows(tmp_path: P
     async def run() -> None:
         engine = LiteProcess()
         target = await engine.start(tmp_path)
-        client = AsyncMilvusClient(uri=target, timeout=30, dedicated=True)
+        client = AsyncMilvusClient(uri=target, timeout=120, dedicated=True)
         await client.create_collection("kept", dimension=2)
         await client.insert("kept", [{"id": 7, "vector": [0.5, 0.25], "color": "red"}])
         await client.close()
@@ -105,7 +111,7 @@ def test_a_killed_one_comes_back_under_the_same_target_with_its_rows(tmp_path: P
             await asyncio.sleep(0.05)
         async with grpc.aio.insecure_channel(target) as channel:
             await channel.channel_ready()
-        client = AsyncMilvusClient(uri=target, timeout=30, dedicated=True)
+        client = AsyncMilvusClient(uri=target, timeout=120, dedicated=True)
         (row,) = await client.query("kept", filter="id == 7", output_fields=["vector", "color"])
         assert row == {"id": 7, "vector": [0.5, 0.25], "color": "red"}
         await client.close()
@@ -136,11 +142,13 @@ def test_a_stopping_one_finishes_the_calls_in_flight(tmp_path: Path) -> None:
     async def run() -> None:
         engine = LiteProcess()
         target = await engine.start(tmp_path)
-        client = AsyncMilvusClient(uri=target, timeout=30, dedicated=True)
+        client = AsyncMilvusClient(uri=target, timeout=120, dedicated=True)
         await client.create_collection("kept", dimension=256)
         rows = [{"id": number, "vector": [1.0] * 256} for number in range(3000)]
+        before = _ticks(engine.pid)
         call = asyncio.ensure_future(client.insert("kept", rows))
-        await asyncio.sleep(0.3)
+        while _ticks(engine.pid) < before + 5:  # it has the call, and works on it
+            await asyncio.sleep(0.005)
         assert not call.done()
         await engine.stop()
         assert (await call)["insert_count"] == 3000
@@ -216,7 +224,7 @@ def test_an_asynchronous_client_can_make_a_collection_with_an_index(tmp_path: Pa
     """It asks for a timestamp, which Milvus Lite's own server does not know."""
 
     async def run(target: str) -> None:
-        client = AsyncMilvusClient(uri=target, timeout=30, dedicated=True)
+        client = AsyncMilvusClient(uri=target, timeout=120, dedicated=True)
         schema = AsyncMilvusClient.create_schema()
         schema.add_field("id", DataType.INT64, is_primary=True)
         schema.add_field("vector", DataType.FLOAT_VECTOR, dim=2)
@@ -263,7 +271,7 @@ def test_what_cannot_be_served_is_said_in_one_line(tmp_path: Path, listen: str, 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}" if listen == "taken" else listen
         command = [sys.executable, "-m", "vecguard.engine.lite_server", "--data", str(tmp_path), "--listen", address]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
     assert ended.returncode == 1
     assert words in ended.stderr.splitlines()[-1]
     assert "Traceback" not in ended.stderr
@@ -273,7 +281,7 @@ def test_without_milvus_lite_it_says_what_to_install(tmp_path: Path) -> None:
     hidden = "import sys\nsys.modules['milvus_lite'] = None\nfrom vecguard.engine.lite_server import main\n"
     hidden += "sys.exit(main(['--data', sys.argv[1], '--listen', '127.0.0.1:0']))"
     ended = subprocess.run(
-        [sys.executable, "-c", hidden, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", hidden, str(tmp_path)], capture_output=True, text=True, timeout=180, check=False
     )
     assert ended.returncode == 1
     words = "engine: an embedded Milvus needs Milvus Lite: install vecguard[milvus-lite]"

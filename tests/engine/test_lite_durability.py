@@ -17,7 +17,7 @@ from pymilvus import MilvusClient, MilvusException
 
 from vecguard.engine.lite import LiteProcess
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 KILLS = 4
 IDS = 2000
@@ -84,12 +84,12 @@ class Writer:
 
 
 def _wait_for_another(folder: Path, target: str, killed: int) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while (folder / "engine.lock").read_text() in ("", f"{killed}\n"):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     with grpc.insecure_channel(target) as channel:
-        grpc.channel_ready_future(channel).result(60)
+        grpc.channel_ready_future(channel).result(180)
 
 
 def _held(target: str) -> dict[int, int]:

@@ -115,21 +115,26 @@ def test_a_deadline_holds_before_a_database_that_is_silent(place: Place) -> None
     place.link.become("stalled")
     started = time.monotonic()
     assert status(place.face, 1.0)[0] is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
     until(lambda: place.ended("DEADLINE_EXCEEDED", "upstream") or place.ended("CANCELLED", "client"))
     # The proxy answers what it can meanwhile: the silence of one call holds up no other.
     with pytest.raises(grpc.RpcError) as refused:
-        place.face.points.Count(q.CountPoints(collection_name="other"), timeout=10)
+        place.face.points.Count(q.CountPoints(collection_name="other"), timeout=60)
     assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
 
 
 def test_a_cancelled_call_is_over_at_once(place: Place) -> None:
     place.link.become("stalled")
     before = place.ended("CANCELLED", "client")
-    call = place.face.points.Count.future(q.CountPoints(collection_name=NAME), timeout=120)
-    time.sleep(0.3)
-    call.cancel()
-    until(lambda: place.ended("CANCELLED", "client") > before, 10)
+
+    def cancelled() -> bool:
+        call = place.face.points.Count.future(q.CountPoints(collection_name=NAME), timeout=600)
+        time.sleep(0.3)  # for the proxy to have it; where that takes longer, it never hears of the call
+        call.cancel()
+        time.sleep(0.3)
+        return place.ended("CANCELLED", "client") > before
+
+    until(cancelled)
 
 
 def test_details_of_the_databases_errors_come_through(place: Place) -> None:
@@ -139,9 +144,9 @@ def test_details_of_the_databases_errors_come_through(place: Place) -> None:
     assert "faults-missing" in refused.value.details()
 
 
-def written_while(face: Face, happens: threading.Event) -> tuple[set[int], set[int]]:
-    """Write points one by one until a second after `happens`: those that were acknowledged, and all that were tried."""
-    acknowledged, tried, number, end = set(), set(), 100, None
+def write_while(face: Face, happens: threading.Event, acknowledged: set[int], tried: set[int]) -> None:
+    """Write points one by one until a second after `happens`, and add up which were acknowledged, and all tried."""
+    number, end = 100, None
     while end is None or time.monotonic() < end:
         if happens.is_set() and end is None:
             end = time.monotonic() + 1.0
@@ -152,7 +157,6 @@ def written_while(face: Face, happens: threading.Event) -> tuple[set[int], set[i
             acknowledged.add(number)
         except grpc.RpcError:
             time.sleep(0.05)
-    return acknowledged, tried
 
 
 def test_kill_9_of_the_engine_and_of_the_proxy_under_load_loses_no_acknowledged_write(tmp_path: Path) -> None:
@@ -164,20 +168,20 @@ def test_kill_9_of_the_engine_and_of_the_proxy_under_load_loses_no_acknowledged_
         make(face)
 
         def kill() -> None:
-            time.sleep(1.0)
+            until(lambda: len(acknowledged) > 15)
             os.kill(processes.engine(proxy.process.pid), signal.SIGKILL)
             time.sleep(1.0)
             happens.set()
 
         killer = threading.Thread(target=kill)
         killer.start()
-        acknowledged, tried = written_while(face, happens)
+        write_while(face, happens, acknowledged, tried)
         killer.join()
-        until(lambda: status(face, 5)[0] is grpc.StatusCode.OK, 60)  # the engine is started anew by itself
+        until(lambda: status(face, 5)[0] is grpc.StatusCode.OK)  # the engine is started anew by itself
         assert acknowledged <= numbers(face) <= tried
         put(face, 1)
         proxy.process.kill()
-        proxy.process.wait(30)
+        proxy.process.wait(60)
         face.channel.close()
     with serving_proxy(tmp_path, POLICY) as proxy:
         face = Face(proxy.target)
@@ -215,7 +219,7 @@ def test_a_full_disk_under_the_engine_refuses_writes_and_loses_none(tmp_path: Pa
             with_pid = processes.engine(proxy.process.pid)
             if with_pid == pid:
                 resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-            until(lambda: status(face, 5)[0] is grpc.StatusCode.OK, 60)
+            until(lambda: status(face, 5)[0] is grpc.StatusCode.OK)
             assert acknowledged <= numbers(face)
     with serving_proxy(tmp_path, POLICY) as proxy:
         face = Face(proxy.target)

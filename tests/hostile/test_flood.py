@@ -43,7 +43,7 @@ class Place:
     def count(self) -> grpc.StatusCode:
         """How a small call ends."""
         try:
-            self.face.points.Count(q.CountPoints(collection_name="flood", exact=True), timeout=20)
+            self.face.points.Count(q.CountPoints(collection_name="flood", exact=True), timeout=60)
         except grpc.RpcError as error:
             return error.code()
         return grpc.StatusCode.OK
@@ -78,7 +78,7 @@ def test_a_flood_of_large_messages_is_bounded(place: Place) -> None:
     def send(_: int) -> str:
         with grpc.insecure_channel(place.proxy.target, [("grpc.use_local_subchannel_pool", 1)]) as channel:
             try:
-                channel.unary_unary("/qdrant.Points/Upsert")(body, timeout=6)
+                channel.unary_unary("/qdrant.Points/Upsert")(body, timeout=20)
             except grpc.RpcError as error:
                 return str(error.code().name)
         return "OK"
@@ -109,7 +109,7 @@ def test_clients_that_begin_and_say_no_more_hold_up_nobody(place: Place) -> None
         http2 = (place.proxy.port, b"PRI * HTTP/2.0\r\n\r\n")
         for port, beginning in (http2, *((place.proxy.rest_port, one) for one in beginnings)):
             for _ in range(60):
-                connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+                connection = socket.create_connection(("127.0.0.1", port), timeout=60)
                 connection.sendall(beginning)
                 held.append(connection)
         assert place.count() is grpc.StatusCode.OK

@@ -31,7 +31,7 @@ from vecguard.front.rest.table import ENDPOINTS
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_200)]
 
 MANY = int(os.environ.get("VECGUARD_FUZZ", "0"))
-CALL_S = 20.0
+CALL_S = 60.0
 POLICY = "version: 1\ncollections: [{match: 'notes*'}, {match: 'default*'}]\n"
 # Whole collections come and go often enough by themselves; what stops the engine's own work is left out.
 _SLOW = frozenset({"/milvus.proto.milvus.MilvusService/FlushAll"})

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from azure_server import AzureServer, StaticCredential
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from gcp_server import GcpServer
+from ports import free_port
 from sealing import SymmetricKey, certificate
 from vault_server import TOKEN, VaultServer
 
@@ -49,13 +49,6 @@ class Side:
     """What must never be seen, beside keys."""
     disabled: Callable[[], contextlib.AbstractContextManager[Any]] | None = None
     """The key, or the version that wrapped, cannot be used within."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager
@@ -211,10 +204,10 @@ def aws_side(folder: Path) -> Iterator[Side]:
         )
     url = f"http://127.0.0.1:{port}"
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while True:
             try:
-                urllib.request.urlopen(f"{url}/moto-api/data.json", timeout=5).close()
+                urllib.request.urlopen(f"{url}/moto-api/data.json", timeout=30).close()
                 break
             except OSError:
                 assert process.poll() is None, log.read_text()
@@ -224,7 +217,7 @@ def aws_side(folder: Path) -> Iterator[Side]:
             yield _aws_side(url, patch, folder)
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def _aws_side(url: str, patch: pytest.MonkeyPatch, folder: Path) -> Side:
@@ -252,7 +245,7 @@ def _aws_side(url: str, patch: pytest.MonkeyPatch, folder: Path) -> Side:
     # From now on moto asks its IAM about each call.
     plain = {"Content-Type": "text/plain"}
     request = urllib.request.Request(f"{url}/moto-api/reset-auth", b"0", plain, method="POST")
-    urllib.request.urlopen(request, timeout=10).close()
+    urllib.request.urlopen(request, timeout=60).close()
     admin |= {"aws_access_key_id": pairs["admin"][0], "aws_secret_access_key": pairs["admin"][1]}
     kms = boto3.client("kms", endpoint_url=url, **admin)
 

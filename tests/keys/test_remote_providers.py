@@ -92,7 +92,7 @@ def test_a_service_that_does_not_serve_makes_calls_unavailable(side: Side, what:
         else:
             with pytest.raises(Unavailable, match=said):
                 provider.unwrap(wrapped, CONTEXT)
-    assert time.monotonic() - started < 25
+    assert time.monotonic() - started < 60
     assert {(log["event"], log["provider"]) for log in logs} == {("key provider failed", side.kind)}
     assert side.good().unwrap(wrapped, CONTEXT)
 

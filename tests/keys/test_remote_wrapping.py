@@ -73,7 +73,7 @@ def test_a_call_without_an_end_ends() -> None:
     started = time.monotonic()
     with pytest.raises(Unavailable, match="cannot be reached"):
         mirror.wrap(Key.random(), CONTEXT)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
     mirror.held.set()
 
 
@@ -114,6 +114,9 @@ def test_calls_that_do_not_end_hold_a_bounded_number_of_threads() -> None:
         held.wait()
 
     assert [deadline.run(stuck, lambda error: error) for _ in range(4)] == [None] * 4
+    end = time.monotonic() + 30
+    while len(begun) < 2 and time.monotonic() < end:
+        time.sleep(0.01)  # a thread that was started runs when the processor has time for it
     assert len(begun) == 2
     held.set()
     while (outcome := deadline.run(lambda: 7, lambda error: error)) is None:

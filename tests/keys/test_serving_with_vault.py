@@ -9,6 +9,8 @@ from pathlib import Path
 
 import grpc
 import pytest
+from proxy.byte_search import every_byte
+from proxy.processes import until
 from qdrant_client import models
 from sealing import SymmetricKey
 from serving import Proxy, _launch, free_port
@@ -60,11 +62,14 @@ def test_an_outage_of_vault(proxy_with_vault: Proxy, vault_server: VaultServer) 
     began = time.monotonic()
     assert status_of(proxy) == "OK"
     vault_server.sealed = True
-    while time.monotonic() - began < LEASE_S / 2 - 1:
-        assert status_of(proxy) == "OK"
+    while True:
+        status = status_of(proxy)
+        if time.monotonic() - began > LEASE_S / 2:  # of a lease that may have been half over when this began
+            break
+        assert status == "OK"
         time.sleep(0.2)
     while (status := status_of(proxy)) == "OK":
-        assert time.monotonic() - began < LEASE_S + 20
+        assert time.monotonic() - began < LEASE_S + 120
         time.sleep(0.2)
     assert status == "UNAVAILABLE"
     with pytest.raises(grpc.RpcError) as refused:
@@ -74,13 +79,13 @@ def test_an_outage_of_vault(proxy_with_vault: Proxy, vault_server: VaultServer) 
     vault_server.sealed = False
     began = time.monotonic()
     while status_of(proxy) != "OK":
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 120
         time.sleep(0.2)
     assert client.retrieve("notes", [1])[0].payload == {"text": "a note"}
     client.close()
     assert "key provider failed" in proxy.logs
     assert TOKEN not in proxy.logs
-    assert not any(TOKEN.encode() in file.read_bytes() for file in proxy.data.rglob("*") if file.is_file())
+    assert TOKEN.encode() not in every_byte(proxy.data)
 
 
 def test_a_restart_needs_vault(proxy_with_vault: Proxy, vault_server: VaultServer) -> None:
@@ -100,6 +105,5 @@ def test_a_restart_needs_vault(proxy_with_vault: Proxy, vault_server: VaultServe
     proxy_with_vault.wait_until_healthy()
     assert status_of(proxy_with_vault) == "UNAVAILABLE"
     vault_server.sealed = False
-    time.sleep(2.5)
-    assert status_of(proxy_with_vault) == "OK"
+    until(lambda: status_of(proxy_with_vault) == "OK")
     assert os.environ["VAULT_TOKEN"] not in proxy_with_vault.logs

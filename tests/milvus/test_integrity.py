@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from proxy.processes import until
 from pymilvus import DataType
 from pymilvus.exceptions import MilvusException
 
 from milvus.proxies import serving_milvus
 from milvus.servers import MilvusServer
 from vecguard.errors import Unreadable
-from vecguard.trail import FLUSH_S
 
 POLICY = """
 version: 1
@@ -54,8 +53,12 @@ def test_dropped_or_failed(lite: MilvusServer, tmp_path: Path) -> None:
         assert sorted(hits[0].ids) == ["k0", "k2", "k4"]
         with pytest.raises(MilvusException, match=Unreadable.TEXT[:30]):
             client.query("fail_rows", filter='pk >= ""', output_fields=["text"])
-        time.sleep(10 * FLUSH_S)
-        told = [json.loads(line) for line in proxy.logs.splitlines() if '"event":"integrity"' in line]
+
+        def events() -> list[dict[str, Any]]:
+            return [json.loads(line) for line in proxy.logs.splitlines() if '"event":"integrity"' in line]
+
+        until(lambda: any(one["collection"] == "fail_rows" for one in events()))  # it is told of last
+        told = events()
         outcomes = {(one["collection"], one["outcome"]) for one in told}
         assert outcomes == {("drop_rows", "drop"), ("fail_rows", "fail")}
         assert {key for one in told for key in one["ids"]} == {"k1", "k3"}

@@ -230,7 +230,8 @@ def test_to_encrypted_keys_and_hidden_names_and_back_to_clear(server: MilvusServ
         assert not {row["pk"] for row in stored} & before.keys()
         # The names of columns stay; keys of JSON and dynamic fields are names, too.
         shown = str([dict(row) for row in stored])
-        assert [word for word in ("text 7", "word 3", "more 7", "extra", "deep") if word in shown] == []
+        words = ("text 7", "word 3", "more 7", "'extra'", '"extra"', "'deep'", '"deep"')  # bare ones occur by chance
+        assert [word for word in words if word in shown] == []
         order = Order(name, f"clear_{name}", tmp_path / "out", f"store {name} in clear")
         assert migrated(order, settings).phase == "done"
         assert_same(before, content(straight, order.to or ""))

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 from meanwhile import Meanwhile
+from proxy.processes import until
 from pymilvus import DataType, MilvusClient
 
 from milvus.proxies import MilvusProxy, serving_milvus
@@ -26,7 +27,7 @@ from milvus.search_sides import POLICIES
 from milvus.servers import MilvusServer
 from milvus.test_rotation import properties_at_rest, rotate_command
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 ROWS = 2_000
 DIMS = 24
@@ -124,7 +125,7 @@ def test_no_acknowledged_write_is_undone_through_either_host(server: MilvusServe
         with Writing(hosts, name, held) as writing:
             command = rotate_command(server, hosts[0], name)
             for _ in range(2):  # again and again, so that many moments fall among the writes
-                done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, env=environ)
+                done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False, env=environ)
                 assert done.returncode == 0, done.stderr
         assert writing.failures == []
         assert writing.acknowledged > 100
@@ -140,8 +141,17 @@ def test_writes_go_on_after_a_job_was_killed_in_a_moment(lite: MilvusServer, tmp
         environ = os.environ | own_folder(tmp_path / "temporary job")
         command = rotate_command(lite, hosts[0], name)
         job = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environ)
-        while not properties_at_rest(lite, name).get("_vg.moving", "").endswith(".closed"):
+
+        def closed() -> bool:
+            return properties_at_rest(lite, name).get("_vg.moving", "").endswith(".closed")
+
+        while True:
             assert job.poll() is None
+            if closed():
+                job.send_signal(signal.SIGSTOP)  # looked at again as it stands: the moment may have been over
+                if closed():
+                    break
+                job.send_signal(signal.SIGCONT)
             time.sleep(0.002)
         job.send_signal(signal.SIGKILL)
         job.wait()
@@ -153,8 +163,8 @@ def test_writes_go_on_after_a_job_was_killed_in_a_moment(lite: MilvusServer, tmp
             waited.append(time.monotonic() - began)
         held[0] = 1, "after the kill"
         assert waited[0] > 10.0
-        assert waited[1] < 5.0
-        done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, env=environ)
+        assert waited[1] < 9.0
+        done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False, env=environ)
         assert done.returncode == 0, done.stderr
         assert_held(client, name, held)
 
@@ -163,13 +173,14 @@ def test_of_two_jobs_on_two_hosts_one_goes_on(lite: MilvusServer, tmp_path: Path
     with two_hosts(tmp_path, lite) as hosts, hosts[0].client() as client:
         name = "of_two_jobs"
         held = made(client, name)
-        jobs = []
+        before, jobs = properties_at_rest(lite, name), []
         for number in range(2):
             environ = os.environ | own_folder(tmp_path / f"temporary job {number}")
             command = rotate_command(lite, hosts[0], name)
             jobs.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environ))
-            time.sleep(4.0)  # the second finds the first one's key in the manifest
-        ended = [job.communicate(timeout=240)[1].decode() for job in jobs]
+            # The second finds the first one's key in the manifest.
+            until(lambda: properties_at_rest(lite, name)["_vg"] != before["_vg"])
+        ended = [job.communicate(timeout=900)[1].decode() for job in jobs]
         assert any(job.returncode == 0 for job in jobs), ended
         for job, told in zip(jobs, ended, strict=True):
             assert job.returncode == 0 or "another rotation" in told, told

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,21 @@ _ZEROS = re.compile(rb"\x00{64,}")
 
 
 def every_byte(folder: Path) -> bytes:
-    """The bytes of every file below a folder, names included; long runs of zeros are cut to 64."""
-    parts = []
+    """The bytes of every file below a folder, names included; long runs of zeros are cut to 64.
+
+    A database that is running may take a file away meanwhile, for another that holds the same: then all are read again.
+    """
+    for _ in range(100):
+        with contextlib.suppress(FileNotFoundError):
+            return b"\0".join(_every_part(folder))
+    raise AssertionError(f"files below {folder} never stay")
+
+
+def _every_part(folder: Path) -> Iterator[bytes]:
     for path in sorted(folder.rglob("*")):
         if path.is_file():
-            parts += [str(path).encode(), _ZEROS.sub(bytes(64), path.read_bytes())]
-    return b"\0".join(parts)
+            yield str(path).encode()
+            yield _ZEROS.sub(bytes(64), path.read_bytes())
 
 
 def found(data: bytes, needles: Sequence[bytes]) -> set[int]:

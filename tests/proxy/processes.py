@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 _ESTABLISHED = "01"
 
 
-def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
     """Return when `condition` holds; fail when it does not in time."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -46,9 +47,10 @@ def connections(pid: int, port: int) -> int:
     """How many clients a process has taken on a listening TCP port."""
     held = set()
     for link in Path(f"/proc/{pid}/fd").iterdir():
-        target = str(link.readlink())
-        if target.startswith("socket:["):
-            held.add(target[len("socket:[") : -1])
+        with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile
+            target = str(link.readlink())
+            if target.startswith("socket:["):
+                held.add(target[len("socket:[") : -1])
     tables = [Path(f"/proc/net/{table}").read_text().splitlines()[1:] for table in ("tcp", "tcp6")]
     rows = [line.split() for table in tables for line in table]
     return sum(int(row[1].rpartition(":")[2], 16) == port and row[3] == _ESTABLISHED and row[9] in held for row in rows)

@@ -92,7 +92,7 @@ def client(inside: Inside, name: str) -> QdrantClient:
         check_compatibility=False,
         api_key=KEYS[name],
         https=False,
-        timeout=30,
+        timeout=120,
     )
 
 
@@ -159,6 +159,14 @@ def best(query: np.ndarray[Any, Any], count: int, allowed: Any = None) -> list[s
     return [IDS[i] for i in rows if allowed is None or allowed(i)][:count]
 
 
+def are_best(found: list[str], query: np.ndarray[Any, Any], count: int, allowed: Any = None) -> bool:
+    """Whether these are the best, in order; planted vectors are other ones each time, so that two scores may be alike
+    but for rounding, and then either comes first."""
+    rows, wanted = ([IDS.index(one) for one in ids_] for ids_ in (found, best(query, count, allowed)))
+    fits = allowed is None or all(allowed(row) for row in rows)
+    return fits and len({*rows}) == len(wanted) and np.allclose((X @ query)[rows], (X @ query)[wanted], atol=2e-6)
+
+
 def ids(points: Any) -> list[str]:
     return [str(point.id) for point in points]
 
@@ -181,17 +189,17 @@ def test_searches_beside_them_answer_as_if_there_were_none(alice, place, decoys,
     for query in decoys[:20]:
         answer = alice.query_points(place, query=query.tolist(), limit=limit, with_vectors=True).points
         assert len(answer) == limit
-        assert ids(answer) == best(query, limit)
+        assert are_best(ids(answer), query, limit)
 
 
 def test_every_kind_of_query_is_whole(alice, place, decoys):
     query = decoys[0]
     tagged = models.Filter(must=[models.FieldCondition(key="tag", match=models.MatchValue(value="t1"))])
     answer = alice.query_points(place, query=query.tolist(), limit=8, offset=4, query_filter=tagged).points
-    assert ids(answer) == best(query, 12, lambda i: i % 5 == 1)[4:]
+    assert are_best([*best(query, 4, lambda i: i % 5 == 1), *ids(answer)], query, 12, lambda i: i % 5 == 1)
     batch = [models.QueryRequest(query=row.tolist(), limit=5) for row in decoys[:6]]
     for row, part in zip(decoys, alice.query_batch_points(place, batch), strict=False):
-        assert ids(part.points) == best(row, 5)
+        assert are_best(ids(part.points), row, 5)
     legs = [models.Prefetch(query=row.tolist(), limit=20) for row in decoys[:2]]
     fused = alice.query_points(
         place, prefetch=legs, query=models.FusionQuery(fusion=models.Fusion.RRF), limit=20
@@ -201,7 +209,7 @@ def test_every_kind_of_query_is_whole(alice, place, decoys):
     groups = alice.query_points_groups(place, query=query.tolist(), group_by="tag", limit=5, group_size=4).groups
     assert sorted(len(group.hits) for group in groups) == [4] * 5
     for group in groups:
-        assert ids(group.hits) == best(query, 4, lambda i, group=group: f"t{i % 5}" == group.id)
+        assert are_best(ids(group.hits), query, 4, lambda i, group=group: f"t{i % 5}" == group.id)
     mmr = models.NearestQuery(nearest=query.tolist(), mmr=models.Mmr(diversity=0.5, candidates_limit=30))
     assert len(alice.query_points(place, query=mmr, limit=10).points) == 10
     liked = alice.query_points(place, query=models.RecommendQuery(recommend=models.RecommendInput(positive=[IDS[0]])))
@@ -374,7 +382,7 @@ def test_rotation_brings_them_over_and_migration_leaves_them_behind(inside, alic
         assert sorted(after[0]) == sorted(before[0])
         assert at(inside, lambda database: verify(database, "planted-moving")).bad == {}
         query = after[1][0].tolist()
-        assert ids(alice.query_points("planted-moving", query=query, limit=10).points) == best(after[1][0], 10)
+        assert are_best(ids(alice.query_points("planted-moving", query=query, limit=10).points), after[1][0], 10)
 
         async def move() -> int:
             order = Order("planted-moving", "planted-moved", tmp_path / "journal.json")

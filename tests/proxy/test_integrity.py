@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -13,8 +13,8 @@ from serving import Server
 
 from proxy.behind import DIMS, Guarded, guarded
 from proxy.conftest import create, payload, vectors
+from proxy.processes import until
 from proxy.test_damaged_records import PAYLOAD_DAMAGE, VECTOR_DAMAGE, put, record
-from vecguard.trail import FLUSH_S
 
 POLICY = """
 version: 1
@@ -25,6 +25,7 @@ collections:
   - match: "box-*"
     payload: *modes
 """
+_marks = itertools.count()
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,11 @@ def made(place: Guarded, name: str) -> None:
 
 
 def events(place: Guarded, name: str) -> list[dict[str, object]]:
-    time.sleep(10 * FLUSH_S)  # what is told is written together
+    """What the trail has told so far: it is written in order, so all of it where it knows of a call made now."""
+    mark = f"events-{next(_marks)}"
+    ask = q.CountPoints(collection_name=name)
+    place.client.points.Count(ask, metadata=(("x-request-id", mark),))
+    until(lambda: f'"request_id":"{mark}"' in place.proxy.logs)
     found = [json.loads(line) for line in place.proxy.logs.splitlines() if '"event":"integrity"' in line]
     return [one for one in found if one["collection"] == name]
 

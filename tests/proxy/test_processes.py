@@ -76,7 +76,7 @@ def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
 
@@ -221,7 +221,7 @@ class Load:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                put(self._face, self._next, timeout=20.0)
+                put(self._face, self._next, timeout=60.0)
                 self.acknowledged.append(self._next)
             except grpc.RpcError as failure:
                 self.statuses.add(failure.code().name)
@@ -290,17 +290,22 @@ def reload(proxy: Proxy, policy: str) -> None:
 
 
 @contextlib.contextmanager
-def slow_database(target: str, seconds: float) -> Iterator[int]:
-    """A pass-through that holds every upsert back for a while before it goes on to `target`; yields its port."""
+def slow_database(target: str, seconds: float) -> Iterator[tuple[int, threading.Event]]:
+    """A pass-through that holds every upsert back for a while before it goes on to `target`.
+
+    Yields its port, and what is set once an upsert is held. None is held beyond this block.
+    """
     from concurrent.futures import ThreadPoolExecutor
 
+    held, ended = threading.Event(), threading.Event()
     with grpc.insecure_channel(target) as channel:
 
         class Slow(grpc.GenericRpcHandler):
             def service(self, details):
                 def forward(body, context):
                     if details.method.endswith("/Upsert"):
-                        time.sleep(seconds)
+                        held.set()
+                        ended.wait(seconds)
                     try:
                         return channel.unary_unary(details.method)(body)
                     except grpc.RpcError as error:
@@ -312,8 +317,9 @@ def slow_database(target: str, seconds: float) -> Iterator[int]:
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()
         try:
-            yield port
+            yield port, held
         finally:
+            ended.set()
             server.stop(None).wait()
 
 
@@ -321,7 +327,7 @@ class TestStop:
     @pytest.mark.parametrize("workers", ["1", "2"])
     @pytest.mark.slow
     def test_a_call_in_flight_is_finished(self, engine: Server, tmp_path: Path, workers: str) -> None:
-        with slow_database(engine.target, 2.0) as port:
+        with slow_database(engine.target, 3.0) as (port, held):
             upstream = f"qdrant://127.0.0.1:{port}"
             with serving_proxy(tmp_path, PLAIN, upstream=upstream, arguments=["--workers", workers]) as proxy:
                 until(lambda: "VecGuard listens" in proxy.logs)
@@ -330,12 +336,12 @@ class TestStop:
                     outcome: list[object] = []
                     writing = threading.Thread(target=lambda: outcome.append(put(face, 1)))
                     writing.start()
-                    time.sleep(0.7)
+                    assert held.wait(60)
                     assert outcome == []
                     proxy.process.send_signal(signal.SIGTERM)
                     writing.join()
                     assert outcome == [None]
-                    assert proxy.process.wait(20) == 0
+                    assert proxy.process.wait(60) == 0
                     with pytest.raises(grpc.RpcError):
                         put(face, 2, timeout=2.0)
         rest = Face(engine.target)
@@ -407,7 +413,7 @@ class TestDeath:
 
 def retried(call: Callable[[], object]) -> object:
     """A call, again where the connection broke under it, as clients do."""
-    for _ in range(10):
+    for _ in range(300):
         try:
             return call()
         except grpc.RpcError as failure:
@@ -443,15 +449,15 @@ class TestUpstream:
 
     def test_a_deadline_is_passed_on(self, engine: Server, tmp_path: Path) -> None:
         """The client's deadline holds for the database too: the call ends in time, on both sides."""
-        with slow_database(engine.target, 5.0) as port:
+        with slow_database(engine.target, 60.0) as (port, _):
             upstream = f"qdrant://127.0.0.1:{port}"
             with serving_proxy(tmp_path, PLAIN, upstream=upstream) as proxy, face_of(proxy) as face:
                 make(face)
                 started = time.monotonic()
                 code, _ = refusal(lambda: put(face, 1, timeout=1.0))
                 assert code is grpc.StatusCode.DEADLINE_EXCEEDED
-                assert time.monotonic() - started < 2.0
-                until(lambda: '"status":"DEADLINE_EXCEEDED"' in proxy.logs or '"status":"CANCELLED"' in proxy.logs, 3.0)
+                until(lambda: '"status":"DEADLINE_EXCEEDED"' in proxy.logs or '"status":"CANCELLED"' in proxy.logs)
+                assert time.monotonic() - started < 30.0
 
     def test_statuses_of_the_database_come_through(self, place: Guarded, collection: str) -> None:
         code, text = refusal(lambda: place.client.points.Count(q.CountPoints(collection_name="box-absent")))

@@ -17,6 +17,7 @@ from qdrant_client import grpc as q
 from serving import Proxy, Server, serving_proxy
 
 from proxy.behind import Face
+from proxy.processes import until
 from proxy.recording import Recorder, recording
 
 POLICY = """
@@ -70,7 +71,7 @@ def place(engine: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         folder = tmp_path_factory.mktemp("rest")
         with (
             serving_proxy(folder, POLICY, upstream=upstream, rest=True, arguments=arguments) as proxy,
-            httpx.Client(base_url=proxy.url, timeout=30) as http,
+            httpx.Client(base_url=proxy.url, timeout=60) as http,
         ):
             there = Place(proxy, recorder, http)
             create = {"vectors": {"size": 3, "distance": "Cosine"}}
@@ -260,7 +261,7 @@ def test_large_bodies(place: Place) -> None:
     ],
 )
 def test_what_is_no_http(place: Place, raw: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", place.proxy.rest_port), timeout=5) as line:
+    with socket.create_connection(("127.0.0.1", place.proxy.rest_port), timeout=60) as line:
         line.sendall(raw)
         answer = b""
         while chunk := line.recv(4096):
@@ -270,7 +271,7 @@ def test_what_is_no_http(place: Place, raw: bytes) -> None:
 
 
 def test_a_head_that_does_not_end(place: Place) -> None:
-    with socket.create_connection(("127.0.0.1", place.proxy.rest_port), timeout=10) as line:
+    with socket.create_connection(("127.0.0.1", place.proxy.rest_port), timeout=60) as line:
         line.sendall(b"GET / HTTP/1.1\r\n")
         endless = b"".join(f"X-{number}: {'x' * 4_000}\r\n".encode() for number in range(5_000))
         with pytest.raises(ConnectionError):
@@ -324,17 +325,19 @@ def test_both_protocols_see_the_same_points_under_the_same_rules(place: Place) -
 
 
 def test_the_trail_says_which_protocol(place: Place) -> None:
-    place.ask("POST", f"{P}/count", {})
+    place.ask("POST", f"{P}/count", {}, headers={"x-request-id": "by-rest"})
+    until(lambda: '"request_id":"by-rest"' in place.proxy.logs)
     events = [json.loads(line) for line in place.proxy.logs.splitlines() if line.startswith("{")]
-    last = [event for event in events if event.get("rpc") == "/qdrant.Points/Count"][-1]
-    assert (last["protocol"], last["collections"], last["status"]) == ("rest", [NAME], "OK")
+    (last,) = [event for event in events if event.get("request_id") == "by-rest"]
+    assert (last["rpc"], last["protocol"]) == ("/qdrant.Points/Count", "rest")
+    assert (last["collections"], last["status"]) == ([NAME], "OK")
     refused = [event for event in events if event.get("rpc") == "GET /metrics"]
     assert all(event["status"] == "UNIMPLEMENTED" for event in refused)
 
 
 def test_the_client_checks_the_version_at_start(place: Place, recwarn: pytest.WarningsRecorder) -> None:
     with_grpc = QdrantClient(
-        url=place.proxy.url, grpc_port=place.proxy.port, prefer_grpc=True, check_compatibility=True, timeout=10
+        url=place.proxy.url, grpc_port=place.proxy.port, prefer_grpc=True, check_compatibility=True, timeout=60
     )
     assert with_grpc.info().title == "qdrant - vector search engine"
     assert with_grpc.count(NAME).count == 3
@@ -350,7 +353,7 @@ def test_floats_are_printed_as_short_as_qdrant_prints_them(place: Place) -> None
 
 
 def test_an_unprotected_collection(place: Place) -> None:
-    client = QdrantClient(url=place.proxy.url, timeout=10)
+    client = QdrantClient(url=place.proxy.url, timeout=60)
     client.create_collection("open-rest", vectors_config=models.VectorParams(size=3, distance=models.Distance.DOT))
     client.upsert("open-rest", [models.PointStruct(id=1, vector=VECTOR, payload={"a": {"b": [1, None]}})], wait=True)
     [hit] = client.query_points("open-rest", VECTOR, with_vectors=True).points

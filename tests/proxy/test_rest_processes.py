@@ -16,7 +16,7 @@ import httpx
 import pytest
 from serving import free_port, serving_proxy
 
-from proxy.processes import until
+from proxy.processes import connections, until
 
 pytestmark = pytest.mark.slow
 
@@ -43,17 +43,25 @@ def answer_of(line: socket.socket) -> bytes:
     return found
 
 
+def is_closed(url: str) -> bool:
+    """Whether no new connection is taken."""
+    try:
+        httpx.get(f"{url}/collections", timeout=2)
+    except httpx.TransportError:
+        return True
+    return False
+
+
 def test_what_has_begun_is_finished_when_the_server_ends(tmp_path: Path) -> None:
     """SIGTERM comes while a body is on its way: no new connection is taken, the request is answered, then all ends."""
     with serving_proxy(tmp_path, rest=True) as proxy:
         httpx.put(f"{proxy.url}/collections/box", json=CREATE).raise_for_status()
-        with socket.create_connection(("127.0.0.1", proxy.rest_port), timeout=20) as line:
+        with socket.create_connection(("127.0.0.1", proxy.rest_port), timeout=60) as line:
             line.sendall(head(len(BODY)) + BODY[:20])
-            time.sleep(0.3)
+            until(lambda: connections(proxy.process.pid, proxy.rest_port) > 0)
+            time.sleep(0.5)  # it has taken the connection, and reads
             proxy.process.send_signal(signal.SIGTERM)
-            time.sleep(0.5)
-            with pytest.raises(httpx.TransportError):
-                httpx.get(f"{proxy.url}/collections", timeout=2)
+            until(lambda: is_closed(proxy.url), 20)
             line.sendall(BODY[20:])
             answered = answer_of(line)
         assert answered.startswith(b"HTTP/1.1 200"), answered
@@ -88,7 +96,7 @@ def test_an_address_in_use_is_said(tmp_path: Path, workers: str) -> None:
         taken.listen()
         rest = f"127.0.0.1:{taken.getsockname()[1]}"
         arguments = command("--rest", rest, "--workers", workers)
-        ended = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+        ended = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, timeout=180, check=False)
     assert ended.returncode == 1
     assert f"cannot listen on {rest}" in ended.stderr
     assert "Traceback" not in ended.stderr
@@ -119,10 +127,10 @@ def test_a_database_that_is_down(tmp_path: Path) -> None:
     try:
         until(lambda: "VecGuard listens" in log.read_text())
         for path in ("/", "/readyz", "/healthz", "/collections"):
-            answer = httpx.get(f"http://127.0.0.1:{rest}{path}", timeout=10)
+            answer = httpx.get(f"http://127.0.0.1:{rest}{path}", timeout=60)
             assert answer.status_code == 503, answer.text
             assert answer.json()["status"]["error"]
-        alive = httpx.get(f"http://127.0.0.1:{rest}/livez", timeout=10)
+        alive = httpx.get(f"http://127.0.0.1:{rest}/livez", timeout=60)
         assert (alive.status_code, alive.text) == (200, "healthz check passed")
     finally:
         process.send_signal(signal.SIGTERM)

@@ -38,6 +38,7 @@ version: 1
 access: {anonymous: [read, write, admin]}
 collections:
   - match: "*"
+    vectors: [{rerank: {certainty: 4}}]
     payload: {default: sealed, fields: {kind: searchable, n: plain}}
 """
 QUICK = ("--settle", "2.2")

@@ -192,9 +192,11 @@ def test_what_a_read_cannot_notice_is_bounded_in_time(
     anew()
     started = time.monotonic()
     assert tagged(second.client) == 1
+    asked = time.monotonic()
     while tagged(place.client) != 1:
-        assert time.monotonic() - started < MAX_AGE_S + 1.0
+        assert asked - started < MAX_AGE_S  # the call may take its time; what it is answered from may not be older
         time.sleep(0.1)
+        asked = time.monotonic()
 
 
 def test_a_deleted_collection_is_not_found_at_once_in_writes(
@@ -236,8 +238,8 @@ def test_workers_of_one_host_notice_at_once(place: Guarded, tmp_path: Path) -> N
     with ExitStack() as stack:
         proxy = stack.enter_context(serving_proxy(tmp_path, policy, arguments=["--workers", "2"]))
         until(lambda: "VecGuard listens" in proxy.logs)  # said when all workers are up
-        # A connection stays with the worker that took it: of these, some are with either.
-        faces = [Face(proxy.target) for _ in range(12)]
+        # A connection stays with the worker that took it: of these, some are with either, but for once in 500,000 runs.
+        faces = [Face(proxy.target) for _ in range(20)]
         for face in faces:
             stack.enter_context(face.channel)
         for maker in faces[:6]:

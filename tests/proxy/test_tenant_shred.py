@@ -19,6 +19,7 @@ from serving import Server, serving_proxy
 
 from proxy.behind import Face, Guarded, guarded, refusal
 from proxy.byte_search import every_byte
+from proxy.processes import until
 from proxy.test_tenant_keys import (
     POLICY,
     create,
@@ -201,7 +202,7 @@ def test_a_shred_among_writers(place: Guarded, name: str) -> None:
     threads = [threading.Thread(target=write, args=pair) for pair in (("ada", 1000), ("bob", 2000))]
     for thread in threads:
         thread.start()
-    time.sleep(1.0)
+    until(lambda: bool(told["ada"] and told["bob"]))
 
     async def run() -> TenantShred:
         async with open_database(settings_of(place)) as database:
@@ -209,7 +210,8 @@ def test_a_shred_among_writers(place: Guarded, name: str) -> None:
 
     proof = asyncio.run(run())
     done.set()
-    time.sleep(0.5)
+    so_far = len(told["ada"])
+    until(lambda: len(told["ada"]) > so_far + 2)  # such as began after that
     after.set()
     for thread in threads:
         thread.join(60)
@@ -362,7 +364,7 @@ def test_kill_9_between_a_tenants_key_and_its_first_record(engine: Server, tmp_p
         with serving_proxy(tmp_path / f"turn-{turn}", POLICY, upstream=upstream, key_file=key_file) as proxy:
             face = Face(proxy.target)
             face.points.Count(q.CountPoints(collection_name=made))
-            threading.Timer(0.3 + 0.11 * turn, proxy.process.kill).start()
+            killed = threading.Timer(0.15 + 0.11 * turn, proxy.process.kill)
             for number in range(1000 * (turn + 1), 1000 * (turn + 1) + 400):
                 points = [point(number, f"t{number}")]
                 try:
@@ -370,6 +372,8 @@ def test_kill_9_between_a_tenants_key_and_its_first_record(engine: Server, tmp_p
                 except grpc.RpcError:
                     break
                 acknowledged.append(number)
+                if number == 1000 * (turn + 1):
+                    killed.start()  # so that one is acknowledged
             face.channel.close()
     assert acknowledged
     with guarded(engine, tmp_path / "last", POLICY, key_file) as last:

@@ -53,7 +53,8 @@ def test_a_defence_end_to_end(proxy: Proxy, client: QdrantClient, name: str, dis
     stored = at_rest(proxy, collection)
     assert len(stored) == COUNT
     if stored.shape[1] == DIMS:
-        assert np.abs(np.vecdot(x, stored) / np.linalg.norm(stored, axis=1)).max() < 0.6
+        # Turned by a random key: by chance single ones point somewhere near, but never all of them.
+        assert np.abs(np.vecdot(x, stored) / np.linalg.norm(stored, axis=1)).mean() < 0.4
     found = 0
     for query in clustered(12, seed=1):
         scores = np.linalg.norm(x - query, axis=1) if distance is models.Distance.EUCLID else x @ query

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from qdrant_client import grpc as q
 from serving import Server
 
@@ -27,7 +28,7 @@ NAMES = ("d", "m", "s")
 def other(number: int) -> q.Vectors:
     """Three vectors like no other number's."""
     rng = np.random.default_rng(number)
-    rows = [q.DenseVector(data=rng.standard_normal(DIMS).tolist()) for _ in range(3)]
+    rows = [q.DenseVector(data=clear_cut(rng).tolist()) for _ in range(3)]
     sparse = q.SparseVector(indices=[3, 7, 10 + number], values=[1.0, 2.0, float(number)])
     named = {
         "d": q.Vector(dense=rows[0]),
@@ -35,6 +36,14 @@ def other(number: int) -> q.Vectors:
         "s": q.Vector(sparse=sparse),
     }
     return q.Vectors(vectors=q.NamedVectors(vectors=named))
+
+
+def clear_cut(rng: np.random.Generator) -> NDArray[np.float64]:
+    """A vector that `content` rounds to the same numbers after some rounding of the proxy's, at its own length or 1."""
+    while True:
+        row = np.round(rng.standard_normal(DIMS), 2)
+        if (np.abs(row / np.linalg.norm(row) * 1000 % 1 - 0.5) > 0.01).all():
+            return row
 
 
 def content(holders: dict[str, q.Vector | q.VectorOutput]) -> dict[str, list[float]]:

@@ -24,4 +24,4 @@ def provider(folder: Path, name: str = "kek.key") -> LeasingProvider:
 def connection(server: RedisServer, held: LeasingProvider, **settings: object) -> Connection:
     """A connection as one process has it; with a prefix of its own unless one is given."""
     prefix = {"prefix": f"t{secrets.token_hex(6)}"}
-    return Connection(StateSettings.model_validate({"url": server.url, "timeout_s": 1.0, **prefix, **settings}), held)
+    return Connection(StateSettings.model_validate({"url": server.url, "timeout_s": 10.0, **prefix, **settings}), held)

@@ -80,5 +80,5 @@ def test_sketches_keep_the_same_angles(both: tuple[list[Observation], list[Obser
     truth = WORLD.documents.vectors[100:120] @ WORLD.documents.vectors[100:120].T
     for seen in (real, ours):
         error = (seen.vectors @ seen.vectors.T - truth)[~np.eye(20, dtype=bool)]
-        assert np.sqrt(np.mean(error**2)) < 0.3
+        assert np.sqrt(np.mean(error**2)) < 0.4  # 0.17 on average, and 0.3 once in 4,000 keys
     assert real.records == RECORDS

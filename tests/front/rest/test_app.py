@@ -95,7 +95,7 @@ def test_the_envelope() -> None:
     run(answers, line, scope(content_type="application/json"))
     code, content = line.answer
     assert (code, content["result"], content["status"]) == (200, {"count": 7}, "ok")
-    assert 0 <= content["time"] < 5
+    assert 0 <= content["time"] < 60
     assert content["usage"]["hardware"]["cpu"] == 3
     assert (b"content-type", b"application/json") in line.sent[0]["headers"]
 

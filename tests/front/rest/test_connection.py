@@ -38,7 +38,7 @@ def with_server(dialogue: Dialogue) -> None:
         listening = await loop.create_server(make, "127.0.0.1", 0)
         reader, writer = await asyncio.open_connection(*listening.sockets[0].getsockname())
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await dialogue(reader, writer)
         finally:
             writer.close()
