@@ -398,10 +398,9 @@ class Pipeline:
         raise Unreadable
 
     def _to_confirm(self, route: AnyRoute, session: Session) -> list[Entry]:
-        """What must be under the newest manifest: what was written, and what a read took long for, as it may lack records
-        that are under a newer one. Calls that change a manifest have taken it out of `written`."""
-        reads = route.action == "read"
-        return [one for one in session.opened if one in session.written or (reads and self._catalog.outlived(one))]
+        """What must be under the newest manifest: what was written, and what a read took long for."""
+        outlived = self._catalog.outlived if route.action == "read" else lambda entry: False
+        return [entry for entry in session.opened if entry in session.written or outlived(entry)]
 
     def _shape(self, ask: Message, answer: Message, session: Session) -> None:
         """Give an answer the form that the caller's role may have.
