@@ -124,7 +124,8 @@ def test_a_renewed_certificate_is_taken_up_and_half_a_renewal_is_not(secured: tu
     authority.issue("server")
     new = (folder / "server.pem").read_bytes()
     (folder / "server.key").write_bytes(key)  # the new certificate with the old key
-    until(lambda: "certificate not reloaded" in proxy.logs)
+    # The files are looked at as connections come in.
+    until(lambda: shown() == old and "certificate not reloaded" in proxy.logs)
     assert shown() == old
     assert grpc_status(proxy.port, showing(authority.ca), KEY) == "OK"
     assert new.strip() != old.strip()
