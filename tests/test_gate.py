@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import subprocess
 import sys
 import uuid
@@ -41,6 +42,48 @@ def test_writers_go_together_and_the_job_alone() -> None:
 
     seen = asyncio.run(run())
     assert seen[-4:] == ["job in", "job out", "late in", "late out"]
+
+
+def test_whoever_is_within_has_threads_however_many_wait() -> None:
+    """As one that makes a tenant's key in its turn: waiting for the kernel must not use up the loop's threads."""
+
+    async def run() -> list[int]:
+        gates, passed = [Gate(uuid.uuid4()) for _ in range(40)], list[int]()
+
+        async def write(gate: Gate, number: int) -> None:
+            async with gate.alone():
+                passed.append(number)
+
+        async with contextlib.AsyncExitStack() as within:
+            for gate in gates:
+                await within.enter_async_context(gate.alone())
+            waiting = [asyncio.create_task(write(gate, number)) for number in range(5) for gate in gates]
+            await asyncio.sleep(SOON)
+            async with asyncio.timeout(10.0):
+                await asyncio.to_thread(passed.append, -1)
+                async with Gate(uuid.uuid4()).shared():
+                    assert passed == [-1]
+        await asyncio.gather(*waiting)
+        return passed
+
+    assert sorted(asyncio.run(run())) == sorted([-1, *(list(range(5)) * 40)])
+
+
+def test_of_one_process_too_whoever_waits_first_goes_first() -> None:
+    async def run() -> list[int]:
+        gate, passed = Gate(uuid.uuid4()), list[int]()
+
+        async def write(number: int) -> None:
+            async with gate.alone() if number % 2 else gate.shared():
+                passed.append(number)
+
+        async with gate.alone():
+            waiting = [asyncio.create_task(write(number)) for number in range(20)]
+            await asyncio.sleep(SOON)
+        await asyncio.gather(*waiting)
+        return passed
+
+    assert asyncio.run(run()) == list(range(20))
 
 
 def test_a_waiter_that_is_cancelled_leaves_no_lock() -> None:
