@@ -613,6 +613,36 @@ def test_the_whole_server_is_for_nobody_who_has_some_rows_only(action, keys, ref
         assert house.call().result.count == 7
 
 
+@pytest.mark.parametrize(
+    ("said", "of_all", "refused"),
+    [
+        ((), False, "needs the attribute `org`, with one value"),
+        ((), True, ""),
+        (("a", "b"), False, "needs the attribute `org`, with one value"),
+        (("a", "b"), True, "needs the attribute `org`, with one value"),
+        (("a",), False, ""),
+        (("a",), True, ""),
+    ],
+)
+def test_who_is_no_tenant_opens_a_collection_for_what_concerns_no_record_alone(said, of_all, refused):
+    async def serve(ask, session):
+        await session.open(ask.collection_name, "read", of_all=of_all)
+        assert session.tenants == ({ask.collection_name: said[0]} if said else {})
+        return q.CountResponse(result=q.CountResult(count=7))
+
+    entry = CollectionPolicy(match="*", tenant_keys={"attribute": "org"})
+    house = House(serve, policy=Policy(version=1, collections=(entry,)))
+    manifest, ring = Manifest.new("notes", entry.payload, PROVIDER, tenants=entry.tenant_keys)
+    record = pack_vector(record_of(), manifest, ring)
+    house.manifests = {"notes": StoredManifest(pack_core(manifest, ring), {"": record})}
+    house.principal = Principal("ann", frozenset({"read"}), attributes={"org": said} if said else {})
+    if refused:
+        with pytest.raises(Denied, match=refused):
+            house.call()
+    else:
+        assert house.call().result.count == 7
+
+
 class Slowing:
     """A watch that lets every call wait until it is told to go on."""
 

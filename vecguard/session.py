@@ -234,8 +234,10 @@ class Session:
         """Whether lists may show a database of this name to the principal."""
         return may_see_database(self._rules, self.principal, name, self.operation)
 
-    async def open(self, name: str, action: Action) -> Entry:
+    async def open(self, name: str, action: Action, *, of_all: bool = False) -> Entry:
         """The collection or alias `name`, if the policy lets the principal do `action` on it.
+
+        `of_all`: the call neither shows nor writes single records, so that who is no tenant may make it, too.
 
         Raises:
             Denied, FailedPrecondition, Unreadable: see `Catalog.get`.
@@ -254,7 +256,7 @@ class Session:
         if entry.shield is not None and (limits is not entry.shield.limits or self.shape is not EXACT):
             entry = replace(entry, shield=entry.shield.within(limits, opens=self.shape.vectors == "exact"))
         if entry.shield is not None and entry.shield.tenancy is not None:
-            entry = replace(entry, shield=self._of_tenant(name, entry.shield, entry.shield.tenancy))
+            entry = replace(entry, shield=self._of_tenant(name, entry.shield, entry.shield.tenancy, of_all=of_all))
         if entry.shield is None and not self.opened and self.asked is not None:
             self._require_within(limits, self.asked())
         self.entries[name] = entry
@@ -291,7 +293,7 @@ class Session:
             return limits
         return limits.model_copy(update={"max_limit": restraint.max_limit})
 
-    def _of_tenant(self, name: str, shield: Shield, tenancy: Tenancy) -> Shield:
+    def _of_tenant(self, name: str, shield: Shield, tenancy: Tenancy, *, of_all: bool) -> Shield:
         """A shield as far as the caller's conditions, or itself, say whose records the call is about.
 
         Raises:
@@ -299,8 +301,8 @@ class Session:
             TenantShredded: that tenant's keys were destroyed.
         """
         attribute = tenancy.rule.attribute
-        if attribute is not None and not self._whole:
-            said = self.principal.attributes.get(attribute, ())
+        said = () if attribute is None else self.principal.attributes.get(attribute, ())
+        if attribute is not None and not self._whole and (said or not of_all):
             if len(said) != 1:
                 raise Denied(
                     f"collection `{name}` has keys for each tenant: `{self.principal.name}` needs the attribute "

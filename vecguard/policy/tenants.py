@@ -22,7 +22,7 @@ class TenantRule(PolicyEntry):
         default=None,
         min_length=1,
         description="An attribute of the caller, of which it must have one value: all that it writes is under that "
-        "tenant's key, and no call of its sees or touches another tenant's records (Qdrant).",
+        "tenant's key, and no call of its sees or touches another tenant's records.",
     )
 
     @model_validator(mode="after")

@@ -29,6 +29,7 @@ from vecguard.manifest import Manifest, open_core
 from vecguard.model import Caller
 from vecguard.pipeline import Pipeline
 from vecguard.policy.model import Access, CollectionPolicy, Policy
+from vecguard.policy.tenants import TenantRule
 from vecguard.seal.declaration import open_declaration
 from vecguard.upstream import Upstream
 
@@ -40,9 +41,9 @@ SCHEMA = schema_of(field_of("other", "VarChar", {"max_length": 10}), field_of("o
 class Database(Upstream):
     """Keeps properties and the stored schema as Milvus does; everything else it is only told."""
 
-    def __init__(self) -> None:
-        declaration = declare(SCHEMA, POLICY)
-        manifest, ring = Manifest.new("notes", POLICY.payload, PROVIDER)
+    def __init__(self, policy: CollectionPolicy = POLICY) -> None:
+        declaration = declare(SCHEMA, policy)
+        manifest, ring = Manifest.new("notes", policy.payload, PROVIDER, tenants=policy.tenant_keys)
         properties = meta.manifest_properties(manifest, declaration.vectors, SCHEMA, ring)
         self.described = m.DescribeCollectionResponse(
             collection_name="notes", schema=declaration.stored, properties=meta.pairs(properties)
@@ -220,3 +221,11 @@ def test_loading_some_fields_loads_their_records(ask: Any, database: Database) -
     request = m.LoadCollectionRequest(collection_name="notes", load_fields=["id", "v"])
     assert ask("LoadCollection", request).code == 0
     assert list(database.named("LoadCollection").load_fields) == ["id", "v", "_vg_v"]
+
+
+def test_loading_some_fields_loads_what_says_whose_rows_are() -> None:
+    policy = POLICY.model_copy(update={"tenant_keys": TenantRule(attribute="org")})
+    database = Database(policy)
+    request = m.LoadCollectionRequest(collection_name="notes", load_fields=["id", "v"])
+    assert asking(database, policy)("LoadCollection", request).code == 0
+    assert list(database.named("LoadCollection").load_fields) == ["id", "v", "_vg_v", "_vgk"]

@@ -2,7 +2,8 @@
 
 As in `vecguard.front.qdrant.mandatory`: every message is looked up by its RPC; reads and deletions get the conditions,
 in their stored form, into their expressions; rows are looked at before they are protected (`vet`), and a write is not
-sent without that; a message whose RPC is not in the table is refused. Row filters are such conditions, and retention.
+sent without that; a message whose RPC is not in the table is refused. Row filters are such conditions, and retention;
+and so is whose a caller is, where it says so itself and each tenant has keys of its own.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from vecguard.front.milvus.proto import c, m, rpc, s
 from vecguard.front.milvus.retention import kept
 from vecguard.front.milvus.rows import by_name, primary_keys
 from vecguard.front.milvus.status import checked
-from vecguard.front.milvus.tenants import without_keys
+from vecguard.front.milvus.tenants import of_keys, without_keys
 from vecguard.model import Condition, Value
 from vecguard.pipeline import Session
 from vecguard.shield import Shield
@@ -51,6 +52,9 @@ _HARMLESS: Final = frozenset(
         *("Flush", "GetFlushState"),
     )
 )
+# What declares something of a collection, and neither shows nor changes a row: not for who has some rows only, but for
+# who is one of several tenants.
+_DECLARATIONS: Final = frozenset(rpc(name) for name in ("CreateCollection", "CreateIndex"))
 
 
 async def restricted(session: Session, rpc: str, message: Message, answer: type[Answer]) -> Answer:
@@ -60,26 +64,34 @@ async def restricted(session: Session, rpc: str, message: Message, answer: type[
         Denied: it concerns more than the rows that satisfy them, or writes one that does not.
         NotFound: it searches by a row that does not satisfy them.
         FailedPrecondition: they cannot be answered in this collection.
+        TenantShredded: the keys of the caller's tenant were destroyed.
     """
     if rpc in _HARMLESS:
         return await session.send(rpc, message, answer)
     held = _HELD.get(rpc)
     if held is None:
-        if not session.mandatory:  # of a whole collection, all that is left of which is the caller's
+        # Retention alone leaves all that is left of a collection to the caller.
+        if not session.mandatory and (rpc in _DECLARATIONS or not session.tenants):
             return await session.send(rpc, message, answer)
         raise session.beyond_rows()
     request: Any = message
     place = place_of(request.db_name, request.collection_name, session.metadata)
-    conditions, entry = session.mandatory.get(place.key), session.entries.get(place.key)
+    entry = session.entries.get(place.key)
     if entry is None:  # it was never opened, so nobody asked what holds for it
         raise session.beyond_rows()
+    some_only = is_held(place, session)
     excluded = session.excluded.get(place.key) or _gone(session, entry)
-    if conditions is not None or session.retention(entry) is not None or excluded:
+    if some_only or session.retention(entry) is not None or excluded:
         await held(request, place, session)
     found = await session.send(rpc, message, answer)
-    if conditions is not None:
+    if some_only:
         _hide_counts(found)
     return found
+
+
+def is_held(place: Place, session: Session) -> bool:
+    """Whether the caller has some rows of a collection only: those of its row filter, or of its tenant."""
+    return place.key in session.mandatory or place.key in session.tenants
 
 
 def _expression(place: Place, session: Session) -> str:
@@ -93,7 +105,14 @@ def _expression(place: Place, session: Session) -> str:
     keys = excluded if primary.data_type == kinds.VARCHAR else [int(key) for key in excluded]
     gone = _gone(session, entry)
     sound = [*([not_in(primary.name, keys)] if keys else []), *([without_keys(gone)] if gone else [])]
-    return conjunction(*rows, *young, *sound)
+    return conjunction(*rows, *_of_tenant(place, session, shield), *young, *sound)
+
+
+def _of_tenant(place: Place, session: Session, shield: Shield) -> list[str]:
+    """The condition that rows are of the caller's tenant, where it says itself whose it is."""
+    if shield.tenancy is None or place.key not in session.tenants:
+        return []
+    return [of_keys(shield.tenancy.of(session.tenants[place.key]))]
 
 
 def _gone(session: Session, entry: Entry) -> tuple[int, ...]:
@@ -147,7 +166,7 @@ async def _narrow_hybrid(request: m.HybridSearchRequest, place: Place, session: 
 
 async def _require_vetted(request: Write, place: Place, session: Session) -> None:
     _expression(place, session)  # which refuses what cannot be told apart later
-    if session.mandatory and place.key not in session.vetted:
+    if (session.mandatory or session.tenants) and place.key not in session.vetted:
         raise session.beyond_rows()
 
 
@@ -172,11 +191,10 @@ async def vet(request: Write, place: Place, entry: Entry, session: Session) -> N
         Denied: one does not, or there is one. Milvus has no conditional write, so between this look and the write the
             caller keeps other writers of this host away (`serve_writes`).
     """
-    conditions = session.mandatory.get(place.key, ())
-    if conditions:
+    if is_held(place, session):
         layout = layout_of(_shield(entry))
         given = by_name(layout, request.fields_data)
-        for condition in conditions:
+        for condition in session.mandatory.get(place.key, ()):
             _check(condition, given, layout, request.num_rows)
         if layout.primary.name in given:
             keys = set(primary_keys(layout.primary, given, request.num_rows))

@@ -31,7 +31,7 @@ _STEP: Final = re.compile(r"""\[\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|(\
 async def create_index(request: m.CreateIndexRequest, session: Session) -> c.Status:
     """`CreateIndex`."""
     place = place_of(request.db_name, request.collection_name, session.metadata)
-    entry = await session.open(place.key, "write")
+    entry = await session.open(place.key, "write", of_all=True)
     if entry.shield is not None:
         _prepare(request, layout_of(entry.shield), entry.shield)
     try:
@@ -47,7 +47,7 @@ async def alter_index(request: m.AlterIndexRequest, session: Session) -> c.Statu
         InvalidArgument: another one on a protected collection, which might hold a path or a value in clear.
     """
     place = place_of(request.db_name, request.collection_name, session.metadata)
-    entry = await session.open(place.key, "write")
+    entry = await session.open(place.key, "write", of_all=True)
     if entry.shield is not None:
         for key in (*(pair.key for pair in request.extra_params), *request.delete_keys):
             if key not in _SETTINGS:
@@ -139,7 +139,7 @@ async def _described(
     method: str, request: m.DescribeIndexRequest | m.GetIndexStatisticsRequest, reply: type[Described], session: Session
 ) -> Described:
     place = place_of(request.db_name, request.collection_name, session.metadata)
-    entry = await session.open(place.key, "read")
+    entry = await session.open(place.key, "read", of_all=True)
     answer = await ask(session, rpc(method), request, reply)
     if entry.shield is not None:
         _show(answer.index_descriptions, layout_of(entry.shield))

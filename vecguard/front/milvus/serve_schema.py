@@ -10,6 +10,7 @@ from vecguard.front.milvus import metadata as meta
 from vecguard.front.milvus.declared import show
 from vecguard.front.milvus.layout import (
     META,
+    TENANT_FIELD,
     WRITTEN_FIELD,
     Layout,
     column_of,
@@ -86,7 +87,7 @@ async def _is_there(place: Place, declaration: Declaration, session: Session) ->
     for: making that again is no error of a Milvus server."""
     try:
         version = checked(await session.call(rpc("GetVersion"), m.GetVersionRequest(), m.GetVersionResponse)).version
-        entry = await session.open(place.key, "read")
+        entry = await session.open(place.key, "read", of_all=True)
     except UpstreamFailure:
         return False
     # Milvus Lite calls it an error whatever the properties are.
@@ -114,7 +115,7 @@ async def describe(request: m.DescribeCollectionRequest, session: Session) -> m.
     if request.collectionID and not request.collection_name:
         return await _describe_numbered(request, session)
     place = place_of(request.db_name, request.collection_name, session.metadata)
-    entry = await session.open(place.key, "read")
+    entry = await session.open(place.key, "read", of_all=True)
     request.ClearField("collectionID")  # a number may be that of another collection: the name is what was granted
     answer = await ask(session, _DESCRIBE, request, m.DescribeCollectionResponse)
     if entry.shield is not None:
@@ -134,7 +135,7 @@ async def _describe_numbered(request: m.DescribeCollectionRequest, session: Sess
 
 async def _show_opened(answer: m.DescribeCollectionResponse, database: str, session: Session) -> None:
     named = described_as(answer, Place(answer.db_name or database, ""))
-    entry = await session.open(named.key, "read")
+    entry = await session.open(named.key, "read", of_all=True)
     if entry.shield is not None:
         show(answer, layout_of(entry.shield))
 
@@ -158,7 +159,7 @@ async def alter(request: m.AlterCollectionRequest, session: Session) -> c.Status
     """`AlterCollection`: properties of the client's."""
     require_clients(request.properties, request.delete_keys)
     place = place_of(request.db_name, request.collection_name, session.metadata)
-    entry = await session.open(place.key, "write")
+    entry = await session.open(place.key, "write", of_all=True)
     changed = next((pair.key for pair in request.properties if pair.key in _DECLARED), None)
     if entry.shield is not None and changed is not None:
         raise InvalidArgument(f"{changed} of a protected collection is declared when it is made: invalid parameter")
@@ -175,7 +176,7 @@ async def rename(request: m.RenameCollectionRequest, session: Session) -> c.Stat
     """`RenameCollection`: the manifest names its collection, so the core under the new name is put beside it first."""
     old = place_of(request.db_name, request.oldName, session.metadata)
     new = place_of(getattr(request, "newDBName", "") or old.database, request.newName, session.metadata)
-    entry = await session.open(old.key, "write")
+    entry = await session.open(old.key, "write", of_all=True)
     policy = session.grant("write", new.key).collection_policy
     session.written.clear()  # the name, and with it the manifest, changes on purpose here
     if entry.shield is None:
@@ -205,7 +206,7 @@ def _require_fit(shield: Shield, policy: CollectionPolicy | None, new: Place) ->
 async def add_field(request: m.AddCollectionFieldRequest, session: Session) -> c.Status:
     """`AddCollectionField`."""
     place = place_of(request.db_name, request.collection_name, session.metadata)
-    entry = await session.open(place.key, "write")
+    entry = await session.open(place.key, "write", of_all=True)
     request.ClearField("collectionID")
     if entry.shield is not None:
         field = parse_field(request.schema)
@@ -219,7 +220,7 @@ async def alter_schema(request: m.AlterCollectionSchemaRequest, session: Session
     """`AlterCollectionSchema`: a field more or less. Functions stay as they were declared."""
     method = rpc("AlterCollectionSchema")
     place = place_of(request.db_name, request.collection_name, session.metadata)
-    entry = await session.open(place.key, "write")
+    entry = await session.open(place.key, "write", of_all=True)
     request.ClearField("collectionID")
     if entry.shield is not None:
         session.written.clear()  # the manifest changes on purpose here
@@ -282,7 +283,7 @@ async def alter_field(request: m.AlterCollectionFieldRequest, session: Session) 
     """`AlterCollectionField`: a new bound is also declared, and turned into what the stored form needs."""
     method = rpc("AlterCollectionField")
     place = place_of(request.db_name, request.collection_name, session.metadata)
-    entry = await session.open(place.key, "write")
+    entry = await session.open(place.key, "write", of_all=True)
     if is_hidden(request.field_name):
         raise InvalidArgument(f"field {request.field_name} not exist: invalid parameter")
     if entry.shield is None:
@@ -321,20 +322,22 @@ def _with_bounds(declared: s.CollectionSchema, name: str, bounds: dict[str, str]
 
 async def truncate(request: m.TruncateCollectionRequest, session: Session) -> m.TruncateCollectionResponse:
     """`TruncateCollection`: its rows go, its manifest stays."""
-    await session.open(place_of(request.db_name, request.collection_name, session.metadata).key, "write")
+    await session.open(place_of(request.db_name, request.collection_name, session.metadata).key, "write", of_all=True)
     return await ask(session, rpc("TruncateCollection"), request, m.TruncateCollectionResponse)
 
 
 async def load(request: m.LoadCollectionRequest | m.LoadPartitionsRequest, session: Session) -> c.Status:
     """`LoadCollection` and `LoadPartitions`: with the records of the vectors that are loaded."""
     method = rpc("LoadCollection" if isinstance(request, m.LoadCollectionRequest) else "LoadPartitions")
-    entry = await session.open(place_of(request.db_name, request.collection_name, session.metadata).key, "read")
+    entry = await session.open(
+        place_of(request.db_name, request.collection_name, session.metadata).key, "read", of_all=True
+    )
     if entry.shield is not None and getattr(request, "load_fields", None):
         layout = layout_of(entry.shield)
         hidden = [record_field(name) for name in layout.vectors if name in request.load_fields]
         hidden += [label_field(name) for name in layout.labelled if name in request.load_fields]
-        timed = [WRITTEN_FIELD] if layout.written else []
-        request.load_fields.extend([*hidden, *layout.needs_record(META), *timed])
+        asked_for = [WRITTEN_FIELD] * layout.written + [TENANT_FIELD] * layout.tenants
+        request.load_fields.extend([*hidden, *layout.needs_record(META), *asked_for])
     return await ask(session, method, request, c.Status)
 
 

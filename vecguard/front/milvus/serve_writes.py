@@ -124,13 +124,15 @@ async def _take_out(place: Place, layout: Layout, session: Session, answer: m.Mu
 @contextlib.asynccontextmanager
 async def _turn(place: Place, shield: Shield, session: Session) -> AsyncIterator[None]:
     """A write's turn where callers have rows of their own: nothing is written between the look at the rows that are
-    there (`mandatory.vet`) and a write that depends on it. Callers who may write every row do not wait for each other.
+    there (`mandatory.vet`, or the database's own for a deletion) and a write that depends on it. Callers who may write
+    every row do not wait for each other.
     """
-    if not session.rules.access.keeps_rows_apart:
+    by_caller = shield.tenancy is not None and shield.tenancy.field is None
+    if not (by_caller or session.rules.access.keeps_rows_apart):
         yield
         return
     turns = Gate(uuid.uuid5(shield.manifest.uuid, _TURNS))
-    async with turns.alone() if session.mandatory.get(place.key) else turns.shared():
+    async with turns.alone() if mandatory.is_held(place, session) else turns.shared():
         yield
 
 
@@ -250,4 +252,5 @@ async def delete(request: m.DeleteRequest, session: Session) -> m.MutationResult
     rewritten = filters.rewrite(request.expr, request.expr_template_values, layout, entry.shield)
     request.expr = rewritten.text
     set_templates(request, rewritten.templates)
-    return await passed("Delete", request, session.written[-1], session)
+    async with _turn(place, entry.shield, session):
+        return await passed("Delete", request, session.written[-1], session)

@@ -1,7 +1,7 @@
 """Rows where each tenant has keys of its own: whose each row is, and the rows of a tenant at rest.
 
-A row says in a column whose it is; the number of the key that it was written under lies in the hidden column `_vgk`.
-Rows are written whole, so that all of a row is under its tenant's key.
+A row says in a column whose it is, or its writer does by an attribute; the number of the key that the row was written
+under lies in the hidden column `_vgk`. Rows are written whole, so that all of a row is under its tenant's key.
 """
 
 from __future__ import annotations
@@ -19,26 +19,29 @@ from vecguard.front.milvus.place import from_key
 from vecguard.front.milvus.proto import c, m, rpc
 from vecguard.front.milvus.rows import by_name
 from vecguard.front.milvus.status import checked
-from vecguard.model import Caller
+from vecguard.model import Caller, Value
 from vecguard.new_tenants import tenant_keys
 from vecguard.policy.tenants import TenantRule
 from vecguard.session import Session
 from vecguard.shield import Shield
+from vecguard.tenancy import Tenancy
 from vecguard.upstream import Upstream
 
 Write: TypeAlias = m.InsertRequest | m.UpsertRequest
 
 _CALLER: Final = Caller()
+_NO_KEY: Final = -1
+"""What no row has for its key."""
 
 
 def require_tenants(rule: TenantRule, layout: Layout, entry: str) -> None:
-    """Refuse a rule by which no column says whose a row is.
+    """Refuse a rule by a field that does not say of every row whose it is.
 
     Raises:
-        InvalidArgument: it is not by a column, or that can be null, be left out, or lie in a JSON value.
+        InvalidArgument: it is no column, or that can be null, be left out, or lie in a JSON value.
     """
     if rule.field is None:
-        raise InvalidArgument(f"{entry}.tenant_keys: in Milvus a column says whose a row is: invalid parameter")
+        return
     (name, *rest) = client_keys(rule.field)
     column = layout.columns.get(name)
     if rest or column is None or column.role != "scalar" or column.data_type not in TENANT_TYPES:
@@ -56,15 +59,28 @@ async def shields_of(request: Write, entry: Entry, layout: Layout, session: Sess
     """What each row of a write is protected with; None where all rows are under the collection's own keys.
 
     Raises:
-        InvalidArgument: a row does not say whose it is.
+        InvalidArgument: a row, or its writer, does not say whose it is.
         TenantShredded: its tenant's keys were destroyed.
     """
     shield = entry.shield
     if shield is None or shield.tenancy is None:
         return None
-    values = _values(request, layout, (shield.tenancy.field or ("",))[0])
+    field = shield.tenancy.field
+    if field is None:
+        values: Sequence[Any] = [_callers(entry, shield.tenancy, session)] * request.num_rows
+    else:
+        values = _values(request, layout, field[0])
     under = {value: shield.under(await tenant_keys(session, entry, value)) for value in dict.fromkeys(values)}
     return [under[value] for value in values]
+
+
+def _callers(entry: Entry, tenancy: Tenancy, session: Session) -> Value:
+    if entry.asked not in session.tenants:
+        raise InvalidArgument(
+            "whose these rows are is for the caller to say: only callers with the attribute "
+            f"`{tenancy.rule.attribute}` can write here: invalid parameter"
+        )
+    return session.tenants[entry.asked]
 
 
 def _values(request: Write, layout: Layout, name: str) -> Sequence[Any]:
@@ -78,8 +94,8 @@ def _values(request: Write, layout: Layout, name: str) -> Sequence[Any]:
 
 
 def of_keys(numbers: Iterable[int]) -> str:
-    """The expression at rest for rows under these keys."""
-    return pk_in(TENANT_FIELD, sorted(numbers))
+    """The expression at rest for rows under these keys; for none of them where there are no keys."""
+    return pk_in(TENANT_FIELD, sorted(numbers) or [_NO_KEY])
 
 
 def without_keys(numbers: Iterable[int]) -> str:

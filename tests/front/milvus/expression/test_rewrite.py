@@ -211,6 +211,23 @@ def test_tokens_of_every_live_key_are_asked_for():
 
 
 @pytest.mark.parametrize(
+    ("condition", "asked"),
+    [
+        ("n_searchable == 5", 'n_searchable == ""'),
+        ("not (n_searchable == 5)", 'not (n_searchable == "")'),
+        ("n_searchable != 5", 'n_searchable != ""'),
+        ("n_searchable in [1, 2]", 'n_searchable in [""]'),
+        ("n_searchable in []", "n_searchable in []"),
+        ("array_contains(an_searchable, 5)", 'array_contains(an_searchable, "")'),
+        ("array_contains_any(an_searchable, [5, 6])", 'array_contains_any(an_searchable, [""])'),
+    ],
+)
+def test_where_there_are_no_keys_what_no_value_is_is_asked_for(condition, asked):
+    """As of a tenant without records: a test of nothing would be none, or an error."""
+    assert stored(condition, fields_of(ring_of(1).under(()))).text == asked
+
+
+@pytest.mark.parametrize(
     ("condition", "what"),
     [
         *(("n_searchable > 5", "a range comparison"), ("5 >= n_searchable", "a range comparison")),

@@ -17,6 +17,8 @@ from vecguard.policy.paths import render as written_path
 
 # Each costs microseconds on the event loop; lists, types and readings multiply.
 _MOST_ASKED: Final = 100_000
+# What no value is at rest, for where there are no keys that one could be under: a test of nothing would be no test.
+_NO_TOKEN: Final = Literal("")
 
 
 class Unanswerable(InvalidArgument):
@@ -136,6 +138,8 @@ class Scope:
         found = dict.fromkeys(
             token for leaf in asked for keys in place.readings for token in self.fields.tokens(keys, leaf)
         )
+        if asked and not found:
+            return (_NO_TOKEN,)
         return tuple(Literal(token) for token in found)
 
     def count(self, asked: int) -> None:
