@@ -346,7 +346,7 @@ def test_a_write_into_a_collection_that_went_away_is_not_acknowledged():
         house.call()
 
 
-def test_a_read_needs_no_confirmation():
+def test_a_read_needs_no_confirmation(clock):
     house = House(counted())
     house.call()
     house.call()
