@@ -1,19 +1,24 @@
 """All defences, and the peers that are installed, on the same vectors: leakage, search quality and cost.
 
-It is the audit lab (docs/audit.md) over a list instead of one policy, so every figure has the same meaning.
+It is the audit lab (docs/audit.md) over a list instead of one policy, so every figure has the same meaning. The list is
+dealt to two processes, one a core, which both attack clear storage first: each defence is judged by that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import zip_longest
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from benchmarks.peers import Permutation, peers
 from vecguard.audit.data import QUICK, Passages, Sizes, texts_of_folder, texts_of_notes
 from vecguard.audit.defence import Defence, Deployment, PolicyDefence, parse_defence
 from vecguard.audit.embedders import CachedEmbedder
+from vecguard.audit.findings import findings_of
 from vecguard.audit.inverters import inverters_for, trainer
 from vecguard.audit.outcome import Audit
 from vecguard.audit.run import Plan, run_audit
@@ -23,6 +28,10 @@ from vecguard.errors import ConfigError
 from vecguard.registry import TRANSFORMS
 from vecguard.transform import learned, pca
 
+T = TypeVar("T")
+
+# A run of the whole list in one process takes some 40 minutes.
+PROCESSES: Final = 2
 # Every mechanism at strengths that leave about as much of search as the Gaussian one of ratio 1 and 2.
 LINES: Final = (
     "rotation+gaussian:ratio=1",
@@ -71,6 +80,23 @@ def compare(data: Path | None, cache: Path, quick: bool, seed: int, minutes: flo
         ConfigError: the data set cannot be read.
     """
     took = watch()
+    shares = 1 if quick else PROCESSES
+    with ProcessPoolExecutor(shares, mp_context=get_context("spawn")) as pool:
+        others = [pool.submit(_share, data, cache, quick, seed, minutes, part) for part in range(1, shares)]
+        mine = _share(data, cache, quick, seed, minutes, 0, tell)
+        audits = [mine, *(other.result() for other in others)]
+    return replace(merged(audits), took=took())
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    del what, done, total
+
+
+def _share(
+    data: Path | None, cache: Path, quick: bool, seed: int, minutes: float, part: int, tell: Tell = _silent
+) -> Audit:
+    """One process' part of the list: every `PROCESSES`th defence from `part` on; of a quick run, all."""
+    took = watch()
     sizes = QUICK if quick else SIZES
     texts = texts_of_notes(sizes, seed) if data is None else texts_of_folder(data, sizes, seed, words=WORDS)
     attackers = trainer() if quick else inverters_for("minilm", cache, GENERATED)
@@ -81,10 +107,30 @@ def compare(data: Path | None, cache: Path, quick: bool, seed: int, minutes: flo
     names: Sequence[str] = QUICK_ATTACKS if quick else ATTACKS
     known = listed(quick)
     if not quick:
-        known += fitted(scene.own.embeddings, cache, seed)
+        known = [*known, *fitted(scene.own.embeddings, cache, seed)][part::PROCESSES]
     plan = Plan(tuple(names), tuple(known), risks=False, over=lambda: took().clock > 60 * minutes)
-    audit = run_audit(scene, plan, tell)
-    return replace(audit, took=took())
+    return run_audit(scene, plan, tell)
+
+
+def merged(audits: Sequence[Audit]) -> Audit:
+    """One audit of all the parts' defences, in the order of the list; of clear storage, the first part's figures."""
+    first = audits[0]
+    home = {outcome.name: audit for audit in reversed(audits) for outcome in audit.defences}
+    defences = (first.defences[0], *_in_turn([audit.defences[1:] for audit in audits]))
+    return findings_of(
+        replace(
+            first,
+            defences=defences,
+            results=tuple(result for outcome in defences for result in home[outcome.name].of(outcome.name)),
+            seconds={place: took for audit in reversed(audits) for place, took in audit.seconds.items()},
+            left_out=_in_turn([audit.left_out for audit in audits]),
+        )
+    )
+
+
+def _in_turn(parts: Sequence[Sequence[T]]) -> tuple[T, ...]:
+    """What was dealt to several, put together again."""
+    return tuple(one for turn in zip_longest(*parts) for one in turn if one is not None)
 
 
 @dataclass(frozen=True)

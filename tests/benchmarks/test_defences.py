@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from audit.scenes import notes_scene
 
-from benchmarks.defences import LINES, fitted, listed
+from benchmarks.defences import LINES, fitted, listed, merged
 from benchmarks.peers import Alloy, Hadamask, Permutation, missing_peers
 from vecguard.audit.attacks.permutation import matched_coordinates
-from vecguard.audit.defence import Defence
+from vecguard.audit.defence import Defence, parse_defence
+from vecguard.audit.outcome import Audit
+from vecguard.audit.run import Plan, run_audit
 from vecguard.metric import normalize
 
 
@@ -23,6 +28,27 @@ def test_the_list_holds_what_this_build_knows() -> None:
     assert set(names) & set(LINES) >= {"rotation", "rotation+gaussian:ratio=1"}
     assert "(permutation of coordinates)" in names
     assert len(listed(quick=True)) < len(names)
+
+
+def test_what_processes_found_of_their_parts_of_a_list_is_what_one_finds_of_all() -> None:
+    lines = ("rotation", "rotation+gaussian:ratio=1", "rotation+gaussian:ratio=2")
+
+    def audited(some: Sequence[str]) -> Audit:
+        plan = Plan(("linkage", "permutation"), tuple(map(parse_defence, some)), risks=False)
+        return run_audit(notes_scene(), plan, lambda *_: None)
+
+    whole, found = audited(lines), merged([audited(lines[0::2]), audited(lines[1::2])])
+    assert [outcome.name for outcome in found.defences] == ["clear", *lines]
+    assert found.seconds.keys() == whole.seconds.keys()
+    assert timeless(found) == timeless(whole)
+    cut = merged([replace(whole, left_out=("a", "c")), replace(whole, left_out=("b",))])
+    assert cut.left_out == ("a", "b", "c")
+
+
+def timeless(audit: Audit) -> Audit:
+    """An audit without what the clock had to say."""
+    still = [replace(one, utility=replace(one.utility, per_second=0.0, query_us=0.0)) for one in audit.defences]
+    return replace(audit, seconds={}, defences=tuple(still))
 
 
 @pytest.mark.slow

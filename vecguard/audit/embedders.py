@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -103,10 +104,10 @@ class CachedEmbedder:
         rows = self._opened.embed(texts, progress)
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(".part")
+            partial = path.with_suffix(f".{os.getpid()}.part")
             with partial.open("wb") as stream:
                 np.save(stream, rows)
-            partial.replace(path)  # an interrupted run leaves no file that looks whole
+            partial.replace(path)  # an interrupted run, or one beside this, leaves no file that looks whole
         return rows
 
 
