@@ -39,8 +39,8 @@ class Asked(Session):
     def __init__(self, shield: object | None) -> None:
         self._entry, self.sent, self.metadata, self.catalog = Opened(shield), list[Message](), (), Forgetful()  # type: ignore[assignment]
 
-    async def open(self, name: str, action: str) -> Opened:  # type: ignore[override]
-        assert (name, action) == ("notes", "write")
+    async def open(self, name: str, action: str, *, of_all: bool = False) -> Opened:  # type: ignore[override]
+        assert (name, action, of_all) == ("notes", "write", True)
         return self._entry
 
     def shield_of(self, message: Message) -> None:
