@@ -24,12 +24,16 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Where files begin that share a process, one after the other, and so its Milvus servers: these are idle for most of a
 # test's time, waiting for each other's clocks, and yet take a fifth of a core each. The first that fits counts.
-LANES = ("tests/milvus/test_differential_", "tests/milvus/")
+LANES = {
+    "tests/milvus/test_differential_": "Milvus, beside straight clients",
+    "tests/milvus/differential/": "Milvus, beside straight clients",
+    "tests/milvus/": "Milvus",
+}
 
 
 def lane_of(path: str) -> str:
     """What runs in one process, one after the other: the files of a lane, any other file by itself."""
-    return next((lane for lane in LANES if path.startswith(lane)), path)
+    return next((lane for start, lane in LANES.items() if path.startswith(start)), path)
 
 
 class Lanes(LoadFileScheduling):
@@ -47,7 +51,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lanes:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Lanes and then files with slow tests go first: at the end of a run no process waits for one that began late."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: (lane_of(item.nodeid) not in LANES, item.path not in slow))
+    items.sort(key=lambda item: (lane_of(item.nodeid) not in LANES.values(), item.path not in slow))
 
 
 @pytest.fixture(scope="session")
