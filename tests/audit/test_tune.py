@@ -18,6 +18,8 @@ from vecguard.errors import ConfigError
 from vecguard.policy.model import FixedRerankRule, RerankRule, VectorRule
 from vecguard.policy.transforms import GaussianSpec, RotationSpec
 
+pytestmark = pytest.mark.slow
+
 
 class Echo:
     """An inverter that is quick and recovers nothing."""

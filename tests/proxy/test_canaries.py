@@ -63,7 +63,10 @@ X = (RANDOM.normal(size=(RECORDS, 6)) @ BASE + 0.2 * RANDOM.normal(size=(RECORDS
 X /= np.linalg.norm(X, axis=1, keepdims=True)
 IDS = [str(uuid.UUID(bytes=RANDOM.bytes(16), version=4)) for _ in range(RECORDS)]
 PAYLOADS = [{"note": f"note {i}", "tag": f"t{i % 5}", "lang": "en" if i % 3 else "de"} for i in range(RECORDS)]
-pytestmark = pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -82,7 +82,10 @@ def inside(engine: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         client.close()
 
 
-pytestmark = pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection"),
+]
 
 
 def clients(inside: Inside) -> dict[str, Callable[[str], QdrantClient]]:

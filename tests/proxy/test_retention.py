@@ -17,6 +17,8 @@ from serving import Server, serving_proxy
 from proxy.behind import DIMS, Guarded, dense, guarded, refusal
 from vecguard.front.qdrant.scope import WRITTEN
 
+pytestmark = pytest.mark.slow
+
 POLICY = """
 version: 1
 collections:

@@ -25,6 +25,8 @@ from vecguard.keys.file import FileKeyProvider
 from vecguard.manifest import open_core
 from vecguard.tombstone import is_shredded, read_tombstone
 
+pytestmark = pytest.mark.slow
+
 NAME = "box-vault"
 
 

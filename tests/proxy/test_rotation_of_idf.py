@@ -21,6 +21,8 @@ from proxy.test_rotation import QUICK, rotate_command
 from vecguard.front.qdrant.frequencies import counts_a_corpus
 from vecguard.policy.credentials import hash_key
 
+pytestmark = pytest.mark.slow
+
 COUNT, DIMS = 60, 8
 KINDS = ("a", "b", "c")
 POLICY = f"""
