@@ -82,8 +82,8 @@ def compare(data: Path | None, cache: Path, quick: bool, seed: int, minutes: flo
     took = watch()
     shares = 1 if quick else PROCESSES
     with ProcessPoolExecutor(shares, mp_context=get_context("spawn")) as pool:
-        others = [pool.submit(_share, data, cache, quick, seed, minutes, part) for part in range(1, shares)]
-        mine = _share(data, cache, quick, seed, minutes, 0, tell)
+        others = [pool.submit(_share, data, cache, quick, seed, minutes, part, shares) for part in range(1, shares)]
+        mine = _share(data, cache, quick, seed, minutes, 0, shares, tell)
         audits = [mine, *(other.result() for other in others)]
     return replace(merged(audits), took=took())
 
@@ -93,9 +93,16 @@ def _silent(what: str, done: int, total: int) -> None:
 
 
 def _share(
-    data: Path | None, cache: Path, quick: bool, seed: int, minutes: float, part: int, tell: Tell = _silent
+    data: Path | None,
+    cache: Path,
+    quick: bool,
+    seed: int,
+    minutes: float,
+    part: int,
+    shares: int,
+    tell: Tell = _silent,
 ) -> Audit:
-    """One process' part of the list: every `PROCESSES`th defence from `part` on; of a quick run, all."""
+    """One process' part of the list: every `shares`th defence from number `part` on."""
     took = watch()
     sizes = QUICK if quick else SIZES
     texts = texts_of_notes(sizes, seed) if data is None else texts_of_folder(data, sizes, seed, words=WORDS)
@@ -107,8 +114,8 @@ def _share(
     names: Sequence[str] = QUICK_ATTACKS if quick else ATTACKS
     known = listed(quick)
     if not quick:
-        known = [*known, *fitted(scene.own.embeddings, cache, seed)][part::PROCESSES]
-    plan = Plan(tuple(names), tuple(known), risks=False, over=lambda: took().clock > 60 * minutes)
+        known += fitted(scene.own.embeddings, cache, seed)
+    plan = Plan(tuple(names), tuple(known[part::shares]), risks=False, over=lambda: took().clock > 60 * minutes)
     return run_audit(scene, plan, tell)
 
 

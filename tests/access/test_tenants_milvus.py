@@ -3,20 +3,17 @@ before Milvus Lite and before the real Milvus 2.3.5, which answers reads from ot
 
 from __future__ import annotations
 
-import base64
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import grpc
 import pytest
-from google.protobuf.message import Message
+from milvus.each_rpc import DENIED, answered, ask_of
 from milvus.proxies import MilvusProxy, serving_milvus
 from milvus.servers import lite_server, real_server
 from pymilvus import AnnSearchRequest, DataType, MilvusClient, MilvusException, RRFRanker
 
-from vecguard.front.milvus.status import status_of
 from vecguard.front.milvus.table import ROUTES
 from vecguard.policy.credentials import hash_key
 
@@ -48,7 +45,6 @@ collections:
 """
 KINDS = ("notes", "notes_plain", "notes_dynamic", "notes_keyed")
 OWN, FOREIGN = {1, 2, 3, 4}, {11, 12, 13, 14}
-DENIED = 1401
 
 # RPCs that a tenant may call, since no row is shown or changed, or those alone that are its own.
 HELD = {"Query", "Search", "HybridSearch", "Delete", "Insert", "Upsert", "DescribeIndex"}
@@ -280,52 +276,26 @@ def test_schemas_and_indexes_are_not_for_tenants(alpha: MilvusClient) -> None:
             call()
 
 
-def ask_of(rpc: str, name: str) -> Message:
-    """A request that names a collection in each place where it may."""
-    message: Message = ROUTES[rpc].ask()
-    for field in message.DESCRIPTOR.fields:
-        if field.name in ("collection_name", "collectionName", "oldName", "alias", "collection_names"):
-            if field.is_repeated:
-                getattr(message, field.name).append(name)
-            else:
-                setattr(message, field.name, name)
-    return message
-
-
-def code(proxy: MilvusProxy, token: str, rpc: str, message: Message) -> int:
-    """Milvus' code of the answer; that of a permission denied where a gRPC status says so."""
-    route = ROUTES[rpc]
-    with grpc.insecure_channel(proxy.target) as channel:
-        method = channel.unary_unary(rpc, type(message).SerializeToString, route.reply.FromString)
-        header = base64.b64encode(token.encode()).decode()
-        try:
-            answer = method(message, metadata=(("authorization", header),), timeout=60)
-        except grpc.RpcError as error:
-            return DENIED if error.code() is grpc.StatusCode.PERMISSION_DENIED else -1
-    status = status_of(answer)
-    return 0 if status is None else int(status.code)
-
-
 @pytest.mark.parametrize("rpc", ROUTES)
 def test_each_rpc_is_open_to_tenants_only_if_this_says_so(house: MilvusProxy, rpc: str) -> None:
     method = rpc.rpartition("/")[2]
-    answered = code(house, ALPHA, rpc, ask_of(rpc, "notes"))
+    code, _ = answered(house, ALPHA, rpc, ask_of(rpc, "notes"))
     if ROUTES[rpc].handling == "refused":
-        assert answered in (10, -1)
+        assert code in (10, -1)
     elif method in ("Insert", "Upsert"):
-        assert answered == DENIED  # this one brings no row of the tenant's: the tests above do
+        assert code == DENIED  # this one brings no row of the tenant's: the tests above do
     elif method in HELD | SEEN:
-        assert answered != DENIED
+        assert code != DENIED
     elif method in MALFORMED:
-        assert answered in (DENIED, 1100)
+        assert code in (DENIED, 1100)
     else:
-        assert answered == DENIED
+        assert code == DENIED
 
 
 @pytest.mark.parametrize("rpc", ROUTES)
 def test_each_rpc_gets_past_the_policy_for_whoever_has_all_rows(house: MilvusProxy, rpc: str) -> None:
     if rpc.rpartition("/")[2] not in ("DropCollection", "DropDatabase"):  # those that the other tests need
-        assert code(house, ROOT, rpc, ask_of(rpc, "scratch")) != DENIED
+        assert answered(house, ROOT, rpc, ask_of(rpc, "scratch"))[0] != DENIED
 
 
 @pytest.mark.parametrize("rpc", ROUTES)
@@ -333,4 +303,4 @@ def test_each_rpc_is_closed_on_a_collection_that_is_not_granted(house: MilvusPro
     request = ask_of(rpc, "scratch")
     if request.ByteSize() and ROUTES[rpc].handling != "refused":
         lists = rpc.rpartition("/")[2] in ("ListAliases",)
-        assert code(house, ALPHA, rpc, request) == DENIED or lists
+        assert answered(house, ALPHA, rpc, request)[0] == DENIED or lists

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import signal
 import ssl
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
 import httpx
 import pytest
+from proxy.processes import until
 from qdrant_client import grpc as q
 from serving import Proxy, serving_proxy
 
@@ -31,13 +31,6 @@ access:
 collections: [{{match: "*"}}]
 """
 LIST = "/qdrant.Collections/List"
-
-
-def until(true: Callable[[], bool], seconds: float = 120.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
 
 
 def grpc_status(port: int, credentials: grpc.ChannelCredentials | None, key: str | None = None) -> str:

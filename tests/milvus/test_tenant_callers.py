@@ -6,7 +6,6 @@ Before Milvus Lite and before the real Milvus 2.3.5, which answers reads from ot
 from __future__ import annotations
 
 import asyncio
-import base64
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,39 +13,31 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-import grpc
 import pytest
-from google.protobuf.message import Message
 from pymilvus import AnnSearchRequest, DataType, MilvusClient, RRFRanker
 from pymilvus.exceptions import MilvusException
+from tenant_callers import CALLERS, api_keys
 
+from milvus.each_rpc import DENIED, answered, ask_of
 from milvus.proxies import MilvusProxy, serving_milvus
 from milvus.servers import CALL_S, MilvusServer
 from milvus.test_tenant_keys import settings_of, shredded
 from vecguard.catalog import MAX_AGE_S
 from vecguard.errors import TenantShredded
-from vecguard.front.milvus.status import status_of
 from vecguard.front.milvus.table import ROUTES
-from vecguard.policy.credentials import hash_key
 from vecguard.upkeep.access import open_database
 from vecguard.upkeep.rotate import rotate
 from vecguard.upkeep.verify import verify
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-CALLERS = {"ada": "{org: ada}", "bob": "{org: bob}", "seven": "{org: 7}", "nobody": "{}", "two": "{org: [ada, bob]}"}
 NEW = tuple(f"new-{number}" for number in range(24))
-CALLERS |= {tenant: f"{{org: {tenant}}}" for tenant in NEW}
-KEYS = "\n".join(
-    f'    - {{name: {name}, hash: "{hash_key("vgk_" + name)}", roles: [read, write, admin], attributes: {said}}}'
-    for name, said in CALLERS.items()
-)
 POLICY = f"""
 version: 1
 access:
   anonymous: []
   api_keys:
-{KEYS}
+{api_keys(CALLERS | {tenant: f"{{org: {tenant}}}" for tenant in NEW})}
 collections:
   - match: "own_direct*"
     tenant_keys: {{attribute: org}}
@@ -61,7 +52,7 @@ collections:
     payload: {{fields: *modes}}
 """
 KINDS = ("own", "own_direct", "own_hidden")
-DIMS, DENIED = 4, 1401
+DIMS = 4
 ADAS, BOBS = {1, 2, 3, 4}, {11, 12, 13, 14}
 NEAR = [[1.0, 0.1, 0.1, 0.5]]
 OF_NOBODY = "needs the attribute `org`, with one value"
@@ -484,33 +475,6 @@ HELD = {"Query", "Search", "HybridSearch", "Delete", "Insert", "Upsert"}
 MALFORMED = {"AlterCollectionField", "AddCollectionField", "AlterCollectionSchema"}
 
 
-def ask_of(path: str, name: str) -> Message:
-    """A request that names a collection in each place where it may."""
-    message: Message = ROUTES[path].ask()
-    for field in message.DESCRIPTOR.fields:
-        if field.name in ("collection_name", "collectionName", "oldName", "alias", "collection_names"):
-            if field.is_repeated:
-                getattr(message, field.name).append(name)
-            else:
-                setattr(message, field.name, name)
-    return message
-
-
-def answered(proxy: MilvusProxy, who: str, path: str, message: Message) -> tuple[int, str]:
-    """Milvus' code of the answer, and its text; that of a permission denied where a gRPC status says so."""
-    route = ROUTES[path]
-    with grpc.insecure_channel(proxy.target) as channel:
-        method = channel.unary_unary(path, type(message).SerializeToString, route.reply.FromString)
-        header = base64.b64encode(f"vgk_{who}".encode()).decode()
-        try:
-            answer = method(message, metadata=(("authorization", header),), timeout=CALL_S)
-        except grpc.RpcError as error:
-            denied = error.code() is grpc.StatusCode.PERMISSION_DENIED
-            return (DENIED if denied else -1), str(error.details())
-    status = status_of(answer)
-    return (0, "") if status is None else (int(status.code), status.reason)
-
-
 @pytest.fixture(scope="module")
 def scratch(ada: MilvusClient, nobody: MilvusClient) -> Iterator[str]:
     make(ada, "scratch")
@@ -522,7 +486,7 @@ def scratch(ada: MilvusClient, nobody: MilvusClient) -> Iterator[str]:
 @pytest.mark.parametrize("path", ROUTES)
 def test_each_rpc_is_open_to_tenants_only_if_this_says_so(proxy: MilvusProxy, scratch: str, path: str) -> None:
     method = path.rpartition("/")[2]
-    code, text = answered(proxy, "bob", path, ask_of(path, scratch))
+    code, text = answered(proxy, "vgk_bob", path, ask_of(path, scratch))
     if ROUTES[path].handling == "refused":
         assert code in (10, -1)
     elif method in HELD | OPEN:
@@ -540,7 +504,7 @@ def test_each_rpc_is_open_to_who_is_no_tenant_unless_it_is_about_rows(
     method = path.rpartition("/")[2]
     if method in ("DropCollection", "DropDatabase", "ReleaseCollection"):  # the other tests have them
         return
-    code, text = answered(proxy, "nobody", path, ask_of(path, scratch))
+    code, text = answered(proxy, "vgk_nobody", path, ask_of(path, scratch))
     assert (code == DENIED and OF_NOBODY in text) == (method in HELD), text
     if method not in HELD:
         assert code != DENIED, text

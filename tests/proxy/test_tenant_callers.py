@@ -15,25 +15,20 @@ from qdrant_client import QdrantClient, models
 from qdrant_client import grpc as q
 from qdrant_client.http.exceptions import UnexpectedResponse
 from serving import Proxy, serving_proxy
+from tenant_callers import CALLERS, api_keys
 
 from vecguard.config import Settings, parse_upstream
 from vecguard.errors import TenantShredded
-from vecguard.policy.credentials import hash_key
 from vecguard.upkeep.access import open_database
 from vecguard.upkeep.shred_tenant import shred_tenant
 
 DIMS = 8
-CALLERS = {"ada": "{org: ada}", "bob": "{org: bob}", "seven": "{org: 7}", "nobody": "{}", "two": "{org: [ada, bob]}"}
-KEYS = "\n".join(
-    f'    - {{name: {name}, hash: "{hash_key("vgk_" + name)}", roles: [read, write, admin], attributes: {said}}}'
-    for name, said in CALLERS.items()
-)
 POLICY = f"""
 version: 1
 access:
   anonymous: []
   api_keys:
-{KEYS}
+{api_keys(CALLERS)}
 collections:
   - match: "*"
     tenant_keys: {{attribute: org}}
