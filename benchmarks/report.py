@@ -16,7 +16,7 @@ from benchmarks.summary import PHASES, SEARCHES, Aim, Row
 from vecguard.audit.beir import Dataset
 
 NAMES = {route.key: route.name for route in ROUTES}
-COLOURS = ("#9aa5b1", "#52606d", "#7cc4a4", "#2f8f6b", "#14532d")
+COLOURS = ("#9aa5b1", "#52606d", "#a7dcc3", "#7cc4a4", "#2f8f6b", "#14532d")
 
 
 def print_run(console: Console, rows: list[Row], run: Run, found: list[Aim]) -> None:

@@ -21,16 +21,17 @@ Made by `python -m benchmarks results` from the JSON of the runs named below; no
 OVERHEAD = """\
 ## What protection costs
 
-`python -m benchmarks overhead` sends one load over five routes, in interleaved rounds of one run:
+`python -m benchmarks overhead` sends one load over six routes, in interleaved rounds of one run:
 
 - **direct**: straight to the database's own gRPC face ({engine});
 - **bare**: through a pass-through of the same gRPC stack that forwards bytes and parses nothing, which is what any
   proxy costs here;
 - **rotate**: VecGuard, rotation only;
-- **+ noise**: rotation and noise of ratio 1, scores as they come from the engine;
-- **+ re-rank**: the default policy: rotation, noise of ratio 1, candidates opened and scored exactly (certainty 2).
+- **+ noise**: rotation and noise of ratio 1, scores as they come from the engine: protection without re-ranking;
+- **+ detection**: the same, watched for extraction (observing), which *rotate* and *+ noise* are not;
+- **default**: the default policy whole: *+ detection*, and candidates opened and scored exactly (certainty 2).
 
-Payload (a text of some 330 bytes, a word, a number) is sealed on all three VecGuard routes. Requests are serialised
+Payload (a text of some 330 bytes, a word, a number) is sealed on all four VecGuard routes. Requests are serialised
 beforehand, searches ask for ten nearest points, upserts carry 100 points and are acknowledged. Vectors are synthetic
 but anisotropic and clustered, shaped after MiniLM's (benchmarks/vectors.py says how near they come).
 

@@ -1,6 +1,6 @@
-"""The routes that the same load takes, and the policy file that gives VecGuard's three routes their protection.
+"""The routes that the same load takes, and the policy file that gives VecGuard's four routes their protection.
 
-The proxy tells its routes apart by the collection's name, so that one proxy process serves all three in one run.
+The proxy tells its routes apart by the collection's name, so that one proxy process serves them all in one run.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ DIRECT = Route("direct", "direct", "direct to the engine", "none")
 BARE = Route("bare", "bare", "bare pass-through", "passthrough")
 ROTATE = Route("rotate", "rotate", "VecGuard: rotation", "vecguard")
 NOISE = Route("noise", "+ noise", "VecGuard: rotation + noise", "vecguard")
-RERANK = Route("rerank", "+ re-rank", "VecGuard: rotation + noise + re-ranking (default)", "vecguard")
-ROUTES = (DIRECT, BARE, ROTATE, NOISE, RERANK)
+DETECT = Route("detect", "+ detection", "VecGuard: rotation + noise + detection", "vecguard")
+DEFAULT = Route("default", "default", "VecGuard: the default policy, re-ranking and detection with it", "vecguard")
+ROUTES = (DIRECT, BARE, ROTATE, NOISE, DETECT, DEFAULT)
 
 POLICY = """\
 version: 1
@@ -41,10 +42,16 @@ collections:
     vectors:
       - transforms: [{kind: rotation}]
         rerank: "off"
+    detection: {mode: "off"}
   - match: noise_*
     vectors:
       - transforms: [{kind: rotation}, {kind: gaussian, ratio: 1.0}]
         rerank: "off"
-  - match: rerank_*
+    detection: {mode: "off"}
+  - match: detect_*
+    vectors:
+      - transforms: [{kind: rotation}, {kind: gaussian, ratio: 1.0}]
+        rerank: "off"
+  - match: default_*
 """
-"""`rerank_*` says nothing more, so it gets the default policy; payload fields are sealed on all three."""
+"""`default_*` says nothing more, so it gets the default policy; payload fields are sealed on all four."""

@@ -51,7 +51,7 @@ def test_the_terminal_shows_every_route_and_aim(run: Run) -> None:
     print_run(console, rows, run, aims(rows))
     text = console.export_text()
     assert all(text.count(route.name) >= 2 * len(PHASES) for route in ROUTES)
-    assert text.count("CPU added without re-ranking") == 4
+    assert text.count("CPU added by protection") == 8
     assert "0.900" in text
 
 

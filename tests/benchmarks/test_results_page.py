@@ -43,7 +43,7 @@ def test_the_page_holds_every_row_and_verdict(tmp_path: Path) -> None:
     page = results_page(tmp_path)
     assert all(page.count(f"| 384 | {route.name} | ") == len(PHASES) for route in ROUTES)
     assert "| 384 | bare | 5,000 | 1.00 | 2.00 | 2.00 | 400 | 1.00 | 600 |" in page
-    assert page.count("| yes |") == 3
+    assert page.count("| yes |") == 5
     assert "engine 123 MiB" in page
     assert "Protection alone" not in page
 
