@@ -1,7 +1,8 @@
 """What detection costs a call, on its path and beside it, and in memory; `python -m benchmarks.detection_cost`: JSON.
 
-On the path: looking up the verdict, and putting references on the queue (`Watch.admit`, `Watch.served`). Beside it:
-reading a call into an observation, and the detectors. Times are of the processor. Memory: `profiles` principals whose
+On the path: looking up the verdict, putting references on the queue (`Watch.admit`, `Watch.served`), and, where the
+policy enforces, reading an answer that may be too large to be given. Beside it: reading a call into an observation, and
+the detectors. Times are of the processor. Memory: `profiles` principals whose
 windows are full.
 """
 
@@ -12,12 +13,13 @@ import json
 import sys
 import time
 import tracemalloc
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from statistics import median
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
+from google.protobuf.message import Message
 from qdrant_client import grpc as q
 
 from vecguard.catalog import Entry
@@ -27,27 +29,47 @@ from vecguard.detect.memory import MemoryStore
 from vecguard.detect.observation import SKETCH_DIMS, Observation
 from vecguard.detect.store import TREND_LENGTH, Profile
 from vecguard.detect.trend import Trend
-from vecguard.front.qdrant.observing import observe
+from vecguard.front.base import Front
+from vecguard.front.milvus import FRONT as MILVUS
+from vecguard.front.milvus.proto import c, m, s
+from vecguard.front.qdrant import FRONT as QDRANT
 from vecguard.model import EXACT, Principal, Shape
+from vecguard.policy.detection import DetectionRule
 from vecguard.policy.model import CollectionPolicy, Policy
 from vecguard.stages import begin
 
 ROUNDS: Final = 30
 CALLS: Final = 200
 HITS: Final = 10
+PAGE: Final = 100
 DIMS: Final = (384, 1536)
+MODES: Final[tuple[Literal["observe", "enforce"], ...]] = ("observe", "enforce")
 POLICY: Final = Policy(version=1, collections=(CollectionPolicy(match="*"),))
-ENTRY: Final = Entry("notes", POLICY.collections[0], None, None, POLICY, generation=0, checked=0.0)
+_PAYLOAD: Final = {"text": q.Value(string_value="a passage of some length " * 12), "page": q.Value(integer_value=7)}
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Costs of a search of `dims` for `HITS` points in microseconds; the median of `ROUNDS` rounds of `CALLS` calls."""
+    """Costs of a call on records of `dims` in microseconds; the median of `ROUNDS` rounds of `CALLS` calls.
 
+    `path_us`: what the call waits for; `read_us`: reading it beside.
+    """
+
+    front: str
+    call: str
+    mode: str
     dims: int
-    vectors: bool
     path_us: float
     read_us: float
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A call as a client sends it, what parses that, and its answer."""
+
+    body: bytes
+    parse: Callable[[bytes], Message]
+    answer: Message
 
 
 @dataclass
@@ -55,6 +77,7 @@ class _Call:
     principal: Principal
     entries: dict[str, Entry]
     shape: Shape = EXACT
+    canaries: dict[str, dict[int, bool]] = field(default_factory=dict)
 
 
 async def _none(name: str) -> int:
@@ -65,33 +88,89 @@ def _quiet(event: str, **fields: object) -> None:
     del event, fields
 
 
-def messages(dims: int, *, vectors: bool) -> tuple[bytes, q.QueryResponse]:
-    """A search as the client sends it, and its answer."""
-    x = np.random.default_rng(0).normal(size=(HITS, dims)).astype(np.float32)
-    near = q.VectorInput(dense=q.DenseVector(data=x[0]))
-    ask = q.QueryPoints(collection_name="notes", query=q.Query(nearest=near), limit=HITS)
-    points = [
-        q.ScoredPoint(id=q.PointId(num=i), score=0.5, payload={"a": q.Value(string_value="b")}) for i in range(HITS)
-    ]
-    if vectors:
-        for point, row in zip(points, x, strict=True):
-            point.vectors.vector.dense.data.extend(row.tolist())
-    return ask.SerializeToString(), q.QueryResponse(result=points)
+def qdrant_calls(dims: int) -> dict[str, Sent]:
+    """Calls on points of one vector with a text and a number, by what they do."""
+    x = np.random.default_rng(0).normal(size=(3 * PAGE, dims)).astype(np.float32)
+    near = q.Query(nearest=q.VectorInput(dense=q.DenseVector(data=x[0])))
+    search = q.QueryPoints(collection_name="notes", query=near, limit=HITS)
+    found = [q.ScoredPoint(id=q.PointId(num=i), score=0.5, payload=_PAYLOAD) for i in range(HITS)]
+    wider = [q.ScoredPoint.FromString(point.SerializeToString()) for point in found]
+    for point, row in zip(wider, x, strict=False):
+        point.vectors.vector.dense.data.extend(row.tolist())
+    stored = [q.RetrievedPoint(id=q.PointId(num=i), payload=_PAYLOAD) for i in range(3 * PAGE)]
+    ids = [point.id for point in stored]
+    upsert = q.UpsertPoints(collection_name="notes", points=[q.PointStruct(id=ids[0], payload=_PAYLOAD)])
+    upsert.points[0].vectors.vector.dense.data.extend(x[0].tolist())
+    query, scroll = q.QueryPoints.FromString, q.ScrollPoints.FromString
+    page = q.ScrollPoints(collection_name="notes", limit=PAGE).SerializeToString()
+    get = q.GetPoints(collection_name="notes", ids=ids[:HITS]).SerializeToString()
+    return {
+        "search, 10 results": Sent(search.SerializeToString(), query, q.QueryResponse(result=found)),
+        "the same with vectors": Sent(search.SerializeToString(), query, q.QueryResponse(result=wider)),
+        "10 by id": Sent(get, q.GetPoints.FromString, q.GetResponse(result=stored[:HITS])),
+        "a page of 100": Sent(page, scroll, q.ScrollResponse(result=stored[:PAGE])),
+        "a page of 300": Sent(page, scroll, q.ScrollResponse(result=stored)),
+        "upsert of 1": Sent(upsert.SerializeToString(), q.UpsertPoints.FromString, q.PointsOperationResponse()),
+    }
 
 
-async def _costs(dims: int, *, vectors: bool) -> Cost:
-    detection = Detection(MemoryStore(), lambda: POLICY, _quiet)
-    watch = detection.watch(observe, _none)
-    body, answer = messages(dims, vectors=vectors)
+def milvus_calls(dims: int) -> dict[str, Sent]:
+    """The same calls on rows of a collection in clear, whose entry needs no manifest."""
+    x = np.random.default_rng(0).normal(size=dims).astype("<f4")
+    holder = c.PlaceholderValue(tag="$0", type=c.PlaceholderType.FloatVector, values=[x.tobytes()])
+    group = c.PlaceholderGroup(placeholders=[holder]).SerializeToString()
+    search = m.SearchRequest(collection_name="notes", placeholder_group=group, nq=1)
+    search.search_params.add(key="anns_field", value="v")
+    search.search_params.add(key="topk", value=str(HITS))
+
+    def columns(rows: int) -> list[s.FieldData]:
+        texts = s.ScalarField(string_data=s.StringArray(data=[_PAYLOAD["text"].string_value] * rows))
+        keys = s.ScalarField(long_data=s.LongArray(data=range(rows)))
+        kinds = (("id", s.DataType.Int64, keys), ("text", s.DataType.VarChar, texts))
+        return [s.FieldData(field_name=name, type=kind, scalars=held) for name, kind, held in kinds]
+
+    found = s.SearchResultData(num_queries=1, top_k=HITS, topks=[HITS], scores=[0.5] * HITS, fields_data=columns(HITS))
+    found.ids.int_id.data.extend(range(HITS))
+    upsert = m.UpsertRequest(collection_name="notes", num_rows=1, fields_data=columns(1))
+    vector = s.VectorField(dim=dims, float_vector=s.FloatArray(data=x))
+    upsert.fields_data.add(field_name="v", type=s.DataType.FloatVector, vectors=vector)
+    done = m.MutationResult(IDs=s.IDs(int_id=s.LongArray(data=[0])))
+    get = m.QueryRequest(collection_name="notes", expr=f"id in {list(range(HITS))}").SerializeToString()
+    page = m.QueryRequest(collection_name="notes", expr="id > 5").SerializeToString()
+
+    def rows(count: int) -> m.QueryResults:
+        return m.QueryResults(fields_data=columns(count), primary_field_name="id")
+
+    query = m.QueryRequest.FromString
+    return {
+        "search, 10 results": Sent(
+            search.SerializeToString(), m.SearchRequest.FromString, m.SearchResults(results=found)
+        ),
+        "10 by id": Sent(get, query, rows(HITS)),
+        "a page of 100": Sent(page, query, rows(PAGE)),
+        "a page of 300": Sent(page, query, rows(3 * PAGE)),
+        "upsert of 1": Sent(upsert.SerializeToString(), m.UpsertRequest.FromString, done),
+    }
+
+
+async def _cost(front: Front, name: str, sent: Sent, mode: Literal["observe", "enforce"], dims: int) -> Cost:
+    rule = DetectionRule(mode=mode)
+    policy = Policy(version=1, collections=(CollectionPolicy(match="*", detection=rule),))
+    entry = Entry("notes", policy.collections[0], None, None, policy, generation=0, checked=0.0, called="notes")
+    detection = Detection(MemoryStore(), lambda: policy, _quiet)
+    watch = detection.watch(front.observe, _none, front.shown)
     principal = Principal("p")
     begin()
+    call = _Call(principal, {"notes": entry})
+    await watch.served(call, lambda: sent.parse(sent.body), sent.answer, len(sent.body), "r")
+    await asyncio.sleep(0.01)  # how large the collection is is known then
+    detection.intake.take()
     path, read = [], []
     for _ in range(ROUNDS):
-        call = _Call(principal, {"notes": ENTRY})
         began = time.thread_time()
         for _ in range(CALLS):
-            await watch.admit(principal, ENTRY)
-            await watch.served(call, lambda: q.QueryPoints.FromString(body), answer, len(body), "r")
+            await watch.admit(principal, entry)
+            await watch.served(call, lambda: sent.parse(sent.body), sent.answer, len(sent.body), "r")
         path.append((time.thread_time() - began) / CALLS)
         taken = detection.intake.take()
         began = time.thread_time()
@@ -99,7 +178,18 @@ async def _costs(dims: int, *, vectors: bool) -> Cost:
             seen.read()
         read.append((time.thread_time() - began) / CALLS)
     await detection.close()
-    return Cost(dims, vectors, round(median(path) * 1e6, 2), round(median(read) * 1e6, 2))
+    return Cost(front.name, name, mode, dims, round(median(path) * 1e6, 2), round(median(read) * 1e6, 2))
+
+
+def calls() -> list[Cost]:
+    """Every call of both fronts, under both modes."""
+    made = [(front, dims, of(dims)) for front, of in ((QDRANT, qdrant_calls), (MILVUS, milvus_calls)) for dims in DIMS]
+    return [
+        asyncio.run(_cost(front, name, sent, mode, dims))
+        for front, dims, sent_by_name in made
+        for name, sent in sent_by_name.items()
+        for mode in MODES
+    ]
 
 
 def traffic(count: int, seed: int, *, vectors: bool = True) -> list[Observation]:
@@ -194,9 +284,8 @@ def _copy(full: Profile, profile: Profile) -> None:
 
 def measure(profiles: int = 10_000) -> Mapping[str, object]:
     """All figures."""
-    costs = [asyncio.run(_costs(dims, vectors=vectors)) for dims in DIMS for vectors in (False, True)]
     return {
-        "calls": [asdict(cost) for cost in costs],
+        "calls": [asdict(cost) for cost in calls()],
         "detectors_us": detectors(vectors=False),
         "detectors_with_vectors_us": detectors(),
         "memory": memory(profiles),

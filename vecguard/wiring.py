@@ -293,7 +293,7 @@ class Worker:
             require_free=self._require_free,
             load=self._load,
             asked=front.asked,
-            watch=self._detection.watch(front.observe, partial(front.count, upstream)),
+            watch=self._detection.watch(front.observe, partial(front.count, upstream), front.shown),
         )
 
     def _require_free(self, principal: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vecguard.detect.largest import most_in_one, require_small, too_large
+from vecguard.detect.largest import most_in_one, require_small, sure_of, too_large
 from vecguard.errors import LimitExceeded
 from vecguard.policy.detection import LEAST_ANSWER, DetectionRule
 
@@ -43,3 +43,10 @@ def test_null_is_any_number() -> None:
     assert not too_large(rule, CONTENT, 10_000, 10_000)
     assert not too_large(DetectionRule(mode="enforce", largest_answer=1.0), CONTENT, 10_000, 10_000)
     assert LEAST_ANSWER == 250
+
+
+@pytest.mark.parametrize("records", [0, 40, 9_000, 1_000_000])
+def test_what_is_not_read_would_not_have_been_refused(records: int) -> None:
+    assert not too_large(ENFORCING, CONTENT, sure_of(ENFORCING, records), records)
+    if records:
+        assert too_large(ENFORCING, CONTENT, sure_of(ENFORCING, records) + 1, records)

@@ -18,7 +18,7 @@ from vecguard.detect.reporting import Reporting
 from vecguard.detect.sizes import Sizes
 from vecguard.detect.store import Store
 from vecguard.detect.verdicts import Verdicts
-from vecguard.detect.watch import Observe, Watch
+from vecguard.detect.watch import EVERYTHING, Observe, Shown, Watch
 from vecguard.errors import Unavailable
 from vecguard.keys.key import Key
 from vecguard.policy.detection import DetectionRule
@@ -78,12 +78,14 @@ class Detection:
         entry = self._policy().collection(collection)
         return None if entry is None else entry.detection
 
-    def watch(self, observe: Observe, count: Callable[[str], Awaitable[int]]) -> Watch:
+    def watch(
+        self, observe: Observe, count: Callable[[str], Awaitable[int]], shown: Shown = lambda answer: EVERYTHING
+    ) -> Watch:
         """What a front's pipeline asks and tells; `count` asks its database how many records a collection has."""
         sizes = Sizes(count)
         self._sizes.append(sizes)
         told = (self._tell, self._clear_key, self._require_current)
-        return Watch(observe, self.intake, self.verdicts, self.store, sizes, *told)
+        return Watch(observe, self.intake, self.verdicts, self.store, sizes, *told, shown=shown)
 
     async def start(self) -> None:
         """Begin to look at what calls leave, with what the store knows already."""

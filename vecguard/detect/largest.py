@@ -20,6 +20,13 @@ def most_in_one(share: float, records: int) -> int:
     return max(LEAST_ANSWER, int(share * (records or ASSUMED_RECORDS)))
 
 
+def sure_of(rule: DetectionRule, records: int) -> int:
+    """How many records an answer may show whatever it holds of them; `records` of the collection, 0: nobody knows."""
+    if rule.largest_answer is None or not records:
+        return LEAST_ANSWER
+    return most_in_one(rule.largest_answer, records)
+
+
 def too_large(rule: DetectionRule, left: Set[Leaving], count: int, records: int) -> bool:
     """Whether an answer with `count` different records of a collection's `records` is more than one may hold, `left`
     saying what of them leaves with it."""

@@ -20,7 +20,7 @@ from google.protobuf.message import Message
 from vecguard.catalog import Entry
 from vecguard.detect.budgets import drawn
 from vecguard.detect.intake import Intake
-from vecguard.detect.largest import require_small
+from vecguard.detect.largest import require_small, sure_of
 from vecguard.detect.observation import NAMED, Observation
 from vecguard.detect.reading import Reading
 from vecguard.detect.sizes import Sizes
@@ -38,6 +38,10 @@ _MOST_SKETCHERS: Final = 64
 _MOST_DRAWING: Final = 1_000
 _SLOWED: Final = ("slow", "degrade")
 
+EVERYTHING: Final = 1 << 62
+Shown = Callable[[Message], int]
+"""How many records a front's answer shows anything of, at most: what can be said without reading it. `EVERYTHING`
+where nothing can."""
 Observe = Callable[[Message, Message, Mapping[str, Entry], Shape], list[Reading]]
 """A front's reading of one served call: request and answer as the client knows them, the collections that were opened
 by the names that the call gives them, and the form of the answer."""
@@ -73,6 +77,7 @@ class Watch:
         tell: Callable[..., None],
         clear_key: Callable[[], Key],
         require_current: Callable[[], None] = lambda: None,
+        shown: Shown = lambda answer: EVERYTHING,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`clear_key` gives the key of sketches and hashes of collections that are not protected and have none;
@@ -80,7 +85,7 @@ class Watch:
         self._observe, self._intake = observe, intake
         self._verdicts, self._store, self._sizes = verdicts, store, sizes
         self._tell, self._clear_key, self._clock = tell, clear_key, clock
-        self._require_current = require_current
+        self._require_current, self._shown = require_current, shown
         self._sketchers: OrderedDict[bytes | str, Sketcher] = OrderedDict()
         self._cleared: Key | None = None
         self._drawing: set[asyncio.Task[None]] = set()
@@ -127,7 +132,7 @@ class Watch:
             entries, shape, principal = call.entries, call.shape, call.principal.name
             place = _Place(self._clock(), principal, request_id)
             find = partial(self._found, ask, answer, entries, shape)
-            if any(entry.policy.detection.bounds_answers for entry in watched):
+            if not self._surely_small(answer, watched):
                 found = find()
                 await self._require_small(found, entries, principal)
                 find = partial(list, found)
@@ -137,6 +142,14 @@ class Watch:
                 await self._draw_all(observations, {entry.name: entry.policy.detection for entry in watched})
                 read = partial(list, observations)
             self._intake.put(read, size)
+
+    def _surely_small(self, answer: Message, watched: Sequence[Entry]) -> bool:
+        """Whether an answer need not be read to know that it is not too much of a collection."""
+        bounded = [entry for entry in watched if entry.policy.detection.bounds_answers]
+        if not bounded:
+            return True
+        shown = self._shown(answer)
+        return all(shown <= sure_of(entry.policy.detection, self._sizes.of(entry.name)) for entry in bounded)
 
     def _found(
         self, ask: Callable[[], Message], answer: Message, entries: Mapping[str, Entry], shape: Shape

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from vecguard.catalog import StoredManifest
-from vecguard.detect.watch import Observe
+from vecguard.detect.watch import EVERYTHING, Observe, Shown
 from vecguard.front.rotation import Reprotect, RequireRotatable, always_rotatable
 from vecguard.front.transfer import Transfer
 from vecguard.model import Caller
@@ -113,10 +113,11 @@ class Front:
     `reprotect` brings its records to the current keys, where `require_rotatable` lets it; `write_manifest` puts a
     manifest in the place of the one that it has. `failed` makes the reply that tells of an error where the protocol has
     them in its replies; `passed_metadata` are the keys of a client's metadata that go on to the database, which may
-    know the client by them; `records` counts the records that a request and its reply carry; `restrict` sends messages
-    under conditions on records; `shaped` gives answers the form that a role may have; `damaged` finds the records that
-    do not open; `asked` says how much a request asks for. `write_tenant_keys` and `delete_of` are there where tenants
-    may have keys of their own, `planting` where records can be planted.
+    know the client by them; `records` counts the records that a request and its reply carry, `shown` those that a reply
+    shows at most; `restrict` sends messages under conditions on records; `shaped` gives answers the form that a role
+    may have; `damaged` finds the records that do not open; `asked` says how much a request asks for.
+    `write_tenant_keys` and `delete_of` are there where tenants may have keys of their own, `planting` where records can
+    be planted.
     """
 
     name: str
@@ -134,6 +135,7 @@ class Front:
     failed: Failed = by_status
     passed_metadata: frozenset[str] = frozenset()
     records: Records = no_records
+    shown: Shown = lambda reply: EVERYTHING
     restrict: Restrict | None = None
     damaged: Damaged | None = None
     shaped: Shaped | None = None

@@ -8,10 +8,12 @@ import pytest
 
 from front.milvus.schemas import KEY, schema_of, shield_for
 from vecguard.detect.reading import Dense, Sparse
+from vecguard.detect.watch import EVERYTHING
 from vecguard.front.milvus.observing import observe
 from vecguard.front.milvus.placeholder import write_dense, write_sparse
 from vecguard.front.milvus.proto import c, m, s
 from vecguard.front.milvus.table import ROUTES
+from vecguard.front.milvus.weight import shown
 from vecguard.model import EXACT, Shape
 
 SHIELD, _ = shield_for(schema_of(KEY))
@@ -21,6 +23,7 @@ CLEAR = {"open": SimpleNamespace(shield=None)}
 
 def one(ask, answer, entries=GUARDED, shape=EXACT):
     (reading,) = observe(ask, answer, entries, shape)
+    assert shown(answer) >= len({*reading.ids, *reading.vector_ids})
     return reading
 
 
@@ -152,3 +155,11 @@ def test_every_rpc_on_rows_is_observed_and_no_other(route):
     seen = observe(route.ask(), route.reply(), GUARDED, EXACT)
     assert bool(seen) is (route.rpc.rpartition("/")[2] in ROWS)
     assert observe(route.ask(), route.reply(), {}, EXACT) == []
+
+
+def test_what_an_answer_shows_at_most_is_known_without_reading_it():
+    assert shown(found(7, 8, 9)) == 3
+    assert shown(m.QueryResults(fields_data=[longs("id", 1, 2), longs("a", 5, 6)])) == 2
+    assert shown(m.QueryResults()) == shown(m.MutationResult()) == 0
+    without_a_dimension = vectors("v", 0, float_vector=s.FloatArray(data=[1.0]))
+    assert shown(m.QueryResults(fields_data=[without_a_dimension])) == EVERYTHING

@@ -7,8 +7,10 @@ import pytest
 from qdrant_client import grpc as q
 
 from vecguard.detect.reading import count_of
+from vecguard.detect.watch import EVERYTHING
 from vecguard.front.qdrant.observing import observe
 from vecguard.front.qdrant.table import ROUTES
+from vecguard.front.qdrant.weight import shown
 from vecguard.model import EXACT, Shape
 
 U = "0f0e0d0c-0b0a-4908-8706-050403020100"
@@ -48,6 +50,7 @@ HITS = [
 
 def one(ask, answer, shape=EXACT):
     (reading,) = observe(ask, answer, {}, shape)
+    assert shown(answer) >= len({*reading.ids, *reading.vector_ids})
     return reading
 
 
@@ -197,7 +200,9 @@ def test_groups_and_their_lookups_in_another_collection(ask):
     ask.with_lookup.collection = "other"
     group = q.PointGroup(hits=HITS, lookup=kept(num(9), payload={"b": q.Value(bool_value=True)}))
     result = q.GroupsResult(groups=[group, q.PointGroup(hits=HITS[:1])])
-    found, looked_up = observe(ask, q.QueryGroupsResponse(result=result), {}, EXACT)
+    answer = q.QueryGroupsResponse(result=result)
+    found, looked_up = observe(ask, answer, {}, EXACT)
+    assert shown(answer) >= len(found.ids) + len(looked_up.ids)
     assert (found.ids, found.query_of, found.limit) == ([7, U, 7], [0, 0, 0], 6)
     assert (looked_up.collection, looked_up.operation, looked_up.ids) == ("other", "retrieve", [9])
     assert looked_up.left == {"payload"}
@@ -360,3 +365,16 @@ def test_every_rpc_on_points_is_observed_but_those_on_no_record(route):
 def test_dense_vectors_are_float32():
     found = one(q.QueryPoints(collection_name="c", query=q.Query(nearest=DENSE)), q.QueryResponse(result=HITS))
     assert {some.rows.dtype for some in (*found.queries, *found.vectors)} == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_what_an_answer_shows_at_most_is_known_without_reading_it(count):
+    points = [hit(num(i)) for i in range(count)]
+    batch = [q.BatchResult(result=points), q.BatchResult(result=points)]
+    group = q.PointGroup(hits=points, lookup=kept(num(9)))
+    assert shown(q.QueryResponse(result=points)) == count
+    assert shown(q.ScrollResponse(result=[kept(num(i)) for i in range(count)])) == count
+    assert shown(q.QueryBatchResponse(result=batch)) == 2 * count
+    assert shown(q.QueryGroupsResponse(result=q.GroupsResult(groups=[group, group]))) == 2 * count + 2
+    assert shown(q.PointsOperationResponse()) == 0
+    assert shown(q.SearchMatrixPairsResponse()) == EVERYTHING  # it is read

@@ -16,7 +16,7 @@ from vecguard.front.milvus.status import failed
 from vecguard.front.milvus.table import ROUTES
 from vecguard.front.milvus.tenants import delete_of
 from vecguard.front.milvus.transfer import transfer
-from vecguard.front.milvus.weight import records
+from vecguard.front.milvus.weight import records, shown
 
 # By these the database knows who calls, in which database, and since when.
 _PASSED: frozenset[str] = frozenset(
@@ -46,6 +46,7 @@ FRONT = Front(
     failed,
     _PASSED,
     records=records,
+    shown=shown,
     restrict=restricted,
     damaged=damaged,
     shaped=shaped,

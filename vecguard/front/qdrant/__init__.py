@@ -34,6 +34,7 @@ FRONT = Front(
     reprotect,
     observe,
     records=weight.records,
+    shown=weight.shown,
     restrict=restricted,
     damaged=damaged,
     shaped=shaped,

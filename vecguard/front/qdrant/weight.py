@@ -1,16 +1,37 @@
-"""How many records a call carries, for its principal's rate: points sent, and points answered with."""
+"""How many records a call carries: points sent and points answered with, for its principal's rate, and how many an
+answer may show."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from google.protobuf.message import Message
 from qdrant_client import grpc as q
+
+from vecguard.detect.watch import EVERYTHING
+
+_POINTS: Final = (
+    *(q.QueryResponse, q.GetResponse, q.ScrollResponse),
+    *(q.SearchResponse, q.RecommendResponse, q.DiscoverResponse),
+)
+_BATCHES: Final = (q.QueryBatchResponse, q.SearchBatchResponse, q.RecommendBatchResponse, q.DiscoverBatchResponse)
+_GROUPS: Final = (q.QueryGroupsResponse, q.SearchGroupsResponse, q.RecommendGroupsResponse)
+_NO_POINTS: Final = (q.PointsOperationResponse, q.UpdateBatchResponse, q.CountResponse)
 
 
 def records(ask: Message, reply: Message) -> int:
     """The points in a client's request and in the answer to it."""
     return written(ask) + _read(reply)
+
+
+def shown(reply: Message) -> int:
+    """The points that an answer shows anything of, at most; see `vecguard.detect.watch.Shown`."""
+    if isinstance(reply, (*_POINTS, *_BATCHES)):
+        return _read(reply)
+    if isinstance(reply, _GROUPS):  # each may have one that was looked up
+        return _in_groups(reply.result.groups) + len(reply.result.groups)
+    return 0 if isinstance(reply, _NO_POINTS) else EVERYTHING
 
 
 def written(ask: Message) -> int:
@@ -30,20 +51,17 @@ def _in_operation(operation: q.PointsUpdateOperation) -> int:
 
 
 def _read(reply: Message) -> int:
-    batches = (q.SearchBatchResponse, q.RecommendBatchResponse, q.DiscoverBatchResponse, q.QueryBatchResponse)
-    if isinstance(reply, batches):
+    if isinstance(reply, _POINTS):
+        return len(reply.result)
+    if isinstance(reply, _BATCHES):
         return sum(len(batch.result) for batch in reply.result)
-    if isinstance(reply, q.SearchGroupsResponse | q.RecommendGroupsResponse | q.QueryGroupsResponse):
+    if isinstance(reply, _GROUPS):
         return _in_groups(reply.result.groups)
     if isinstance(reply, q.SearchMatrixPairsResponse):
         return len(reply.result.pairs)
     if isinstance(reply, q.SearchMatrixOffsetsResponse):
         return len(reply.result.ids)
-    points = (
-        *(q.SearchResponse, q.RecommendResponse, q.DiscoverResponse, q.QueryResponse),
-        *(q.GetResponse, q.ScrollResponse),
-    )
-    return len(reply.result) if isinstance(reply, points) else 0
+    return 0
 
 
 def _in_groups(groups: Iterable[q.PointGroup]) -> int:
