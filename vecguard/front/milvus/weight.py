@@ -25,7 +25,7 @@ def shown(reply: Message) -> int:
     """The rows that an answer shows anything of, at most; see `vecguard.detect.watch.Shown`."""
     if isinstance(reply, m.SearchResults):
         ids = reply.results.ids
-        return max(sum(reply.results.topks), len(ids.int_id.data), len(ids.str_id.data))
+        return max(sum(map(int, reply.results.topks)), len(ids.int_id.data), len(ids.str_id.data))
     if isinstance(reply, m.QueryResults):
         try:
             return max(map(row_count, reply.fields_data), default=0)
