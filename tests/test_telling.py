@@ -62,6 +62,19 @@ def test_a_flood_is_bounded_and_counted():
     assert len(heard) + heard[-1]["suppressed"] == 1_001
 
 
+def test_many_of_one_kind_do_not_hide_another():
+    def flood(telling):
+        for _ in range(1_000):
+            telling("call", cause="blocked", **CALL)
+
+    def another(telling):
+        telling("detection", principal="eve", collection="notes", rung="alert", risk=0.9, reasons=[])
+
+    heard = told(flood, another)
+    assert [one["alert"] for one in heard[:-1]] == ["BLOCKED_CALL"] * (len(heard) - 1)
+    assert (heard[-1]["alert"], heard[-1]["principal"], heard[-1]["suppressed"]) == ("DETECTION", "eve", 0)
+
+
 def test_nobody_listening_is_no_error(tmp_path):
     telling = Telling(tmp_path / "nobody", 0)
     telling.policy("abc")

@@ -1,6 +1,7 @@
 """What workers tell the process that serves the control plane: datagrams on a Unix socket, one JSON object each.
 
-A worker never waits: what the socket does not take at once is left out, and counted in the next.
+A worker never waits: what the socket does not take at once is left out, and counted in the next of its kind. Kinds of
+alerts have a room each: many of one do not hide another.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import os
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +23,7 @@ SOCKET: Final = "control.sock"
 BLOCKS: Final = "blocks.json"
 _MOST_BYTES: Final = 8_192
 _A_SECOND: Final = 20
+"""Alerts of a kind."""
 
 
 class Telling:
@@ -31,7 +34,8 @@ class Telling:
         self._worker = worker
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self._clock = clock
-        self._second, self._told, self._suppressed = 0, 0, 0
+        self._second = 0
+        self._told, self._suppressed = Counter[str](), Counter[str]()
 
     def __call__(self, event: str, **fields: object) -> None:
         """Take an event of the trail."""
@@ -40,15 +44,16 @@ class Telling:
             self.alert(found[0], **found[1])
 
     def alert(self, kind: str, **fields: object) -> None:
-        """Tell of something, unless too much was told within this second."""
+        """Tell of something, unless too much of its kind was told within this second."""
         second = int(self._clock())
         if second != self._second:
-            self._second, self._told = second, 0
-        if self._told >= _A_SECOND or not self._send(alert=kind, suppressed=self._suppressed, **fields):
-            self._suppressed += 1
+            self._second = second
+            self._told.clear()
+        if self._told[kind] >= _A_SECOND or not self._send(alert=kind, suppressed=self._suppressed[kind], **fields):
+            self._suppressed[kind] += 1
             return
-        self._told += 1
-        self._suppressed = 0
+        self._told[kind] += 1
+        self._suppressed[kind] = 0
 
     def policy(self, digest: str) -> None:
         """Tell under which policy this worker serves."""
