@@ -13,8 +13,10 @@ import pytest
 from typer.testing import CliRunner
 
 from detect.observations import observed
+from detect.traffic import Desk
 from vecguard.cli import app
 from vecguard.detect.detector import Evidence, State
+from vecguard.detect.linking import EVERYBODY
 from vecguard.detect.log import LogWriter
 from vecguard.detect.observation import Observation
 from vecguard.detect.replay import Outcome, Replay
@@ -111,6 +113,23 @@ def test_principals_and_collections_are_told_apart_and_what_is_not_watched_is_le
         *(("ann", "notes", 12), ("ann", "notes-2", 2), ("bob", "notes", 2)),
     ]
     assert outcomes("{mode: 'off'}", calls(3)) == []
+
+
+def test_callers_are_looked_at_together() -> None:
+    desk = Desk()
+    crawl = [desk.search(desk.direction())[0] for _ in range(160)]
+    dealt = [replace(one, principal=f"account {at % 40}") for at, one in enumerate(crawl)]
+    policy = loads("version: 1\ncollections: [{match: 'notes*', detection: {mode: enforce}}]\n")
+    found = asyncio.run(Replay(policy).run(dealt))
+    crowd = next(one for one in found if one.principal == EVERYBODY)
+    assert (crowd.rung, crowd.calls, crowd.records) == ("alert", 160, 1_600)
+    assert crowd.reached[-1].calls < 160
+    assert "callers together" in crowd.reached[-1].reasons[0]
+    assert {one.rung for one in found if one.principal.startswith("account")} == {""}
+    alone = asyncio.run(Replay(policy).run(calls(30)))
+    assert [one.principal for one in alone] == ["ann"]
+    off = loads("version: 1\ncollections: [{match: 'notes*', detection: {linking: 'off'}}]\n")
+    assert EVERYBODY not in {one.principal for one in asyncio.run(Replay(off).run(dealt))}
 
 
 def test_the_command_reads_a_log(tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
 """What a policy would have done to recorded traffic: the same analysis, ladder and budgets, by the observations' time.
 
+Callers are looked at together, too: a crowd that would have come to a rung is told of like a principal, with the calls
+of all callers of its collection.
+
 Calls that the policy would have refused are not analysed, as they would not have been served. What the clients would
 have done then is not known: they go on here as they did.
 """
@@ -13,6 +16,7 @@ from vecguard.detect.analyst import Analyst
 from vecguard.detect.budgets import drawn
 from vecguard.detect.detector import Detector
 from vecguard.detect.largest import observed_too_large
+from vecguard.detect.linking import CROWDS, Linking
 from vecguard.detect.memory import MemoryStore
 from vecguard.detect.observation import Observation
 from vecguard.detect.store import Key
@@ -35,7 +39,7 @@ class Reached:
 
 @dataclass(slots=True)
 class Outcome:
-    """What would have become of one principal's calls on one collection.
+    """What would have become of one principal's calls on one collection; or of a crowd's, which holds all of them.
 
     `records` and `vectors` are those that answers would have held, the first with repeats. `degraded` calls would have
     been answered in the form that the rung says, `slowed` ones late, `refused` ones not at all, `too_large` ones (by
@@ -71,8 +75,10 @@ class Replay:
         """`detectors`: all that are registered where left out."""
         self._policy, self._now = policy, 0.0
         self._store, self._verdicts = MemoryStore(clock=lambda: self._now), Verdicts()
-        self._analyst = Analyst(self._store, self._verdicts, self._rule, self._told, detectors)
+        linking = Linking(self._store, self._verdicts.publish, self._told)
+        self._analyst = Analyst(self._store, self._verdicts, self._rule, self._told, detectors, together=linking)
         self._outcomes: dict[Key, Outcome] = {}
+        self._of_all: dict[str, Outcome] = {}
 
     def _rule(self, collection: str) -> DetectionRule | None:
         entry = self._policy.collection(collection)
@@ -82,6 +88,8 @@ class Replay:
         """Outcomes, the highest risk first; of collections that the policy covers and watches."""
         for one in observations:
             await self.take(one)
+        for name, collection in [key for key in self._outcomes if key[0] in CROWDS]:
+            self._crowd(name, collection)
         return sorted(self._outcomes.values(), key=lambda found: (-found.risk, found.principal, found.collection))
 
     async def take(self, one: Observation) -> None:
@@ -106,8 +114,11 @@ class Replay:
             outcome.over_budget[budget] = outcome.over_budget.get(budget, 0) + 1
             if rule.enforces:
                 return
-        outcome.records += len(one.ids)
-        outcome.vectors += len(one.vector_ids)
+        together = self._of_all.setdefault(one.collection, Outcome("", one.collection, rule.mode, began=one.time))
+        together.calls += 1
+        for each in (outcome, together):
+            each.records += len(one.ids)
+            each.vectors += len(one.vector_ids)
         await self._analyst.take([one])
 
     def _admitted(self, key: Key, outcome: Outcome, rule: DetectionRule) -> bool:
@@ -123,7 +134,10 @@ class Replay:
         """Take an event of the analyst: a principal came to another rung."""
         if event != "detection":
             return
-        outcome = self._outcomes[str(fields["principal"]), str(fields["collection"])]
+        principal, collection = str(fields["principal"]), str(fields["collection"])
+        outcome = (
+            self._outcomes[principal, collection] if principal not in CROWDS else self._crowd(principal, collection)
+        )
         outcome.risk = max(outcome.risk, float(str(fields["risk"])))
         known = {one.rung for one in outcome.reached}
         highest, reasons = str(fields["rung"]), fields["reasons"]
@@ -134,6 +148,14 @@ class Replay:
                 since = self._now - outcome.began
                 reached = Reached(rung, since, outcome.calls, outcome.records, outcome.vectors, reasons)
                 outcome.reached.append(reached)
+
+    def _crowd(self, name: str, collection: str) -> Outcome:
+        """The outcome of a crowd as of now."""
+        so_far = self._of_all[collection]
+        outcome = self._outcomes.setdefault((name, collection), Outcome(name, collection, so_far.mode))
+        outcome.calls, outcome.records, outcome.vectors = so_far.calls, so_far.records, so_far.vectors
+        outcome.began = so_far.began
+        return outcome
 
     def _has(self, collection: str, rung: Rung) -> bool:
         """Whether the ladder of a collection has a rung."""
