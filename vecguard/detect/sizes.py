@@ -38,6 +38,10 @@ class Sizes:
             self._asking[collection] = asyncio.get_running_loop().create_task(self._ask(collection, size))
         return size
 
+    def known(self, collection: str) -> int:
+        """What is known now; nothing is asked."""
+        return self._known.get(collection, (0, 0.0))[0]
+
     def wrote(self, collection: str, records: int) -> None:
         """Hear of written records. A collection that was asked while it was being filled would look small for long, and
         its readers like those of nearly all of it: after many writes it is asked anew."""

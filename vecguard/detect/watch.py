@@ -149,7 +149,7 @@ class Watch:
         if not bounded:
             return True
         shown = self._shown(answer)
-        return all(shown <= sure_of(entry.policy.detection, self._sizes.of(entry.name)) for entry in bounded)
+        return all(shown <= sure_of(entry.policy.detection, self._sizes.known(entry.name)) for entry in bounded)
 
     def _found(
         self, ask: Callable[[], Message], answer: Message, entries: Mapping[str, Entry], shape: Shape
