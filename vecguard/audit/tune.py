@@ -87,7 +87,10 @@ def tune(scene: Scene, aim: Aim, tell: Tell, mechanisms: Sequence[VectorRule] = 
         ConfigError: the attacks do not succeed on clear storage, so that nothing could be said; or the aim lies below
             what unrelated text has in common.
     """
+    rules = [*_noises(), *mechanisms]
+    tell("clear storage", 0, len(rules))
     undefended = leaked(Target(scene, ClearStorage().deploy(scene.dims, scene.seed)), aim.pairs)
+    tell("what unrelated text has in common", 0, len(rules))
     floor = text_floor(scene)
     if undefended < NEEDED_F1:
         raise ConfigError(f"the attacks reach token F1 {undefended:.3f} on clear storage, {NEEDED_F1} is needed")
@@ -97,7 +100,6 @@ def tune(scene: Scene, aim: Aim, tell: Tell, mechanisms: Sequence[VectorRule] = 
             f"unrelated text has token F1 {floor:.3f} already, so no protection leaks less: ask for --max-f1 above "
             f"that ({least:.2f} is a tenth of what attacks gain on clear storage)"
         )
-    rules = [*_noises(), *mechanisms]
     tried: list[Candidate] = []
     for step, rule in enumerate(rules):
         name = rule_name(rule)
