@@ -39,6 +39,7 @@ ARROWS: dict[str, set[str]] = {
     "alerting": {"errors", "loopback"},
     "telling": {"alerting"},
     "state": {"errors", "keys", "loopback"},
+    "fresh": {"errors", "keys", "state"},
     "transform": {"errors", "keys", "registry", "metric"},
     "seal": {"errors", "keys", "transform", "metric"},
     "policy": {"errors", "model", "registry", "transform"},
@@ -52,14 +53,17 @@ ARROWS: dict[str, set[str]] = {
     "shield": {"dense_shield", "errors", "fields", "keys", "manifest", "policy", "seal", "tenancy", "transform"},
     "fit": {"errors", "manifest", "policy"},
     "entry": {"keys", "policy", "shield"},
-    "catalog": {"entry", "errors", "fit", "generation", "keys", "manifest", "model", "policy", "seal", "shield"},
+    "catalog": {
+        *("entry", "errors", "fit", "fresh", "generation", "keys", "manifest", "model", "policy", "seal", "shield"),
+    },
     "upstream": {"errors", "model", "stages"},
     "access": {"errors", "model", "policy", "state"},
     "detect": {
         *("access", "catalog", "errors", "keys", "model", "policy", "registry", "stages", "state", "transform"),
     },
     "hidden": {"entry", "errors"},
-    "session": {"catalog", "errors", "hidden", "model", "policy", "shield", "tenancy", "upstream"},
+    "ways": {"model", "upstream"},
+    "session": {"catalog", "errors", "hidden", "model", "policy", "shield", "tenancy", "upstream", "ways"},
     "new_tenants": {"catalog", "errors", "manifest", "seal", "session", "tenancy"},
     "call_record": {"errors", "model", "policy", "session", "stages"},
     "hiding": {"call_record", "errors", "hidden", "session"},
@@ -71,7 +75,7 @@ ARROWS: dict[str, set[str]] = {
     "front": {
         *("catalog", "detect", "errors", "fields", "keys", "manifest", "metric", "model", "pipeline", "policy"),
         *("gate", "hidden", "new_tenants", "ranking", "registry", "request_id", "rerank", "seal", "session", "shield"),
-        *("stages", "tenancy", "upstream"),
+        *("stages", "tenancy", "upstream", "ways", "fresh"),
     },
     "sweep": {"catalog", "errors", "model", "policy", "shield"},
     "tls": {"errors"},
@@ -79,12 +83,25 @@ ARROWS: dict[str, set[str]] = {
     "telemetry": {"errors", "stages"},
     "journal": {"errors"},
     "observing": {"alerting", "config", "errors", "keys", "journal", "telemetry", "telling", "trail"},
+    "remembering": {"access", "config", "detect", "errors", "fresh", "keys", "policy", "state"},
     "wiring": {
-        *("access", "blocks", "catalog", "config", "detect", "errors", "generation", "keys", "load", "observing"),
-        *("pipeline", "policy", "registry", "server", "state", "sweep", "telling", "tls", "upstream"),
+        *(
+            "remembering",
+            "access",
+            "blocks",
+            "catalog",
+            "config",
+            "detect",
+            "errors",
+            "generation",
+            "keys",
+            "load",
+            "observing",
+        ),
+        *("pipeline", "policy", "registry", "remembering", "server", "sweep", "telling", "tls", "upstream"),
     },
     "upkeep": {
-        *("new_tenants", "tombstone"),
+        *("new_tenants", "tombstone", "fresh", "remembering"),
         *("catalog", "config", "errors", "generation", "journal", "keys", "manifest", "metric", "model", "observing"),
         *(
             "pipeline",
@@ -104,7 +121,7 @@ ARROWS: dict[str, set[str]] = {
     "worker": {"config", "deferred", "engine", "errors", "generation", "observing", "trail", "wiring"},
     "admin": {
         *("blocks", "catalog", "config", "detect", "errors", "generation", "keepalive", "keys", "model", "policy"),
-        *("registry", "shield", "state", "telling", "upkeep", "upstream", "v1", "wiring"),
+        *("registry", "remembering", "shield", "state", "telling", "upkeep", "upstream", "v1", "wiring"),
     },
     "process": {
         *("admin", "config", "errors", "generation", "keys", "observing", "policy", "registry", "telemetry", "trail"),
@@ -117,7 +134,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "cli": {
         *("audit", "config", "deferred", "demo", "detect", "engine", "errors", "journal", "keys", "policy", "process"),
-        *("registry", "trail", "transform", "upkeep", "v1"),
+        *("registry", "remembering", "trail", "transform", "upkeep", "v1"),
     },
     "__main__": {"cli"},
     "__init__": set(),

@@ -27,7 +27,8 @@ from vecguard.manifest import Manifest, pack_core, pack_vector
 from vecguard.model import ANONYMOUS, UNRESTRAINED, Principal
 from vecguard.pipeline import Pipeline, Route, parse
 from vecguard.policy.credentials import hash_key
-from vecguard.policy.model import Access, CollectionPolicy, Limits, PayloadRule, Policy
+from vecguard.policy.limits import Limits
+from vecguard.policy.model import Access, CollectionPolicy, PayloadRule, Policy
 
 COUNT = "/qdrant.Points/Count"
 PROVIDER = LocalWrapping(Key(bytes(32)))

@@ -20,13 +20,15 @@ from typing import Final
 from vecguard.entry import Entry, StoredManifest
 from vecguard.errors import FailedPrecondition, Shredded, Unavailable, Unreadable, UpstreamFailure, VecGuardError
 from vecguard.fit import policy_of, require_fit
+from vecguard.fresh.guard import Guard
+from vecguard.fresh.memory import Memory
 from vecguard.generation import Generation
 from vecguard.keys.lease import LeasingProvider
 from vecguard.keys.provider import KeyProvider
 from vecguard.keys.ring import KeyRing
 from vecguard.manifest import Manifest, open_core, open_tenants, open_vector
 from vecguard.model import Caller
-from vecguard.policy.model import Policy
+from vecguard.policy.model import CollectionPolicy, Policy
 from vecguard.seal.declaration import open_declaration
 from vecguard.shield import Shield
 
@@ -60,14 +62,16 @@ class Catalog:
         generation: Generation,
         max_age: float = MAX_AGE_S,
         write_tenant_keys: WriteTenantKeys | None = None,
+        memory: Memory | None = None,
     ) -> None:
         """Take what is asked of the backend and of the process.
 
         `read` fetches a stored manifest; `real_name` says which collection a name means (itself, or what the alias
         stands for); `policy` gives the rules in force. `provider` is asked through a lease, of the usual length where
         it is not a `LeasingProvider` already. `write_tenant_keys` puts texts of tenants' keys beside a manifest, where
-        the front can.
+        the front can. `memory` remembers what is newest, where the settings say in what, and the front can tell.
         """
+        self._memory = memory
         self._read = read
         self._real_name = real_name
         self.provider = provider if isinstance(provider, LeasingProvider) else LeasingProvider(provider)
@@ -116,6 +120,21 @@ class Catalog:
         await self._write_tenant_keys(entry.name, {place: text}, caller)
         self.forget()
         return await self._load(entry.asked, caller)
+
+    def guard(self, manifest: Manifest, policy: CollectionPolicy) -> Guard | None:
+        """What remembers which records of a collection are the newest; None where its policy does not ask.
+
+        Raises:
+            FailedPrecondition: it asks, and there is none.
+        """
+        if not policy.detects_rollback:
+            return None
+        if self._memory is None:
+            raise FailedPrecondition(
+                f"{policy.name}.integrity has `rollback: detect`, which needs a Qdrant database, and `state` in the "
+                "settings, to remember what is newest in"
+            )
+        return Guard(self._memory, manifest.uuid.bytes, manifest.collection)
 
     def known_name(self, name: str) -> str | None:
         """Which collection a name means, as far as it is known without asking the backend."""
@@ -215,6 +234,9 @@ class Catalog:
                 )
             vectors = {key: open_vector(key, text, manifest, ring) for key, text in stored.vectors.items()}
             require_fit(name, policy, manifest, vectors)
+            guard = self.guard(manifest, policy)
+            if guard is not None:  # the copy is older than what is remembered: an operator has to take it as it is
+                await guard.forget()
         finally:
             ring.close()
 
@@ -367,7 +389,13 @@ class Catalog:
                     known.ring.tenants.destroy(tenants.destroyed)
         if manifest.collection != name and await self._real_name(name, caller) != manifest.collection:
             raise Unreadable  # authentic, but of another collection: somebody put it here behind our back
-        return await asyncio.to_thread(_shield, name, stored, manifest, ring, rules)
+        shield = await asyncio.to_thread(_shield, name, stored, manifest, ring, rules)
+        shield.fresh = self.guard(manifest, shield.policy)
+        if shield.fresh is None and policy_of(rules, name).detects_rollback:
+            raise FailedPrecondition(
+                f"`{name}` has `rollback: detect`, and `{manifest.collection}`, which it means, not"
+            )
+        return shield
 
 
 def _has_all(entry: Entry, stored: StoredManifest | None) -> bool:

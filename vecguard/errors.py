@@ -111,6 +111,15 @@ class Unreadable(VecGuardError):
         super().__init__(self.TEXT)
 
 
+class RolledBack(Unreadable):
+    """Records that open, but are not the newest: somebody put them back. To the client it looks as all that does not
+    open. `ids` are theirs, as an operator would write them."""
+
+    def __init__(self, ids: tuple[str, ...]) -> None:
+        super().__init__()
+        self.ids = ids
+
+
 class Shredded(VecGuardError):
     """The keys of a collection were destroyed on purpose. `identity` is its uuid's bytes."""
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 if TYPE_CHECKING:  # names for the type checker only: at run time this module imports nothing of ours
     from vecguard.policy.access import Rate, Role, RoleGrant
     from vecguard.policy.detection import Rung
-    from vecguard.policy.model import CollectionPolicy, Limits
+    from vecguard.policy.limits import Limits
+    from vecguard.policy.model import CollectionPolicy
 
 Action = Literal["read", "write", "admin"]
 PrincipalKind = Literal["anonymous", "api-key", "password", "jwt", "certificate"]

@@ -356,18 +356,17 @@ class Pipeline:
 
     async def _dropped(self, session: Session) -> bool:
         """Find the records that do not open, tell the trail of them, and leave them out if the policy says so."""
-        if self._damaged is None or session.written:
-            return False
         try:
-            found = await self._damaged(session)
+            found = {} if self._damaged is None or session.written else await self._damaged(session)
         except (UpstreamFailure, Unreadable):  # what the client gets is the first error
             return False
         dropped = bool(found)
         for name, ids in found.items():
             known = session.excluded.get(name, [])
             fresh = [one for one in ids if one not in known]
-            outcome = session.entries[name].policy.integrity
-            shown = {"ids": fresh[:_SHOWN], "outcome": outcome, "principal": session.principal.name}
+            outcome = session.entries[name].policy.checks.damaged
+            shown: dict[str, object] = {"ids": fresh[:_SHOWN], "outcome": outcome, "principal": session.principal.name}
+            shown["rolled_back"] = sum(one in session.rolled_back.get(name, ()) for one in fresh)
             self._trail("integrity", collection=session.entries[name].name, records=len(fresh), **shown)
             dropped = dropped and bool(fresh) and outcome == "drop"
             session.excluded[name] = known + fresh

@@ -6,73 +6,28 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Final, Protocol, Self, TypeVar
+from functools import partial
+from typing import Final, Self
 
 from google.protobuf.message import Message
 
 from vecguard.catalog import Catalog, Entry
-from vecguard.errors import Denied, LimitExceeded, UpstreamFailure
+from vecguard.errors import Denied, LimitExceeded, RolledBack, UpstreamFailure
 from vecguard.hidden import Hidden, PlantedId, PlantedMet, PlantedNamed
 from vecguard.model import EXACT, Action, Allowance, Asked, Caller, Condition, Grant, Principal, Restraint, Value
 from vecguard.policy.decide import admit, decide, may, may_see_database
-from vecguard.policy.model import CollectionPolicy, Limits, Policy
+from vecguard.policy.limits import Limits
+from vecguard.policy.model import CollectionPolicy, Policy
 from vecguard.policy.retention import RetentionRule
 from vecguard.shield import Shield
 from vecguard.tenancy import Tenancy
 from vecguard.upstream import Answer, Exchange, Stream, Upstream
+from vecguard.ways import Admit, Damaged, Restrict, Send, Translation
 
-Sent = TypeVar("Sent", bound=Message)
+__all__ = ("Admit", "Damaged", "Restrict", "Session", "Translation")
 
 _MIB: Final = 1024 * 1024
 _ANY_CALLER: Final = Caller()
-
-
-class Restrict(Protocol):
-    """A front's way of sending a message so that it sees and touches only records that satisfy `session.mandatory`."""
-
-    async def __call__(self, session: Session, rpc: str, message: Message, answer: type[Answer]) -> Answer:
-        """The database's answer.
-
-        Raises:
-            Denied: the call cannot be held to the conditions, or a write breaks them.
-        """
-
-
-class Damaged(Protocol):
-    """A front's way of finding which of the records that a call has read do not open."""
-
-    async def __call__(self, session: Session) -> dict[str, list[str]]:
-        """Their ids, by collection as it is called, looked at once more and whole."""
-
-
-class Admit(Protocol):
-    """Detection's word on how a principal's calls on a collection are answered now."""
-
-    async def __call__(self, principal: Principal, entry: Entry) -> Restraint:
-        """What holds beside the role, after the delay that the policy has for this principal now.
-
-        Raises:
-            Suspended: the principal's calls are refused for a time.
-        """
-
-
-class Translation(Protocol):
-    """What a front changes in every message on its way to the database, and back."""
-
-    def collection_of(self, message: Message, metadata: tuple[tuple[str, str], ...]) -> str | None:
-        """The collection that a message names, as it is called; None where it names none."""
-
-    def stored(self, message: Sent, shield: Shield) -> Sent:
-        """What is sent for a message about a protected collection; the message itself stays as it is."""
-
-    def show(self, message: Message, shield: Shield) -> None:
-        """Change an answer about a protected collection, in place."""
-
-    def shown_text(self, details: str, shield: Shield) -> str:
-        """The text of a status that the database answers a message about a protected collection with."""
-
-    def planted(self, message: Message, shield: Shield) -> list[PlantedId]:
-        """The ids of planted records within a message, as the client would know them."""
 
 
 class Session:
@@ -81,6 +36,10 @@ class Session:
     _translation: Translation | None = None
     asked: Callable[[], Asked] | None = None
     """How much the client's message asks for, where that can be told."""
+    excluded: dict[str, list[str]]
+    """Records left out as they do not open."""
+    rolled_back: dict[str, list[str]]
+    """Records met that are not the newest."""
     most: int | None = None
     """Records that the answer may have: of a collection in clear, where no limit was asked for."""
 
@@ -115,7 +74,7 @@ class Session:
         """Conditions that every record must satisfy which this call sees or touches, by collection as it is called."""
         self.entries: dict[str, Entry] = {}
         self.read: list[tuple[Message, Message]] = []  # requests of this attempt, and their answers
-        self.excluded: dict[str, list[str]] = {}  # ids of records left out as they do not open, by collection as called
+        self.excluded, self.rolled_back = dict[str, list[str]](), dict[str, list[str]]()  # ids, by collection as called
         self.hidden = Hidden()
         self.canaries = self.hidden.canaries
         self.tenants: dict[str, Value] = {}  # whose the caller is, by collection as called, where it says so itself
@@ -359,12 +318,25 @@ class Session:
         if self._translation is None or shield is None:
             found = await self._upstream.call(rpc, message, answer, self.caller)
         else:
-            found = await self._translated(rpc, message, answer, shield, self._translation)
+            send = partial(self._translated, shield=shield, translation=self._translation)
+            if shield.fresh is None:
+                found = await send(rpc, message, answer)
+            else:
+                found = await self._watched(send, rpc, message, answer, shield)
         self.read.append((message, found))
         return found
 
+    async def _watched(self, send: Send, rpc: str, message: Message, answer: type[Answer], shield: Shield) -> Answer:
+        assert self._translation is not None  # noqa: S101 - the caller looked
+        try:
+            return await self._translation.watched(send, rpc, message, answer, shield)
+        except RolledBack as found:
+            known = self.rolled_back.setdefault(self._called(message), [])
+            known += [one for one in found.ids if one not in known]
+            raise
+
     async def _translated(
-        self, rpc: str, message: Message, answer: type[Answer], shield: Shield, translation: Translation
+        self, rpc: str, message: Message, answer: type[Answer], *, shield: Shield, translation: Translation
     ) -> Answer:
         try:
             found = await self._upstream.call(rpc, translation.stored(message, shield), answer, self.caller)

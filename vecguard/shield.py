@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,8 @@ from vecguard.fields import Fields, Names
 from vecguard.keys.ring import KeyRing
 from vecguard.manifest import Manifest, VectorRecord
 from vecguard.policy.detection import MOST_CANARIES
-from vecguard.policy.model import CollectionPolicy, Limits
+from vecguard.policy.limits import Limits
+from vecguard.policy.model import CollectionPolicy
 from vecguard.policy.paths import parse
 from vecguard.policy.transforms import TransformSpec
 from vecguard.seal.entry import EntrySealer
@@ -35,6 +36,9 @@ from vecguard.transform.cells import KIND as CELLS
 from vecguard.transform.cells import Cells, Division
 from vecguard.transform.chain import Chain, compile_chain, stored_dims
 from vecguard.transform.sparse import IndexPermutation
+
+if TYPE_CHECKING:  # what the guard does is for fronts to ask
+    from vecguard.fresh.guard import Guard
 
 __all__ = ["DenseShield", "Opened", "Shield", "SparseShield", "VectorShield", "require_protectable"]
 
@@ -104,6 +108,9 @@ VectorShield: TypeAlias = DenseShield | SparseShield
 
 class Shield:
     """Everything that protects one collection."""
+
+    fresh: Guard | None = None
+    """What remembers which records are the newest, where that is asked."""
 
     def __init__(
         self,

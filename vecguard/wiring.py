@@ -16,7 +16,6 @@ import numpy as np
 import structlog
 
 from vecguard.access.identify import Identifier
-from vecguard.access.rates import LocalRates, Rates
 from vecguard.blocks import Blocks
 from vecguard.catalog import Catalog, WriteTenantKeys
 from vecguard.config import Embedded, QdrantUpstream, Remote, Settings, host_and_port, upstream_api_key
@@ -38,6 +37,7 @@ from vecguard.pipeline import Pipeline
 from vecguard.policy.load import PolicyHolder
 from vecguard.policy.model import Policy
 from vecguard.registry import FRONTS, KEY_PROVIDERS, LISTENERS
+from vecguard.remembering import memory_in, open_state, rates_in, require_memory, sharing_of
 from vecguard.server import Server
 from vecguard.sweep import Sweeper
 from vecguard.telling import BLOCKS, SOCKET, Telling
@@ -47,10 +47,8 @@ from vecguard.upstream import Upstream
 if TYPE_CHECKING:  # fronts are loaded by the registry, and only those that are served
     from prometheus_client import CollectorRegistry
 
-    from vecguard.detect.sharing import Sharing
     from vecguard.front.base import Front
     from vecguard.front.rest.listener import RestServer
-    from vecguard.state.connection import Connection
 
 _GRACE_S: Final = 30.0
 _WATCH_S: Final = 1.0
@@ -104,7 +102,12 @@ def open_policy(settings: Settings) -> PolicyHolder:
     Raises:
         ConfigError: the file has errors, and names each with its line; or it lets in anybody from the network.
     """
-    return PolicyHolder(settings.policy, partial(require_authentication, settings))
+
+    def require(rules: Policy) -> None:
+        require_authentication(settings, rules)
+        require_memory(settings, rules)
+
+    return PolicyHolder(settings.policy, require)
 
 
 def require_authentication(settings: Settings, rules: Policy) -> None:
@@ -151,41 +154,12 @@ def _blocks(settings: Settings, control: Path | None) -> Blocks | None:
     return Blocks(settings.admin.blocks or control / BLOCKS)
 
 
-def _state(settings: Settings, provider: LeasingProvider) -> Connection | None:
-    """The connection to what processes share. Raises ConfigError."""
-    if settings.state is None:
-        return None
-    try:
-        from vecguard.state.connection import Connection
-    except ImportError:
-        raise ConfigError("`state` needs the Redis client: pip install 'vecguard[redis]'") from None
-    return Connection(settings.state, provider)
-
-
-def _rates(state: Connection | None) -> Rates:
-    if state is None:
-        return LocalRates()
-    from vecguard.access.shared_rates import SharedRates
-
-    return SharedRates(state)
-
-
 def _recorder(settings: Settings, worker: int) -> LogWriter | None:
     """What keeps observations for a replay, where the settings say so. Raises ConfigError: its folder is no use."""
     if settings.detection_log is None:
         return None
     size, files = settings.detection_log_mib * _MIB, settings.detection_log_files
     return LogWriter(settings.detection_log, worker, file_bytes=size, most_files=files)
-
-
-def _sharing(state: Connection, memory: MemoryStore) -> Sharing:
-    """This process' part in what several remember of principals; `memory` is what it goes on with by itself."""
-    from vecguard.detect.failover import LocalWhileAway
-    from vecguard.detect.redis import RedisStore
-    from vecguard.detect.sharing import Sharing
-
-    shared = RedisStore(state)
-    return Sharing(state, shared, LocalWhileAway(shared, memory) if state.settings.fail == "local" else None)
 
 
 def tenant_keys_writer(front: Front, upstream: Upstream) -> WriteTenantKeys | None:
@@ -222,8 +196,8 @@ class Worker:
         self._observers = Observers(settings, self._provider, number, registry, telling)
         self._blocks = _blocks(settings, control)
         self._identify = Identifier(lambda: self.policy.current)
-        self._state = _state(settings, self._provider)
-        self._rates = _rates(self._state)
+        self._state = open_state(settings, self._provider)
+        self._rates, self._memory = rates_in(self._state), memory_in(self._state)
         self._load = Load(settings.max_inflight_mib)
         self._recorder = _recorder(settings, number)
         self._detection = self._detecting(settings)
@@ -247,7 +221,7 @@ class Worker:
     def _detecting(self, settings: Settings) -> Detection:
         """What looks for extraction in the calls of all fronts."""
         memory = MemoryStore(settings.detection_memory_mib * _MIB)
-        sharing = None if self._state is None else _sharing(self._state, memory)
+        sharing = None if self._state is None else sharing_of(self._state, memory)
         store = memory if sharing is None else sharing.store
         record = None if self._recorder is None else self._recorder.write
         told = self._observers
@@ -271,6 +245,7 @@ class Worker:
             rules,
             self._generation,
             write_tenant_keys=tenant_keys_writer(front, upstream),
+            memory=None if front.adopt is None else self._memory,
         )
         self._observers.watch(front.routes, catalog)
         if self._number == 0:  # one worker of a host is enough
@@ -388,6 +363,8 @@ class Worker:
             self._recorder.close()
         for upstream in self._upstreams.values():
             await upstream.close()
+        if self._memory is not None:
+            await self._memory.close()
         if self._state is not None:
             await self._state.close()
         if self._observers.webhook is not None:

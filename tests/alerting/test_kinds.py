@@ -50,3 +50,11 @@ def test_a_budget() -> None:
 def test_other_events_are_none() -> None:
     assert alert_of("call", {"cause": "policy"}) is None
     assert alert_of("policy reloaded", {}) is None
+
+
+def test_records_that_are_not_the_newest() -> None:
+    fields = {"collection": "notes", "records": 3, "ids": ["7"], "principal": "ann", "outcome": "drop"}
+    assert alert_of("integrity", {**fields, "rolled_back": 0}) is None
+    assert alert_of("integrity", {**fields, "rolled_back": 2}) == (
+        *("ROLLED_BACK", {"principal": "ann", "collections": ["notes"]}),
+    )

@@ -185,6 +185,7 @@ def families() -> dict[str, set[str]]:
     metrics.policy_reloaded(True)
     metrics("detection", rung="alert", enforced=True, detectors={"walk": 1.0})
     metrics("budget", budget="records_per_day", enforced=True)
+    metrics("integrity", collection="c", records=1, rolled_back=1)
     metrics.detection.state(True, 0)
     metrics.detection.webhook(0, {})
     return {sample.name: set(sample.labels) for family in registry.collect() for sample in family.samples}

@@ -9,7 +9,8 @@ from vecguard.model import ANONYMOUS, Action, Principal
 from vecguard.policy.access import Access
 from vecguard.policy.decide import admit, decide
 from vecguard.policy.defaults import DEFAULT_POLICY
-from vecguard.policy.model import CollectionPolicy, Limits, Policy
+from vecguard.policy.limits import Limits
+from vecguard.policy.model import CollectionPolicy, Policy
 
 ACTIONS: tuple[Action, ...] = ("read", "write", "admin")
 NOTES = Policy(

@@ -72,10 +72,12 @@ def test_detection(metrics, registry):
     metrics("detection", rung="", enforced=True, principal="mallory")  # came down again
     metrics("budget", budget="records_per_hour", enforced=False, principal="mallory")
     metrics("detection_failed", observations=3, why="away")
-    metrics("integrity", records=1)
+    metrics("integrity", records=1, collection="notes", rolled_back=0)
+    metrics("integrity", records=3, collection="notes", rolled_back=2)
     metrics.detection_waited()
     metrics.detection_missed(2)
     value = registry.get_sample_value
+    assert value("vecguard_rolled_back_records_total", {"collection": "notes"}) == 2
     assert value("vecguard_detections_total", {"rung": "block", "enforced": "true"}) == 1
     assert value("vecguard_detections_total", {"rung": "", "enforced": "true"}) is None
     assert value("vecguard_budgets_used_up_total", {"budget": "records_per_hour", "enforced": "false"}) == 1

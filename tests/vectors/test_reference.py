@@ -926,6 +926,70 @@ def ledger_file() -> dict[str, Any]:
     }
 
 
+def freshness_file() -> dict[str, Any]:
+    """What is remembered of point 7: its payload as it is stored, and logs."""
+    memory = hkdf(hkdf(DATA_KEY, 32, "state.values"), 32, "state.freshness")
+    place = COLLECTION.hex()
+
+    def digest(purpose: str, content: bytes, size: int) -> bytes:
+        key = hkdf(memory, 32, "freshness", purpose, place)
+        return hashlib.blake2b(content, digest_size=size, key=key).digest()
+
+    def path(kind: str, *keys: str) -> bytes:
+        return kind.encode() + b"".join(digest("steps", key.encode(), 6) for key in keys)
+
+    def stamp(at: bytes, content: bytes) -> bytes:
+        return digest("stamps", joined(POINT_7, at, content), 8)
+
+    entry = bytes(range(60))
+    record = record_text("0f0e0d0c0b0a4908", [("d", entry)], b"")
+    payload = {
+        "_p": {
+            "word": "red", "n": 5, "real": 0.5, "whole": 2.0, "on": True, "off": False, "none": None, "empty": {},
+            "list": ["a", 1, None, {"k": "v", "gone": None}],
+            "meta": {"größe": "x", "deep": {"er": ""}},
+        },
+        "_vg": record,
+        "_vgt": 1735787045,
+    }  # fmt: skip
+    contents = {
+        path("p", "word"): b"sred",
+        path("p", "n"): b"n5",
+        path("p", "real"): b"n0.5",
+        path("p", "whole"): b"n2",
+        path("p", "on"): b"t",
+        path("p", "off"): b"f",
+        path("p", "list"): b"l" + joined(b"sa", b"n1", b"", b"m" + joined(b"k", b"sv")),
+        path("p", "meta", "größe"): b"sx",
+        path("p", "meta", "deep", "er"): b"s",
+        path("r"): b"s" + record.encode(),
+        path("t"): b"n1735787045",
+        path("v", "d"): entry,
+    }
+    parts = {at: stamp(at, content) for at, content in contents.items()}
+    one, two, absent = parts[path("p", "word")], parts[path("r")], bytes(8)
+    moment = (1_735_787_045_000).to_bytes(6, "big")
+
+    def slot(at: bytes, live: list[bytes], past: list[bytes]) -> bytes:
+        return bytes([len(at), len(live), len(past)]) + at + b"".join(live) + b"".join(each + moment for each in past)
+
+    word = path("p", "word")
+    settled = b"\x01" + (2).to_bytes(4, "big") + slot(word, [one, absent], [two]) + slot(b"r", [two], [])
+    covers = bytes([0, 1]) + b"p" + bytes([1, len(word)]) + word
+    body = struct.pack(">HHI", 1, 1, 1) + covers + bytes([len(word)]) + word + one
+    write = b"\x00" + b"\x00\x00\x00\x07" + moment + body
+    return {
+        "state_key": DATA_KEY.hex(),
+        "uuid": COLLECTION.hex(),
+        "place": hkdf(memory, 16, "freshness", "place", place).hex(),
+        "point": POINT_7.hex(),
+        "name": digest("names", POINT_7, 16).hex(),
+        "payload": payload,
+        "parts": {at.hex(): made.hex() for at, made in parts.items()},
+        "log": (settled + len(write).to_bytes(4, "big") + write).hex(),
+    }
+
+
 def trail_file() -> dict[str, Any]:
     file_id, events = bytes(16), [b'{"event":"a"}', b'{"event":"b"}']
     key = hmac.new(OTHER_KEY, file_id, hashlib.sha256).digest()
@@ -1098,6 +1162,7 @@ FILES = {
     "encrypted_ids.json": encrypted_ids_file,
     "names.json": names_file,
     "ledger.json": ledger_file,
+    "freshness.json": freshness_file,
     "tombstone.json": tombstone_file,
     "trail.json": trail_file,
     "stored.json": stored_file,

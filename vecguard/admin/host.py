@@ -25,6 +25,7 @@ from vecguard.generation import Generation
 from vecguard.keys.lease import LeasingProvider
 from vecguard.policy.load import PolicyHolder
 from vecguard.registry import FRONTS
+from vecguard.remembering import memory_in, open_state
 from vecguard.state.settings import StateSettings
 from vecguard.telling import BLOCKS, SOCKET, receive
 from vecguard.upkeep.told import operator_trail
@@ -76,7 +77,9 @@ def _database(
     front = FRONTS.load(address.front)
     upstream = connect(address, targets[address.front], settings)
     read, real_name = partial(front.read_manifest, upstream), partial(front.real_name, upstream)
-    catalog = Catalog(read, real_name, provider, lambda: policy.current, Generation(None, 1, 0), max_age=0.0)
+    memory = None if front.adopt is None else memory_in(open_state(settings, provider))
+    alone = Generation(None, 1, 0)
+    catalog = Catalog(read, real_name, provider, lambda: policy.current, alone, max_age=0.0, memory=memory)
     return Database(address, front, upstream, catalog)
 
 

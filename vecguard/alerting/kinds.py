@@ -7,6 +7,7 @@ from typing import Any, Final
 
 DETECTION: Final = "DETECTION"
 BUDGET: Final = "BUDGET_USED_UP"
+ROLLED_BACK: Final = "ROLLED_BACK"
 _CAUSES: Final[Mapping[str, str]] = {"integrity": "INTEGRITY_FAILURE", "blocked": "BLOCKED_CALL"}
 _OF_A_CALL: Final = ("principal", "rpc", "collections", "request_id")
 _OF_DETECTION: Final = (
@@ -26,6 +27,8 @@ def alert_of(event: str, fields: Mapping[str, object]) -> tuple[str, dict[str, A
     if event == "call":
         kind = _CAUSES.get(str(fields.get("cause", "")))
         return None if kind is None else (kind, _kept(fields, _OF_A_CALL))
+    if event == "integrity" and fields.get("rolled_back"):
+        return ROLLED_BACK, {**_kept(fields, _OF_A_CALL), "collections": [fields["collection"]]}
     if event == "detection":
         if fields.get("acknowledged") or RUNGS.index(str(fields.get("rung", ""))) < _LOWEST:
             return None

@@ -35,16 +35,37 @@ PolicyOption = Annotated[
 
 
 @policy_app.command("check")
-def check_command(file: PolicyFile) -> None:
+def check_command(
+    file: PolicyFile,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="Settings file (YAML) of `vecguard serve`: has it checked that they go together."),
+    ] = None,
+) -> None:
     """Report every error of a policy file with its line; exit status 1 when there is one."""
     checked = check(file)
     _print_problems(checked)
     if checked.policy is None:
         raise typer.Exit(1)
+    _check_memory(checked.policy, config)
     count = len(checked.policy.collections)
     Console(soft_wrap=True).print(
         f"[green]ok[/]: {escape(str(file))}, {count} collection {'entry' if count == 1 else 'entries'}", highlight=False
     )
+
+
+def _check_memory(policy: Policy, config: Path | None) -> None:
+    """Say what a policy needs of the settings, or refuse those that lack it."""
+    if config is not None:
+        # Not before it is needed: most policies go with all settings.
+        from vecguard.config import load_settings
+        from vecguard.remembering import require_memory
+
+        with _failures():
+            require_memory(load_settings(config, {}), policy)
+    elif (asking := next((entry for entry in policy.collections if entry.detects_rollback), None)) is not None:
+        text = f"{asking.name}.integrity has `rollback: detect`: `vecguard serve` takes it with `state` in its settings"
+        Console(stderr=True, soft_wrap=True).print(Text.assemble(("note", "yellow"), f": {text} (--config checks)"))
 
 
 @policy_app.command("explain")

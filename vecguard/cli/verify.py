@@ -27,6 +27,14 @@ def verify(
     unchanged: Annotated[
         bool, typer.Option("--unchanged", help="Nothing was to be written since: any change is an alarm.")
     ] = False,
+    adopt: Annotated[
+        bool,
+        typer.Option(
+            "--adopt",
+            help="For `rollback: detect`: take what is there as the newest, at first or after what was remembered is "
+            "lost. Needs --config.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
     database: DatabaseOption = None,
     upstream: UpstreamOption = None,
@@ -42,12 +50,31 @@ def verify(
         raise typer.Exit(1)
     try:
         settings = settings_of(config, upstream, key)
+        if adopt:
+            asyncio.run(_adopted(settings, database, collection))
+            return
         alarm = asyncio.run(_verified(settings, database, collection, ledger, unchanged=unchanged, as_json=as_json))
     except VecGuardError as failure:
         typer.echo(f"vecguard verify: {failure}", err=True)
         raise typer.Exit(1) from None
     if alarm:
         raise typer.Exit(ALARM)
+
+
+async def _adopted(settings: Settings, front: FrontName | None, collection: str) -> None:
+    from vecguard.cli.progress import bar
+    from vecguard.upkeep.access import open_database
+    from vecguard.upkeep.adopt import adopt as take
+    from vecguard.upkeep.told import operator_trail
+
+    taken = total = 0
+    async with open_database(settings, front) as database:
+        with operator_trail(settings, database.provider) as told, bar(f"adopting {collection}") as advance:
+            async for taken, total in take(database, collection):
+                advance(taken, total)
+            told("adopted", collection=collection, records=taken, left=total - taken)
+    left = f"; {total - taken} do not open, and were not taken" if total > taken else ""
+    typer.echo(f"{taken} records of `{collection}` are the newest from now on{left}")
 
 
 async def _verified(

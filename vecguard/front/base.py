@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from vecguard.catalog import StoredManifest
 from vecguard.detect.watch import EVERYTHING, Observe, Shown
+from vecguard.fresh.guard import Adoption
 from vecguard.front.rotation import Reprotect, RequireRotatable, always_rotatable
 from vecguard.front.transfer import Transfer
 from vecguard.model import Caller
@@ -102,6 +103,9 @@ class Planting:
 
 
 Count = Callable[[Upstream, str], Awaitable[int]]
+Adopt = Callable[[Upstream, str, Shield, Adoption], AsyncIterator[int]]
+"""`(upstream, collection, shield, adoption)`: take all records that are there as the newest, some at a time; how many.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,7 @@ class Front:
     shows at most; `restrict` sends messages under conditions on records; `shaped` gives answers the form that a role
     may have; `damaged` finds the records that do not open; `asked` says how much a request asks for.
     `write_tenant_keys` and `delete_of` are there where tenants may have keys of their own, `planting` where records can
-    be planted.
+    be planted, `adopt` where it can be remembered which records are the newest: it takes all that are there as such.
     """
 
     name: str
@@ -144,3 +148,4 @@ class Front:
     write_tenant_keys: WriteTenantKeys | None = None
     delete_of: DeleteOf | None = None
     planting: Planting | None = None
+    adopt: Adopt | None = None

@@ -133,6 +133,13 @@ ALTERED_VECTORS: Final = (
     "altered or swapped vectors are reported and not served; deleting a record, or putting back an older version, "
     "is not noticed"
 )
+ALTERED_VECTORS_NEWEST: Final = (
+    "altered, swapped and older vectors are reported and not served; deleting a record is not noticed"
+)
+NEWEST: Final = (
+    "a record, or a part of one, that is not the newest is reported, and so is one that was deleted and put back; but "
+    "for a second after a write, and until a later one where writes overlapped (docs/adr/rollback.md)"
+)
 ALTERED_UNRECOVERABLE: Final = "NOT protected: without recovery an altered vector cannot be told from a good one"
 ALTERED_SEALED: Final = (
     "alteration is reported; a value is tied to its collection, field and point (not to the point where a write chose "

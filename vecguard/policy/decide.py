@@ -9,7 +9,8 @@ from typing import Final
 from vecguard.errors import Denied
 from vecguard.model import Action, Allowance, Condition, Grant, Principal
 from vecguard.policy.access import AttributeOf, Role, RoleGrant, literal_values
-from vecguard.policy.model import CollectionPolicy, Limits, Policy
+from vecguard.policy.limits import Limits
+from vecguard.policy.model import CollectionPolicy, Policy
 
 _NO_COLLECTION: Final = Limits()
 

@@ -50,6 +50,7 @@ _SECTIONS: Final[Mapping[str, str]] = {
     "Limits": "limits",
     "TenantRule": "tenant_keys",
     "RetentionRule": "retention",
+    "IntegrityRule": "integrity",
     "DetectionRule": "detection",
     "Ladder": "detection.ladder",
     "Degraded": "detection.degraded",

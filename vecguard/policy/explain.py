@@ -84,6 +84,8 @@ def _head(entry: CollectionPolicy) -> Iterator[Line]:
         yield Line("tenants", claims.tenants_text(entry.tenant_keys))
         ratios = [rule.noise_ratio() for rule in entry.vectors]
         yield Line("a tenant's keys destroyed", claims.tenant_shred_text(min(ratios)))
+    if entry.detects_rollback:
+        yield Line("older records", claims.NEWEST)
     if entry.kept is not None:
         since = f"field `{entry.kept.field}` or " if entry.kept.field else ""
         yield Line("kept", f"for {entry.kept.after} from {since}the last whole write; what is older is in no answer")
@@ -91,7 +93,7 @@ def _head(entry: CollectionPolicy) -> Iterator[Line]:
 
 def _vectors(entry: CollectionPolicy, index: int) -> Section:
     rule = entry.vectors[index]
-    lines = [*_stored(rule), *_adversaries(rule), *_queries(rule)]
+    lines = [*_stored(rule), *_adversaries(rule, newest=entry.detects_rollback), *_queries(rule)]
     return Section(f"Vectors that match `{rule.match}` ({entry.name}.vectors[{index}])", tuple(lines))
 
 
@@ -108,7 +110,7 @@ def _stored(rule: VectorRule) -> Iterator[Line]:
     yield Line("if sparse", claims.SPARSE)
 
 
-def _adversaries(rule: VectorRule) -> Iterator[Line]:
+def _adversaries(rule: VectorRule, *, newest: bool) -> Iterator[Line]:
     yield _against("A", claims.thief_text(rule.noise))
     if rule.loses is not None:
         yield Line("A, what is lost", claims.loss_text(rule.loses))
@@ -118,7 +120,8 @@ def _adversaries(rule: VectorRule) -> Iterator[Line]:
     yield _against("C", claims.OPERATOR)
     yield _against("D", claims.CREDENTIAL)
     yield _against("E", claims.NETWORK)
-    yield _against("F", claims.ALTERED_UNRECOVERABLE if rule.recover == "none" else claims.ALTERED_VECTORS)
+    altered = claims.ALTERED_VECTORS_NEWEST if newest else claims.ALTERED_VECTORS
+    yield _against("F", claims.ALTERED_UNRECOVERABLE if rule.recover == "none" else altered)
 
 
 def _training(spec: LearnedSpec) -> str:

@@ -23,13 +23,15 @@ from pydantic_core import PydanticCustomError
 
 from vecguard.errors import FailedPrecondition, InvalidArgument
 from vecguard.model import Principal
-from vecguard.policy.access import Access, RoleLimits
+from vecguard.policy.access import Access
 from vecguard.policy.audit import AuditThresholds
 from vecguard.policy.chain import chain_faults
 from vecguard.policy.detection import DetectionRule
 from vecguard.policy.entry import ListOf, PolicyEntry
 from vecguard.policy.faults import Fault, raise_if_any
 from vecguard.policy.fields import FieldRules
+from vecguard.policy.integrity import UNRECOVERABLE, Integrity, IntegrityRule, integrity_of
+from vecguard.policy.limits import Limits
 from vecguard.policy.paths import parse
 from vecguard.policy.remembered import Answers, without_answers
 from vecguard.policy.retention import Retention, RetentionRule, rule_of
@@ -226,29 +228,6 @@ class PayloadRule(PolicyEntry):
         return self.rules.at(parse(path)).name
 
 
-class Limits(PolicyEntry):
-    """What one call may ask for."""
-
-    max_limit: int = Field(
-        default=10_000, ge=1, le=1_000_000, description="Results of one query, scroll page or id list; offset included."
-    )
-    max_results: int = Field(
-        default=100_000,
-        ge=1,
-        le=100_000_000,
-        description="Results of one call that asks several queries, or for groups: the sum over all of them.",
-    )
-    max_batch: int = Field(default=10_000, ge=1, le=1_000_000, description="Points in one write.")
-    max_message_mib: int = Field(default=64, ge=1, le=1024, description="Size of one request, in MiB.")
-
-    def within(self, role: RoleLimits) -> Limits:
-        """These bounds and a role's: the lower of each."""
-        if not role.model_fields_set:
-            return self
-        lower = {name: value for name, value in role if value is not None and value < getattr(self, name)}
-        return self.model_copy(update=lower) if lower else self
-
-
 class CollectionPolicy(PolicyEntry):
     """Protection of the collections whose name matches."""
 
@@ -282,10 +261,10 @@ class CollectionPolicy(PolicyEntry):
     detection: DetectionRule = Field(
         default_factory=DetectionRule, description="Whether and how extraction is looked for and answered."
     )
-    integrity: Literal["fail", "drop"] = Field(
+    integrity: Integrity = Field(
         default="fail",
-        description="What a call does that meets a record which does not open, since others altered, swapped or put it "
-        "there: `fail` (DATA_LOSS), or `drop` it from the answer. The trail tells of it either way.",
+        description="What a call does that meets a record which others altered, swapped or put there: `fail` "
+        "(DATA_LOSS), `drop` it from the answer, or a rule of its own, which can find older records too.",
     )
 
     _name: str = PrivateAttr(default="collections[?]")
@@ -306,6 +285,14 @@ class CollectionPolicy(PolicyEntry):
         if self.detection.canaries and not (self.protected and self.tenant_keys is None):
             text = "records are planted under the one key of a collection: not with `protect: none` or `tenant_keys`"
             raise_if_any([Fault(("detection", "canaries"), text)])
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_newest_can_be_told(self) -> Self:
+        text = None if self.protected else "is of protected collections: not with `protect: none`"
+        if any(rule.recover == "none" for rule in self.vectors):
+            text = text or UNRECOVERABLE
+        raise_if_any([Fault(("integrity", "rollback"), text)] if text and self.detects_rollback else [])
         return self
 
     @model_validator(mode="after")
@@ -341,6 +328,16 @@ class CollectionPolicy(PolicyEntry):
     def kept(self) -> RetentionRule | None:
         """How long records are kept; None: for good."""
         return rule_of(self.retention)
+
+    @cached_property
+    def checks(self) -> IntegrityRule:
+        """What is done about records that others changed."""
+        return integrity_of(self.integrity)
+
+    @property
+    def detects_rollback(self) -> bool:
+        """Whether an older record is told from the newest."""
+        return self.checks.rollback == "detect"
 
     @property
     def protected(self) -> bool:

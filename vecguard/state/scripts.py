@@ -128,3 +128,86 @@ return together
 Answers how many there are with these, each of which stands in ARGV once; added only where that is not more than `most`.
 A period begins at a multiple of its length since 1970, and the set ends with it.
 """
+
+LOGS: Final = (
+    _GUARD
+    + """
+local time = redis.call('TIME')
+local found = {}
+for i = 2, #ARGV do found[i - 1] = redis.call('HGET', KEYS[2], ARGV[i]) or '' end
+return {redis.call('HGET', KEYS[2], '') or '', time[1] * 1000 + math.floor(time[2] / 1000), found}
+"""
+)
+"""A collection's mark, the time in ms, and logs of records, of one hash. ARGV: key id, names."""
+
+LOG_BEGIN: Final = (
+    _GUARD
+    + """
+local mark = redis.call('HGET', KEYS[2], '') or ''
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local found = {}
+if string.sub(mark, 1, 1) == 'r' then
+  local began = struct.pack('>I6', now)
+  for i = 3, #ARGV, 3 do
+    local text, body = redis.call('HGET', KEYS[2], ARGV[i]) or '', ARGV[i + 2]
+    found[#found + 1] = text
+    if text == '' then text = ARGV[2] end
+    local head = struct.pack('>I4', 11 + string.len(body)) .. string.char(0) .. ARGV[i + 1] .. began
+    redis.call('HSET', KEYS[2], ARGV[i], text .. head .. body)
+  end
+end
+return {mark, now, found}
+"""
+)
+"""Put a write at the end of logs, where the mark says that the collection is ready; answers as `LOGS`, before it.
+
+ARGV: key id, an empty log, then name, number and body of each.
+"""
+
+LOG_SWAP: Final = (
+    _GUARD
+    + """
+if (redis.call('HGET', KEYS[2], '') or '') ~= ARGV[2] then return false end
+local found = {}
+for i = 3, #ARGV, 3 do
+  local text = redis.call('HGET', KEYS[2], ARGV[i]) or ''
+  if text ~= ARGV[i + 1] then
+    found[#found + 1] = ARGV[i]
+    found[#found + 1] = text
+  elseif ARGV[i + 2] == '' then
+    redis.call('HDEL', KEYS[2], ARGV[i])
+  else
+    redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 2])
+  end
+end
+return found
+"""
+)
+"""Replace logs that still are what they were; names and texts of the others, nil under another mark.
+
+ARGV: key id, mark, then name, former and new log of each (none: an empty text).
+"""
+
+LOG_PUT: Final = (
+    _GUARD
+    + """
+if (redis.call('HGET', KEYS[2], '') or '') ~= ARGV[2] then return false end
+for i = 3, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
+return 1
+"""
+)
+"""Put logs; nil under another mark. ARGV: key id, mark, then name and log of each."""
+
+LOG_MARK: Final = (
+    _GUARD
+    + """
+if ARGV[3] == '1' then redis.call('UNLINK', KEYS[2]) end
+if ARGV[2] ~= '' then redis.call('HSET', KEYS[2], '', ARGV[2]) end
+return redis.call('HLEN', KEYS[2])
+"""
+)
+"""Set a collection's mark, after all of it was forgotten where the last argument is 1. ARGV: key id, mark, 1 or 0."""
+
+LOG_COUNT: Final = _GUARD + "return redis.call('HLEN', KEYS[2])"
+"""How many entries there are, the mark among them. ARGV: key id."""

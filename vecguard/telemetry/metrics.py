@@ -76,6 +76,9 @@ class Metrics:
             ("collection",),
             **kept,
         )
+        self._rolled_back = Counter(
+            "vecguard_rolled_back_records", "Records met that are not the newest.", ("collection",), **kept
+        )
         self._upstream_failures = Counter(
             "vecguard_upstream_failures", "Calls that the database failed.", ("protocol", "status"), **kept
         )
@@ -122,6 +125,9 @@ class Metrics:
             self._rungs.labels(fields["rung"], str(fields["enforced"]).lower()).inc()
         elif event == "budget":
             self._budgets.labels(fields["budget"], str(fields["enforced"]).lower()).inc()
+        elif event == "integrity" and fields.get("rolled_back"):
+            label = self._collection({"collections": [fields["collection"]]})
+            self._rolled_back.labels(label).inc(fields["rolled_back"])
         elif event == "detection_failed":
             self._unseen.inc(fields["observations"])
 

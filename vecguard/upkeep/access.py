@@ -19,6 +19,8 @@ import grpc
 from vecguard.catalog import Catalog
 from vecguard.config import Embedded, FrontName, Remote, Settings
 from vecguard.errors import ConfigError
+from vecguard.fresh.guard import Guard
+from vecguard.fresh.memory import Memory
 from vecguard.generation import Generation
 from vecguard.keys.lease import LeasingProvider
 from vecguard.manifest import Manifest, VectorRecord, open_core, open_tenants, open_vector
@@ -26,6 +28,7 @@ from vecguard.model import Caller, Peer, Principal
 from vecguard.pipeline import Pipeline
 from vecguard.policy.model import CollectionPolicy, FixedRerankRule, Policy, VectorRule
 from vecguard.registry import ENGINES, FRONTS
+from vecguard.remembering import memory_in, open_state
 from vecguard.seal.declaration import open_declaration
 from vecguard.shield import Shield
 from vecguard.upstream import Upstream
@@ -47,6 +50,8 @@ class Database:
     front: Front
     upstream: Upstream
     provider: LeasingProvider
+    memory: Memory | None = None
+    """What remembers which records are the newest, where the settings and the front have it."""
 
     def pipeline(self, rules: Callable[[], Policy]) -> Pipeline:
         """The way of a client's calls under `rules`, for the operator, who may do everything. Its trail is silent:
@@ -54,7 +59,8 @@ class Database:
         front = self.front
         read, real_name = partial(front.read_manifest, self.upstream), partial(front.real_name, self.upstream)
         write = tenant_keys_writer(front, self.upstream)
-        catalog = Catalog(read, real_name, self.provider, rules, Generation(None, 1, 0), write_tenant_keys=write)
+        alone = Generation(None, 1, 0)
+        catalog = Catalog(read, real_name, self.provider, rules, alone, write_tenant_keys=write, memory=self.memory)
         # No caller is restricted here, but what is planted is left out for everybody.
         return Pipeline(
             front.routes, catalog, self.upstream, rules, _operator, _silent, whole=True, restrict=front.restrict
@@ -77,7 +83,11 @@ class Database:
             ring = ring.with_tenants(open_tenants(stored.tenants, manifest, ring))
         vectors = {key: open_vector(key, text, manifest, ring) for key, text in stored.vectors.items()}
         declared = None if stored.declared is None else open_declaration(stored.declared, ring, manifest.uuid.bytes)
-        return Shield(manifest, ring, vectors, as_made(manifest, vectors), declared)
+        shield = Shield(manifest, ring, vectors, as_made(manifest, vectors), declared)
+        if self.memory is not None:
+            guard = Guard(self.memory, manifest.uuid.bytes, manifest.collection)
+            shield.fresh = guard if await guard.is_known() else None
+        return shield
 
 
 def as_made(manifest: Manifest, vectors: dict[str, VectorRecord]) -> CollectionPolicy:
@@ -120,7 +130,11 @@ async def open_database(settings: Settings, front: FrontName | None = None) -> A
         target = await stack.enter_async_context(_target(address))
         upstream = connect(address, target, settings)
         stack.push_async_callback(upstream.close)
-        yield Database(FRONTS.load(address.front), upstream, provider)
+        front_of = FRONTS.load(address.front)
+        state = open_state(settings, provider)
+        if state is not None:
+            stack.push_async_callback(state.close)
+        yield Database(front_of, upstream, provider, None if front_of.adopt is None else memory_in(state))
 
 
 def chosen(settings: Settings, front: FrontName | None) -> Embedded | Remote:

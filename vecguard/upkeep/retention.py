@@ -23,6 +23,8 @@ async def sweep(settings: Settings, front: FrontName | None, tell: Tell, *, dry_
     async with open_database(settings, front) as database:
         known, upstream = database.front, database.upstream
         read, real_name = partial(known.read_manifest, upstream), partial(known.real_name, upstream)
-        catalog = Catalog(read, real_name, database.provider, lambda: rules, Generation(None, 1, 0))
+        catalog = Catalog(
+            read, real_name, database.provider, lambda: rules, Generation(None, 1, 0), memory=database.memory
+        )
         sweeper = Sweeper(partial(known.names, upstream), partial(known.sweep, upstream), catalog, lambda: rules, tell)
         return await sweeper.once(dry_run=dry_run)

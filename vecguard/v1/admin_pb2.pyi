@@ -294,6 +294,7 @@ class Alert(_message.Message):
         WORKER_ENDED: _ClassVar[Alert.Kind]
         DETECTION: _ClassVar[Alert.Kind]
         BUDGET_USED_UP: _ClassVar[Alert.Kind]
+        ROLLED_BACK: _ClassVar[Alert.Kind]
     KIND_UNSPECIFIED: Alert.Kind
     INTEGRITY_FAILURE: Alert.Kind
     KEY_PROVIDER_FAILURE: Alert.Kind
@@ -304,6 +305,7 @@ class Alert(_message.Message):
     WORKER_ENDED: Alert.Kind
     DETECTION: Alert.Kind
     BUDGET_USED_UP: Alert.Kind
+    ROLLED_BACK: Alert.Kind
     TIME_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     WORKER_FIELD_NUMBER: _ClassVar[int]

@@ -19,7 +19,7 @@ from vecguard.front.milvus.search_plan import require_allowed
 from vecguard.front.milvus.search_results import reveal_results
 from vecguard.front.milvus.serve_reads import _check_parameters, opened
 from vecguard.pipeline import Session
-from vecguard.policy.model import Limits
+from vecguard.policy.limits import Limits
 
 POLICY = policy_with().model_copy(update={"limits": Limits(max_limit=100)}).placed(0)
 SHIELD, LAYOUT = shield_for(schema_of(field_of("open", "Int64")), POLICY)

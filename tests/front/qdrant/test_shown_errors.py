@@ -35,7 +35,7 @@ class Missing:
 def opened(name: str, cipher: IdCipher | None) -> SimpleNamespace:
     """As much of an entry as is asked for here."""
     return SimpleNamespace(
-        asked=name, name=name, shield=SimpleNamespace(ids=cipher, fields=SimpleNamespace(names=None))
+        asked=name, name=name, shield=SimpleNamespace(ids=cipher, fresh=None, fields=SimpleNamespace(names=None))
     )
 
 

@@ -12,7 +12,7 @@ from vecguard.front.qdrant.payloads import python_value
 from vecguard.front.qdrant.records import entries_of
 from vecguard.front.qdrant.writes import Operation, protect_operation, protect_points, protect_vectors
 from vecguard.metric import normalize
-from vecguard.policy.model import Limits
+from vecguard.policy.limits import Limits
 from vecguard.seal.envelope import from_text
 from vecguard.seal.ids import num_id
 

@@ -76,6 +76,7 @@ async def _protect(
     manifest, ring = await asyncio.to_thread(
         Manifest.new, place.key, policy.payload, session.catalog.provider, policy.ids, policy.tenant_keys
     )
+    session.catalog.guard(manifest, policy)  # a policy that asks for what Milvus' rows cannot have is refused here
     properties = meta.manifest_properties(manifest, declaration.vectors, declaration.layout.schema, ring)
     request.db_name = place.database
     request.schema = declaration.stored.SerializeToString()

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 from google.protobuf.message import Message
 
+from vecguard.errors import Refused
 from vecguard.front.milvus import stored_keys
 from vecguard.front.milvus.expression.parse import parse
 from vecguard.front.milvus.expression.render import render
@@ -24,6 +25,7 @@ from vecguard.seal.id_cipher import IdCipher
 from vecguard.seal.planted import PlantedId
 from vecguard.shield import Shield
 from vecguard.upstream import Answer, Upstream
+from vecguard.ways import Send
 
 Sent = TypeVar("Sent", bound=Message)
 _NOBODY: Final = Caller()
@@ -33,6 +35,12 @@ def collection_of(message: Message, metadata: tuple[tuple[str, str], ...]) -> st
     """The key of the collection that a message names; None where it names none."""
     name = getattr(message, "collection_name", None)
     return place_of(getattr(message, "db_name", ""), name, metadata).key if isinstance(name, str) else None
+
+
+async def watched(send: Send, rpc: str, message: Message, answer: type[Answer], shield: Shield) -> Answer:
+    """What is newest is not remembered of Milvus' rows: the catalog compiles no such shield. Raises Refused."""
+    del send, message, answer
+    raise Refused(f"{rpc}: {shield.policy.name}.integrity has `rollback: detect`, which Milvus' rows cannot have")
 
 
 def stored(message: Sent, shield: Shield) -> Sent:

@@ -8,6 +8,7 @@ from vecguard.front.qdrant import (  # by its module, since the name `records` i
     planting,
     weight,
 )
+from vecguard.front.qdrant.adoption import adopt
 from vecguard.front.qdrant.inspect import count, damaged, inspect
 from vecguard.front.qdrant.listing import names
 from vecguard.front.qdrant.mandatory import restricted
@@ -41,5 +42,6 @@ FRONT = Front(
     write_tenant_keys=write_tenant_keys,
     delete_of=delete_of,
     asked=asked.asked,
+    adopt=adopt,
     planting=Planting(planting.plant, planting.planted, planting.remove),
 )

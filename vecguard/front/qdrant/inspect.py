@@ -10,7 +10,7 @@ import numpy as np
 from qdrant_client import grpc as q
 
 from vecguard.catalog import StaleEntry
-from vecguard.errors import InvalidArgument, TenantShredded, Unreadable
+from vecguard.errors import InvalidArgument, RolledBack, TenantShredded, Unreadable
 from vecguard.fields import UNREADABLE_NAME
 from vecguard.front.base import DESTROYED, FOREIGN, Inspected
 from vecguard.front.qdrant import reveal, translation
@@ -105,6 +105,8 @@ async def damaged(session: Session) -> dict[str, list[str]]:
     for ask, answer in list(session.read):
         for point in getattr(answer, "result", ()) if isinstance(answer, _POINTS) else ():
             met.setdefault(getattr(ask, "collection_name", ""), {})[_shown(point.id)] = point.id
+    for name, ids in session.rolled_back.items():  # they are in no answer
+        met.setdefault(name, {}).update({key: id_of(key) for key in ids})
     found: dict[str, list[str]] = {}
     for name, points in met.items():
         entry = session.entries.get(name)
@@ -115,10 +117,27 @@ async def damaged(session: Session) -> dict[str, list[str]]:
             ask = q.GetPoints(collection_name=name, ids=listed[start : start + PAGE])
             ask.with_payload.enable = True
             ask.with_vectors.enable = True
-            for point in (await session.send("/qdrant.Points/Get", ask, q.GetResponse)).result:
-                if faults_of(entry.shield, point):
-                    found.setdefault(name, []).append(_shown(point.id))
+            older, stored = await _told_apart(session, ask)
+            bad = [_shown(point.id) for point in stored if faults_of(entry.shield, point)]
+            if older or bad:
+                found.setdefault(name, []).extend((*older, *bad))
     return found
+
+
+async def _told_apart(session: Session, ask: q.GetPoints) -> tuple[list[str], Sequence[q.RetrievedPoint]]:
+    """Of the points asked for the ids of those that are not the newest, and all others."""
+    older = list[str]()
+    while ask.ids:
+        try:
+            return older, (await session.send("/qdrant.Points/Get", ask, q.GetResponse)).result
+        except RolledBack as found:
+            older += found.ids
+            left = [point_id for point_id in ask.ids if _shown(point_id) not in found.ids]
+            if len(left) == len(ask.ids):
+                raise
+            del ask.ids[:]
+            ask.ids.extend(left)
+    return older, ()
 
 
 def id_of(key: str) -> q.PointId:

@@ -13,6 +13,7 @@ from vecguard.errors import InvalidArgument, NotFound, UpstreamFailure
 from vecguard.fields import Fields, client_keys
 from vecguard.front.qdrant import metadata as meta
 from vecguard.front.qdrant.declared import dense_record, records, sparse_record
+from vecguard.front.qdrant.fresh_life import forgotten, newest_from_now, not_after_all
 from vecguard.front.qdrant.labels import client_field, label_path
 from vecguard.front.qdrant.rotating import require_settled
 from vecguard.front.qdrant.scope import client_path, stored_path
@@ -44,7 +45,7 @@ _TEXT_OPTIONS: Final = frozenset({"tokenizer", "lowercase", "on_disk", "enable_h
 
 async def create(ask: q.CreateCollection, session: Session) -> q.CollectionOperationResponse:
     """`Collections/Create`."""
-    policy = session.grant("write", ask.collection_name).collection_policy
+    policy, guard = session.grant("write", ask.collection_name).collection_policy, None
     if policy is not None and policy.protected:
         vectors = records(ask, policy)
         manifest, ring = await asyncio.to_thread(
@@ -54,8 +55,12 @@ async def create(ask: q.CreateCollection, session: Session) -> q.CollectionOpera
         meta.seal_client_metadata(ask.metadata, fields, manifest)
         for key, value in meta.core_metadata(manifest, vectors, ring).items():
             ask.metadata[key].CopyFrom(value)
+        guard = await newest_from_now(ask, session, manifest, policy)
     try:
         return await session.call("/qdrant.Collections/Create", ask, q.CollectionOperationResponse)
+    except UpstreamFailure as failure:
+        await not_after_all(guard, failure)
+        raise
     finally:
         session.catalog.forget()
 
@@ -71,10 +76,13 @@ async def update(ask: q.UpdateCollection, session: Session) -> q.CollectionOpera
 async def delete(ask: q.DeleteCollection, session: Session) -> q.CollectionOperationResponse:
     """`Collections/Delete`: the wrapped keys go with the collection's metadata."""
     session.grant("write", ask.collection_name)
+    known = session.catalog.known(ask.collection_name)
     try:
-        return await session.call("/qdrant.Collections/Delete", ask, q.CollectionOperationResponse)
+        answer = await session.call("/qdrant.Collections/Delete", ask, q.CollectionOperationResponse)
     finally:
         session.catalog.forget()
+    await forgotten(known)
+    return answer
 
 
 async def info(ask: q.GetCollectionInfoRequest, session: Session) -> q.GetCollectionInfoResponse:

@@ -3,16 +3,20 @@ back: ids and field names, where the policy has them encrypted. The rest of the 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TypeVar
 
 from google.protobuf.message import Message
 
 from vecguard.front.qdrant import field_names, ids
+from vecguard.front.qdrant.freshness import watched
 from vecguard.front.qdrant.planted import planted_in
 from vecguard.model import Caller
 from vecguard.seal.planted import PlantedId
 from vecguard.shield import Shield
 from vecguard.upstream import Answer, Upstream
+
+__all__ = ("call", "collection_of", "planted", "show", "shown_text", "stored", "watched")
 
 Sent = TypeVar("Sent", bound=Message)
 
@@ -72,7 +76,14 @@ async def call(upstream: Upstream, rpc: str, message: Message, answer: type[Answ
 
     Raises:
         UpstreamFailure: the database says no, or cannot be reached.
+        RolledBack, FailedPrecondition, Unavailable, Refused, InvalidArgument: see `watched`.
     """
+    if shield.fresh is None:
+        return await _sent(rpc, message, answer, upstream=upstream, shield=shield)
+    return await watched(partial(_sent, upstream=upstream, shield=shield), rpc, message, answer, shield)
+
+
+async def _sent(rpc: str, message: Message, answer: type[Answer], *, upstream: Upstream, shield: Shield) -> Answer:
     found = await upstream.call(rpc, stored(message, shield), answer, Caller())
     show(found, shield)
     return found
