@@ -6,7 +6,7 @@ principal-day; days of crowds are drawn from them. Standings are of the detector
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import merge
 from typing import Final, NamedTuple
@@ -17,6 +17,8 @@ from benchmarks.detection.benign.user import DAY_S, Family
 from benchmarks.detection.days import Honest, gathered
 from benchmarks.detection.recording import Gone, Leaving, Recording
 from vecguard.detect.analyst import Standing, standing_of, weigh
+from vecguard.detect.detector import Detector
+from vecguard.detect.detectors.crawl import Crawl
 from vecguard.detect.linking import CROWDS, LINKED, crowds_of, linked, look
 from vecguard.detect.observation import Observation
 from vecguard.detect.store import Profile
@@ -30,7 +32,6 @@ CALLERS: Final = 32
 """Of an honest crowd."""
 _AT_ONCE: Final = 8
 _RULE: Final = DetectionRule()
-_ALONE: Final = {one.name: one(threshold(one.name)) for one in LINKED}
 
 
 class Call(NamedTuple):
@@ -64,24 +65,29 @@ class Dealt:
     gone: Gone
 
 
-def alone(seen: Sequence[Observation]) -> list[Call]:
-    """A caller's calls, with where it stood before each."""
+def alone(seen: Sequence[Observation], step: float = 0.0) -> list[Call]:
+    """A caller's calls, with where it stood before each; `step`: how much stricter `crawl` is."""
+    detectors = _stricter({one.name: one(threshold(one.name)) for one in LINKED}, step)
     profile, calls = Profile(), list[Call]()
     for batch in gathered(seen):
         standing = standing_of(profile, batch[0].time)
         calls += [Call(one.time % DAY_S, one, standing) for one in batch]
-        weigh(profile, batch, _ALONE, _RULE)
+        weigh(profile, batch, detectors, _RULE)
     return calls
 
 
-def honest_bank(honest: Honest, family: Family, principals: Iterable[int]) -> list[list[Call]]:
+def _stricter(detectors: Mapping[str, Detector], step: float) -> Mapping[str, Detector]:
+    return {name: one.stricter(step) if isinstance(one, Crawl) else one for name, one in detectors.items()}
+
+
+def honest_bank(honest: Honest, family: Family, principals: Iterable[int], step: float = 0.0) -> list[list[Call]]:
     """The days of some principals of a family."""
-    return [alone(seen) for number in principals for seen in honest.principal(family, number)]
+    return [alone(seen, step) for number in principals for seen in honest.principal(family, number)]
 
 
-def together(days: Sequence[Sequence[Call]]) -> Iterator[tuple[list[Call], float]]:
+def together(days: Sequence[Sequence[Call]], step: float = 0.0) -> Iterator[tuple[list[Call], float]]:
     """Calls of several callers in the order of time, some at once, and the highest risk of the crowds after them."""
-    crowds, detectors = {name: Profile() for name in CROWDS}, linked()
+    crowds, detectors = {name: Profile() for name in CROWDS}, _stricter(linked(), step)
     calls = list(merge(*days, key=lambda call: call.at))
     for start in range(0, len(calls), _AT_ONCE):
         batch = calls[start : start + _AT_ONCE]
@@ -92,29 +98,29 @@ def together(days: Sequence[Sequence[Call]]) -> Iterator[tuple[list[Call], float
         yield batch, max(crowd.risk for crowd in crowds.values())
 
 
-def crowd_day(family: str, days: Sequence[Sequence[Call]]) -> CrowdDay:
+def crowd_day(family: str, days: Sequence[Sequence[Call]], step: float = 0.0) -> CrowdDay:
     """One day of a crowd."""
-    worst = max((risk for _, risk in together(days)), default=0.0)
+    worst = max((risk for _, risk in together(days, step)), default=0.0)
     return CrowdDay(family, len(days), sum(map(len, days)), worst)
 
 
-def drawn(family: str, number: int, bank: Sequence[Sequence[Call]], seed: int) -> CrowdDay:
+def drawn(family: str, number: int, bank: Sequence[Sequence[Call]], seed: int, step: float = 0.0) -> CrowdDay:
     """The day of a crowd of `CALLERS`, or as many as there are, drawn from a bank of days."""
     random = np.random.default_rng([seed, number, *family.encode()])
-    return crowd_day(family, [bank[at] for at in random.permutation(len(bank))[:CALLERS]])
+    return crowd_day(family, [bank[at] for at in random.permutation(len(bank))[:CALLERS]], step)
 
 
-def dealt(recording: Recording, sybils: int, beside: Sequence[Sequence[Call]], most: int) -> Dealt:
+def dealt(recording: Recording, sybils: int, beside: Sequence[Sequence[Call]], most: int, step: float = 0.0) -> Dealt:
     """Deal an attack to accounts in turn, over the hours in which honest callers call, and see when it is told."""
     seen = recording.seen[:most]
     times = _spread(len(seen), beside)
     accounts = [
-        alone([replace(seen[at], time=times[at]) for at in range(number, len(seen), sybils)])
+        alone([replace(seen[at], time=times[at]) for at in range(number, len(seen), sybils)], step)
         for number in range(min(sybils, len(seen)))
     ]
     mine = {id(call.seen) for account in accounts for call in account}
     leaving, made = Leaving(recording.records), 0
-    for batch, risk in together([*accounts, *beside]):
+    for batch, risk in together([*accounts, *beside], step):
         for call in batch:
             if id(call.seen) in mine:
                 leaving.add(call.seen)

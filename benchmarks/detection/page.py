@@ -89,7 +89,8 @@ def _made_on(document: Document) -> str:
         f"{machine['load_before']} before the run; Python {machine['python']}, numpy {machine['numpy']}.\n"
         f"Reported on `{document['reported_on']}` ({sizes['documents']:,} documents, {sizes['questions']:,} questions);"
         f" thresholds calibrated on {document['calibrated_on']}.\n"
-        f"Ladder (risk): {ladder}. Took: {took}.\n"
+        f"Ladder (risk): {ladder}. `crawl` is stricter by {document['usual_strictness']:g}, as is usual for honest\n"
+        f"callers that were there before, but where a table says otherwise. Took: {took}.\n"
         f"{_recorded(plan['in_memory'])}\n"
     )
 

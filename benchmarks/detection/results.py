@@ -44,7 +44,9 @@ class Alarms:
 
 @dataclass(frozen=True)
 class Results:
-    """`outcomes`: the product's, of all variants; `baselines`: of each judge by name, unhidden single accounts.
+    """`outcomes`: the product's, of all variants; `first`: those of unhidden single accounts where nobody asked before;
+    `usual_strictness`: how much stricter `crawl` is in all else. `baselines`: of each judge by name, unhidden single
+    accounts.
     `alarms`: by judge (and for the product by rung, as `VecGuard: alert`), over families and in all (family `all`).
     `crowds`: honest days of many callers looked at together; `dealt`: attacks by several accounts, looked at so."""
 
@@ -52,11 +54,13 @@ class Results:
     plan: dict[str, Any]
     reported_on: str
     calibrated_on: str
+    usual_strictness: float
     ladder: dict[str, float]
     thresholds: dict[str, float]
     judges: dict[str, float]
     attacked: list[Attacked]
     outcomes: list[Outcome]
+    first: list[Outcome]
     baselines: dict[str, list[Outcome]]
     alarms: dict[str, list[Alarms]]
     honest_worst: dict[str, list[float]]

@@ -27,6 +27,7 @@ def grids(document: Document) -> list[Grid]:
     """All tables of a run."""
     return [
         single(document),
+        first(document),
         campaigns(document),
         dealt(document),
         crowds(document),
@@ -41,6 +42,18 @@ def grids(document: Document) -> list[Grid]:
 def plain(document: Document) -> list[dict[str, Any]]:
     """Outcomes of one account that hides in nothing and does not wait."""
     return [one for one in document["outcomes"] if one["variant"] == {"sybils": 1, "mix": 0.0, "pace": "fast"}]
+
+
+def first(document: Document) -> Grid:
+    """One account where nobody asked before, and where honest callers did: what had left at the block."""
+    rows = []
+    for one, known in zip(document["first"], plain(document), strict=True):
+        goal = next(found["goal"] for found in document["attacked"] if found["attack"] == one["attack"])
+        cells = [(_share(each, "block", goal), _number(each["calls"].get("block"))) for each in (one, known)]
+        verdict = {True: "yes", False: "no", None: ""}[met(document, one)]
+        rows.append((one["attack"], *cells[0], *cells[1], verdict))
+    heads = ("attack", "gone, nobody before", "calls", "gone, others before", "calls", "in time, nobody before")
+    return Grid("One account, unhidden, where nobody asked before, and where honest callers did", heads, rows)
 
 
 def met(document: Document, one: dict[str, Any]) -> bool | None:

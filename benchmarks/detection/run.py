@@ -42,6 +42,7 @@ from benchmarks.detection.record import HIDERS, crowd_live, crowd_offline, recor
 from benchmarks.detection.recording import RECOVERED, Leaving, Recording
 from benchmarks.detection.results import Attacked, Results, alarms_of
 from benchmarks.detection.texts import TextVectors
+from benchmarks.detection.usual import SEED_STEP, fitted, usual_strictness
 from benchmarks.detection.world import World
 from benchmarks.machine import describe_machine
 from vecguard.detect.observation import Observation
@@ -63,6 +64,7 @@ class Told(NamedTuple):
     """What was found of attacks and crowds, as `Results` has it."""
 
     outcomes: list[Outcome]
+    first: list[Outcome]
     baselines: dict[str, list[Outcome]]
     crowds: list[CrowdDay]
     dealt: list[Dealt]
@@ -77,25 +79,36 @@ class Lab:
         self._world, self._embed, self._plan, self._out, self._tell = world, embed, plan, out, tell
         self._rule = DetectionRule()
         self._seconds: dict[str, float] = {}
+        self._strictness = 0.0
 
     def run(self) -> Results:
         """Everything."""
         machine = describe_machine()
+        with self._step("what is usual"):
+            self._learn()
         with self._step("honest days"):
-            days = honest_days(self._world, self._plan.days, self._plan.seed, [VecGuard(self._rule), *BASELINES])
+            judges = [VecGuard(self._rule, fitted(self._strictness)), *BASELINES]
+            days = honest_days(self._world, self._plan.days, self._plan.seed, judges)
         with self._step("attacks on the proxy"):
             (live,) = spread(lambda _: self._live(), [None], 1)
         recordings, crowd, guarded, latency = live
         with self._step("campaigns"):
             outcomes = self.campaigns(recordings, crowd)
+            first = self.first_callers(recordings, crowd)
             baselines = {judge.name: self.baseline(judge, recordings, crowd) for judge in BASELINES}
         with self._step("callers together"):
             crowds, dealt_out = self.crowds(recordings)
         with self._step("cost"):
             traffic = [one for recording in recordings for one in recording.seen[:150]] + list(crowd)
             (cost,) = spread(lambda _: measure_cost(traffic, self._plan.principals), [None], 1)
-        told = Told(outcomes, baselines, crowds, dealt_out, guarded, latency)
+        told = Told(outcomes, first, baselines, crowds, dealt_out, guarded, latency)
         return self.results(machine, days, recordings, told, cost)
+
+    def _learn(self) -> None:
+        """Find out what is usual on the collection, from honest callers that are there no more."""
+        seed = self._plan.seed + SEED_STEP
+        honest = Honest(self._world, _sketcher(seed), seed)
+        (self._strictness,) = spread(lambda _: usual_strictness(honest), [None], 1)
 
     def _live(self) -> tuple[list[Recording], list[Observation], list[Guarded], list[Latency]]:
         """What needs the proxy; in a process of its own, since a process that has used gRPC must not fork."""
@@ -155,7 +168,7 @@ class Lab:
         return guarded, [measure_latency(proxy, family, world, plan.timed, plan.seed) for family in FAMILIES]
 
     def campaigns(self, recordings: Sequence[Recording], crowd: Sequence[Observation]) -> list[Outcome]:
-        judge, ladder = VecGuard(self._rule), _ladder(self._rule)
+        judge, ladder = VecGuard(self._rule, fitted(self._strictness)), _ladder(self._rule)
         items = [(recording, variant) for recording in recordings for variant in self._plan.variants]
 
         def run(item: tuple[Recording, Variant]) -> Outcome:
@@ -165,6 +178,16 @@ class Lab:
             )
 
         return self._told("campaigns", spread(run, items), len(items))
+
+    def first_callers(self, recordings: Sequence[Recording], crowd: Sequence[Observation]) -> list[Outcome]:
+        """One account, unhidden, where nobody asked before, so that nothing is known of what is usual."""
+        judge, ladder = VecGuard(self._rule), _ladder(self._rule)
+        return list(
+            spread(
+                lambda one: run_campaign(one, crowd, judge, ladder, Variant(), MOST_CALLS[0.0], refuses=judge.refuses),
+                recordings,
+            )
+        )
 
     def baseline(self, judge: Judge, recordings: Sequence[Recording], crowd: Sequence[Observation]) -> list[Outcome]:
         """One account, unhidden, both paces: as far as the recording goes, whatever the threshold."""
@@ -181,14 +204,20 @@ class Lab:
         """Honest crowds, and dealt attacks beside the largest of their families, looked at together."""
         honest = Honest(self._world, _sketcher(self._plan.seed), self._plan.seed)
         principals = ceil(CALLERS * min(self._plan.days * 2, 1) / DAYS_EACH) * 2
-        bank = dict(zip(CROWD_FAMILIES, spread(partial(_bank, honest, principals), CROWD_FAMILIES), strict=True))
+        bank = dict(
+            zip(
+                CROWD_FAMILIES,
+                spread(partial(_bank, honest, principals, self._strictness), CROWD_FAMILIES),
+                strict=True,
+            )
+        )
         bank[MIXED] = [day for days in bank.values() for day in days]
         items = [(name, number) for name in bank for number in range(self._plan.crowd_days)]
-        days = list(spread(lambda item: drawn(*item, bank[item[0]], self._plan.seed), items))
+        days = list(spread(lambda item: drawn(*item, bank[item[0]], self._plan.seed, self._strictness), items))
         beside = bank[CROWD_FAMILIES[0]][:CALLERS]
         deals = [(one, sybils, with_) for one in recordings for sybils in SYBILS[1:] for with_ in ([], beside)]
         most = {False: MOST_CALLS[0.0], True: MOST_CALLS[0.5]}
-        return days, list(spread(lambda deal: dealt(*deal, most[bool(deal[2])]), deals))
+        return days, list(spread(lambda deal: dealt(*deal, most[bool(deal[2])], self._strictness), deals))
 
     def results(
         self,
@@ -207,6 +236,7 @@ class Lab:
             plan=asdict(self._plan),
             reported_on=self._world.name,
             calibrated_on=thresholds.calibrated_on,
+            usual_strictness=self._strictness,
             ladder={str(rung): at for rung, at in rungs.items()},
             thresholds=dict(thresholds.detectors),
             judges=judges,
@@ -248,9 +278,9 @@ def honest_days(world: World, share: float, seed: int, judges: Sequence[Judge]) 
     return [day for found in spread(work, items) for day in found]
 
 
-def _bank(honest: Honest, principals: int, name: str) -> list[list[Call]]:
+def _bank(honest: Honest, principals: int, step: float, name: str) -> list[list[Call]]:
     family = next(family for family in FAMILIES if family.name == name)
-    return honest_bank(honest, family, range(principals))
+    return honest_bank(honest, family, range(principals), step)
 
 
 def _sketcher(seed: int) -> Sketcher:

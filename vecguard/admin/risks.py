@@ -17,6 +17,7 @@ from vecguard.detect.acts import Acts
 from vecguard.detect.codec import open_head
 from vecguard.detect.desk import Acknowledge, Act, Pardon, Pin, applied
 from vecguard.detect.store import Key, Profile
+from vecguard.detect.usual import is_caller
 from vecguard.errors import InvalidArgument, NotFound
 from vecguard.v1 import admin_pb2 as v1
 
@@ -113,7 +114,10 @@ class RiskService:
         found = [
             (key, profile)
             for key, profile in await self._remembered.everybody()
-            if ask.principal in ("", key[0]) and ask.collection in ("", key[1]) and profile.risk_at(now) >= ask.least
+            if ask.principal in ("", key[0])
+            and ask.collection in ("", key[1])
+            and profile.risk_at(now) >= ask.least
+            and is_caller(key, profile)
         ]
         found.sort(key=lambda one: (-one[1].risk_at(now), one[0]))
         shown = [risk_of(key, profile, now) for key, profile in found[: ask.limit or _DEFAULT]]

@@ -14,6 +14,7 @@ from vecguard.detect.observation import Observation
 from vecguard.detect.pace import SLICE_S, Pace
 from vecguard.detect.risk import combined
 from vecguard.detect.store import TREND_LENGTH, Key, Profile, Store
+from vecguard.detect.usual import Usual
 from vecguard.detect.verdicts import Verdict, Verdicts
 from vecguard.errors import Unavailable
 from vecguard.policy.detection import DetectionRule
@@ -120,13 +121,16 @@ class Analyst:
         detectors: Mapping[str, Detector] | None = None,
         together: Together | None = None,
         pace: Pace | None = None,
+        usual: Usual | None = None,
     ) -> None:
         """`rule` says what the policy in force has for a collection, None where it does not cover it any more;
-        `together` looks at all callers of a collection, after each alone; `pace` gives the event loop back."""
+        `together` looks at all callers of a collection, after each alone; `pace` gives the event loop back; `usual`
+        keeps what is usual on each collection, in the same store."""
         self._store, self._verdicts = store, verdicts
         self._rule, self._tell = rule, tell
         self._detectors = registered() if detectors is None else detectors
         self._together, self._pace = together, pace or Pace()
+        self._usual = Usual(store) if usual is None else usual
         self._cost_s = SLICE_S / 8  # of one observation, as measured lately
 
     async def take(self, observations: Sequence[Observation]) -> None:
@@ -161,17 +165,21 @@ class Analyst:
         if rule is None or not rule.watches:
             return
         before, standing = ("", 0.0), Standing(0.0, {})
+        if rule.adapt:
+            await self._usual.settle(key[1], batch[-1].time)
+        detectors = self._usual.fitted(key[1], self._detectors, rule)
 
         def change(profile: Profile) -> None:
             nonlocal before, standing
             before, standing = (profile.rung, profile.blocked_until), standing_of(profile, batch[0].time)
             began = time.thread_time()
-            weigh(profile, batch, self._detectors, rule)
+            weigh(profile, batch, detectors, rule)
             spent = (time.thread_time() - began) / len(batch)
             self._cost_s += (spent - self._cost_s) / 4
 
         profile = await self._store.change(key, change)
         self._verdicts.publish(key, profile)
+        self._usual.note(key, profile, rule)
         if self._together is not None:
             self._together.add(batch, standing)
         if before != (profile.rung, profile.blocked_until):

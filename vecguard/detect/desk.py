@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from vecguard.detect.store import Key, Profile, Store
+from vecguard.detect.usual import is_caller
 from vecguard.errors import InvalidArgument
 
 MOST_RISK: Final = 1e6
@@ -86,5 +87,6 @@ class Desk:
             Unavailable: the store cannot be reached.
         """
         keys = await self._store.keys()
-        found = [(key, one) for key, one in zip(keys, await self._store.look(keys), strict=True) if one is not None]
+        known = zip(keys, await self._store.look(keys), strict=True)
+        found = [(key, one) for key, one in known if one is not None and is_caller(key, one)]
         return sorted(found, key=lambda pair: -pair[1].risk_at(pair[1].at))

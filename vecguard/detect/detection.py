@@ -17,6 +17,7 @@ from vecguard.detect.pace import Pace
 from vecguard.detect.reporting import Reporting
 from vecguard.detect.sizes import Sizes
 from vecguard.detect.store import Store
+from vecguard.detect.usual import Usual
 from vecguard.detect.verdicts import Verdicts
 from vecguard.detect.watch import EVERYTHING, Observe, Shown, Watch
 from vecguard.errors import Unavailable
@@ -51,8 +52,9 @@ class Detection:
         self._policy, self._tell = policy, tell
         self.store, self.verdicts, self.intake = store, Verdicts(), Intake(waited=waited)
         pace = Pace(lambda: self.intake.crowded)
-        linking = Linking(store, self.verdicts.publish, tell, pace)
-        self.analyst = Analyst(store, self.verdicts, self._rule, tell, together=linking, pace=pace)
+        usual = Usual(store)
+        linking = Linking(store, self.verdicts.publish, tell, pace, usual)
+        self.analyst = Analyst(store, self.verdicts, self._rule, tell, together=linking, pace=pace, usual=usual)
         self.desk = Desk(store, self.verdicts.publish, tell)
         self._sizes: list[Sizes] = []
         self._beside = Beside(self.intake, self.analyst, self._sizes, record, failed, pace)

@@ -39,6 +39,7 @@ from vecguard.detect.pace import Pace
 from vecguard.detect.small import SMALL
 from vecguard.detect.store import Key, Profile, Store
 from vecguard.detect.thresholds import threshold
+from vecguard.detect.usual import Usual
 from vecguard.policy.detection import DetectionRule
 
 LINKED: Final = (Aimless, Anchored, Chain, Crawl, NearDuplicates, Walk)
@@ -89,11 +90,16 @@ class Linking:
     """Looks at the calls of each collection together, after each caller was looked at alone."""
 
     def __init__(
-        self, store: Store, publish: Callable[[Key, Profile], None], tell: Tell, pace: Pace | None = None
+        self,
+        store: Store,
+        publish: Callable[[Key, Profile], None],
+        tell: Tell,
+        pace: Pace | None = None,
+        usual: Usual | None = None,
     ) -> None:
-        """`pace` gives the event loop back."""
+        """`pace` gives the event loop back; `usual` is the analyst's, nothing where left out."""
         self._store, self._publish, self._tell = store, publish, tell
-        self._pace = pace or Pace()
+        self._pace, self._usual = pace or Pace(), Usual(store) if usual is None else usual
         self._detectors = linked()
         self._waiting: defaultdict[str, list[_Calls]] = defaultdict(list)
         self._callers: OrderedDict[Key, OrderedDict[str, float]] = OrderedDict()
@@ -125,6 +131,7 @@ class Linking:
         callers = self._remember(key, calls)
         if len(callers) < 2:
             return
+        detectors = self._usual.fitted(key[1], self._detectors, rule)
         for start in range(0, len(calls), _AT_ONCE):
             batch = [one for one, _ in calls[start : start + _AT_ONCE]]
             before = ""
@@ -132,7 +139,7 @@ class Linking:
             def change(profile: Profile, batch: Sequence[Observation] = batch) -> None:
                 nonlocal before
                 before = profile.rung
-                look(profile, batch, self._detectors, rule)
+                look(profile, batch, detectors, rule)
 
             profile = await self._store.change(key, change)
             self._publish(key, profile)

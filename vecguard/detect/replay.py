@@ -20,6 +20,7 @@ from vecguard.detect.linking import CROWDS, Linking
 from vecguard.detect.memory import MemoryStore
 from vecguard.detect.observation import Observation
 from vecguard.detect.store import Key
+from vecguard.detect.usual import Usual
 from vecguard.detect.verdicts import Verdicts
 from vecguard.policy.detection import RUNGS, DetectionRule, Rung
 from vecguard.policy.model import Policy
@@ -75,8 +76,11 @@ class Replay:
         """`detectors`: all that are registered where left out."""
         self._policy, self._now = policy, 0.0
         self._store, self._verdicts = MemoryStore(clock=lambda: self._now), Verdicts()
-        linking = Linking(self._store, self._verdicts.publish, self._told)
-        self._analyst = Analyst(self._store, self._verdicts, self._rule, self._told, detectors, together=linking)
+        usual = Usual(self._store)
+        linking = Linking(self._store, self._verdicts.publish, self._told, usual=usual)
+        self._analyst = Analyst(
+            self._store, self._verdicts, self._rule, self._told, detectors, together=linking, usual=usual
+        )
         self._outcomes: dict[Key, Outcome] = {}
         self._of_all: dict[str, Outcome] = {}
 

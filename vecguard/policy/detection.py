@@ -168,6 +168,11 @@ class DetectionRule(PolicyEntry):
         description="Whether the calls of all callers are also looked at together, for extraction that is dealt to "
         "many accounts. observe: operators are told; nobody is answered differently for it.",
     )
+    adapt: bool = Field(
+        default=True,
+        description="Whether the detector `crawl` is stricter where what the collection's own callers usually ask "
+        "allows it, within a bound (docs/detectors.md). false: it is as strict as it was calibrated to be.",
+    )
     canaries: int = Field(
         default=0,
         ge=0,

@@ -19,12 +19,16 @@ their z. Questions with n = 0 do not count. The statistic is S, with a half-life
 1,000 records, which lie so far apart that any question is far from the fourth of them, the records with new content
 have to be many, too (`vecguard.detect.small`).
 
-s_1 and s_4 are absolute: another embedder needs the model fitted and the threshold calibrated again.
+s_1 and s_4 are absolute, and what is odd in one collection is ordinary in another: where a collection's own callers
+allow it, z is larger by a step, of those queries whose scores say something (`vecguard.detect.usual`). For that, a
+state has what its caller's questions would add to S with each of `STEPS` (`typical`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
+from math import log
 from typing import Final
 
 import numpy as np
@@ -37,7 +41,7 @@ from vecguard.detect.observation import SKETCH_DIMS, Observation
 from vecguard.detect.small import held
 from vecguard.detect.state import doubles, halves, octets
 from vecguard.detect.statistics import cusum, decay, ring, seen
-from vecguard.detect.thresholds import threshold
+from vecguard.detect.thresholds import calibrated, threshold
 
 NAME: Final = "crawl"
 SEEN_IDS: Final = 1280
@@ -49,32 +53,47 @@ LEAST: Final = -1.0
 FULL: Final = 10
 """New records that let a question weigh once."""
 HEAVIEST: Final = 2.0
+STEPS: Final = (0.25, 0.5, 0.75, 1.0)
+"""By which z may be larger."""
+LEAST_ASKED: Final = 5
+"""Questions that say what is typical of a caller."""
 
 BIAS: Final = 0.88
 WEIGHTS: Final = np.array([-1.5, 12.5, -19.7, 0.85, 0.14, -1.8])
 """Of log(b / 0.08), s_1 - 0.55, s_4 - 0.45, u, r and c."""
 
 _TIME, _SUM, _QUERIES, _SUSPECT, _TAKEN = range(5)
+_ASKED: Final = 0
 
 
 class Crawl:
     """See the module. State: `seen`, records returned; `window`, the latest queries; `sums`: the time they are of, S,
-    how many questions brought new content, how many of them spoke for crawling, and how many records were new."""
+    how many questions brought new content, how many of them spoke for crawling, and how many records were new;
+    `asked`: how many these questions are, and for each of `STEPS` the sum of e^(theta x) over them."""
 
     name = NAME
-    most_bytes = 2 * SEEN_IDS * seen.BITS_PER_ID // 8 + WINDOW * SKETCH_DIMS * 2 + 40
+    most_bytes = 2 * SEEN_IDS * seen.BITS_PER_ID // 8 + WINDOW * SKETCH_DIMS * 2 + 48 + 8 * len(STEPS)
 
-    def __init__(self, level_one: float | None = None) -> None:
+    def __init__(self, level_one: float | None = None, step: float = 0.0) -> None:
+        """`step` is added to the z of queries whose scores say something."""
         self._level_one = threshold(NAME) if level_one is None else level_one
+        self._step = step
+
+    def stricter(self, step: float) -> Crawl:
+        """The same, for a collection whose callers allow it to be stricter by so much."""
+        return Crawl(self._level_one, step)
 
     def fresh(self) -> State:
         """Nothing asked yet."""
-        return {"seen": seen.empty(SEEN_IDS), "window": ring.empty(WINDOW), "sums": np.zeros(5)}
+        state: State = {"seen": seen.empty(SEEN_IDS), "window": ring.empty(WINDOW)}
+        return {**state, "sums": np.zeros(5), "asked": np.zeros(1 + len(STEPS))}
 
     def update(self, state: State, batch: Sequence[Observation]) -> Evidence:
         """Weigh queries, oldest first."""
-        sums = doubles(state, "sums")
-        sums[_SUM:] *= decay.since(sums, _TIME, batch)
+        sums, asked = doubles(state, "sums"), doubles(state, "asked")
+        kept = decay.since(sums, _TIME, batch)
+        sums[_SUM:] *= kept
+        asked *= kept
         table = answers(batch)
         if len(table.queries):
             known = seen.met_before(octets(state, "seen"), table.ids, table.call[table.query])
@@ -83,9 +102,14 @@ class Crawl:
             content = np.array([lets_content_leave(one) for one in batch], np.bool_)
             new = _new(table, known, question) * content[table.call]
             sums[_TAKEN] += new.sum()
-            odds = np.clip(BIAS + features(table, known, near) @ WEIGHTS, LEAST, MOST)
-            drifts = _drifts(odds, question, new)
+            odds = BIAS + features(table, known, near) @ WEIGHTS
+            says = np.isfinite(standing_out(table))
+            drifts = _drifts(odds + self._step * says, question, new)
             if drifts.size:
+                asked[_ASKED] += drifts.size
+                theta = exponent()
+                for place, step in enumerate(STEPS, start=_ASKED + 1):
+                    asked[place] += np.exp(theta * _drifts(odds + step * says, question, new)).sum()
                 sums[_SUM] = cusum.end(float(sums[_SUM]), drifts)
                 sums[_QUERIES] += drifts.size
                 sums[_SUSPECT] += (drifts > 0).sum()
@@ -108,10 +132,27 @@ def _new(table: Answers, known: NDArray[np.bool_], question: NDArray[np.int64]) 
     return np.bincount(of, weights=weights, minlength=len(question)).astype(np.float64)
 
 
+@cache
+def exponent() -> float:
+    """theta of `vecguard.detect.usual`: with it, S reaches its threshold in its share of the budget of false positives
+    where the mean of e^(theta x) is 1."""
+    given = calibrated()
+    share = given.false_positives_per_principal_day / len(given.detectors)
+    return -log(share) / threshold(NAME)
+
+
+def typical(state: State) -> list[float] | None:
+    """Of a caller's questions that brought new content, which fade as S does, the mean of e^(theta x) with each of
+    `STEPS`; None where they are too few."""
+    count, *sums = doubles(state, "asked").tolist()
+    return [total / count for total in sums] if round(count) >= LEAST_ASKED else None
+
+
 def _drifts(odds: NDArray[np.float64], question: NDArray[np.int64], new: NDArray[np.float64]) -> NDArray[np.float64]:
     """What each question with anything new adds to S, in their order."""
+    within = np.clip(odds, LEAST, MOST)
     phrased = np.bincount(question, minlength=len(odds))
-    mean = np.bincount(question, weights=odds, minlength=len(odds)) / np.maximum(phrased, 1)
+    mean = np.bincount(question, weights=within, minlength=len(odds)) / np.maximum(phrased, 1)
     weighed = np.where(mean > 0, mean * np.minimum(new / FULL, HEAVIEST), mean)
     return weighed[new >= 1]
 
