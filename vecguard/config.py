@@ -225,6 +225,11 @@ class Settings(BaseModel):
         description="A Redis or Valkey server in which workers and replicas keep rates, budgets and risks together; "
         "left out, each process has its own.",
     )
+    rollback_memory: Path | None = Field(
+        default=None,
+        description="File in which is remembered what is newest, for `rollback: detect` on one host alone; left out, "
+        "that is in `state`.",
+    )
     webhook: WebhookSettings | None = Field(default=None, description="Where alerts are posted to, signed.")
     trail_folder: Path | None = Field(
         default=None, description="Folder to which the trail is also written, so that no change goes unnoticed."

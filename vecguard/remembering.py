@@ -36,8 +36,12 @@ def rates_in(state: Connection | None) -> Rates:
     return SharedRates(state)
 
 
-def memory_in(state: Connection | None) -> Memory | None:
-    """What remembers which records are the newest, in a store; None without one."""
+def memory_in(settings: Settings, provider: LeasingProvider, state: Connection | None) -> Memory | None:
+    """What remembers which records are the newest: a file of this host, or the store; None without both."""
+    if settings.rollback_memory is not None:
+        from vecguard.fresh.file import FileMemory
+
+        return FileMemory(settings.rollback_memory, provider)
     if state is None:
         return None
     from vecguard.fresh.redis import RedisMemory
@@ -64,10 +68,11 @@ def require_memory(settings: Settings, rules: Policy) -> None:
     asking = next((entry for entry in rules.collections if entry.detects_rollback), None)
     if asking is None:
         return
-    if settings.state is None:
+    if settings.state is None and settings.rollback_memory is None:
         raise ConfigError(
-            f"{asking.name}.integrity has `rollback: detect`, and the settings have no `state`: what is newest is "
-            "remembered in a Redis or Valkey server that the database's writers cannot reach (docs/operations.md)"
+            f"{asking.name}.integrity has `rollback: detect`, and the settings have neither `state` nor "
+            "`rollback_memory`: what is newest is remembered in a Redis or Valkey server, or a file, that the "
+            "database's writers cannot reach (docs/operations.md)"
         )
     if "qdrant" not in settings.listeners:
         raise ConfigError(

@@ -326,6 +326,15 @@ class Session:
         self.read.append((message, found))
         return found
 
+    async def unjudged(self, rpc: str, message: Message, answer: type[Answer]) -> Answer:
+        """Send a message about a protected collection as it is, but translated, whether or not the answer is newest.
+
+        Nothing of it is for the client. Raises UpstreamFailure.
+        """
+        shield, translation = self.shield_of(message), self._translation
+        assert shield is not None and translation is not None  # noqa: S101, PT018 - the caller looked
+        return await self._translated(rpc, message, answer, shield=shield, translation=translation)
+
     async def _watched(self, send: Send, rpc: str, message: Message, answer: type[Answer], shield: Shield) -> Answer:
         assert self._translation is not None  # noqa: S101 - the caller looked
         try:

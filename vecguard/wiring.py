@@ -197,7 +197,7 @@ class Worker:
         self._blocks = _blocks(settings, control)
         self._identify = Identifier(lambda: self.policy.current)
         self._state = open_state(settings, self._provider)
-        self._rates, self._memory = rates_in(self._state), memory_in(self._state)
+        self._rates, self._memory = rates_in(self._state), memory_in(settings, self._provider, self._state)
         self._load = Load(settings.max_inflight_mib)
         self._recorder = _recorder(settings, number)
         self._detection = self._detecting(settings)

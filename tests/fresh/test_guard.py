@@ -14,6 +14,7 @@ from state.stores import connection, provider
 
 from vecguard.errors import FailedPrecondition, Unavailable
 from vecguard.fresh import log, tidy
+from vecguard.fresh.file import FileMemory
 from vecguard.fresh.guard import Guard
 from vecguard.fresh.log import WHOLE, Change, Cover
 from vecguard.fresh.memory import Memory
@@ -25,9 +26,11 @@ UUID = bytes(range(16))
 ONE, TWO = b"\x01" + bytes(8), b"\x01" + bytes(7) + b"\x01"
 
 
-@pytest.fixture
-def opened(redis: RedisServer, tmp_path: Path) -> Opened:
+@pytest.fixture(params=["redis", "file"])
+def opened(request: pytest.FixtureRequest, redis: RedisServer, tmp_path: Path) -> Opened:
     held = provider(tmp_path)
+    if request.param == "file":
+        return lambda: FileMemory(tmp_path / "newest.db", provider(tmp_path))
     return lambda: RedisMemory(connection(redis, held, prefix=f"t{tmp_path.name}", timeout_s=5))
 
 

@@ -9,12 +9,14 @@ import json
 import random
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Set
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 import redis as store
 from qdrant_client import grpc as q
@@ -22,12 +24,13 @@ from redis_server import RedisServer, redis_server
 from serving import Proxy, Server, serving_proxy
 from typer.testing import CliRunner
 
-from proxy.behind import DIMS, Face, Guarded, refusal
+from proxy.behind import DIMS, Face, Guarded, refusal, unnamed
 from proxy.conftest import create, payload, vectors
 from proxy.processes import until
 from proxy.recording import recording
 from vecguard.cli import app
 from vecguard.config import load_settings
+from vecguard.errors import Unreadable
 from vecguard.fresh.guard import MARGIN_MS
 from vecguard.front.qdrant import vectors as wire
 from vecguard.keys.file import FileKeyProvider
@@ -52,6 +55,9 @@ collections:
       default: sealed
       fields: {open: plain, tag: searchable, meta.open: plain, meta.tag: searchable}
       hash_names: true
+  - match: "trap-*"
+    integrity: {rollback: detect}
+    detection: {canaries: 8}
   - match: "late-*"
     integrity: fail
     payload: *modes
@@ -130,8 +136,14 @@ def drop(place: Guarded) -> Iterator[str]:
 @contextmanager
 def made(place: Guarded, kind: str) -> Iterator[str]:
     name = f"{kind}-rollback-{next(_names)}"
-    create(place, name)
-    upsert(place, name, *range(3, 7))
+    if kind == "trap":
+        params = q.VectorParams(size=DIMS, distance=q.Distance.Cosine)
+        place.client.collections.Create(
+            q.CreateCollection(collection_name=name, vectors_config=q.VectorsConfig(params=params))
+        )
+    else:
+        create(place, name)
+        upsert(place, name, *range(3, 7))
     yield name
     place.client.collections.Delete(q.DeleteCollection(collection_name=name))
 
@@ -490,14 +502,19 @@ def test_paths_into_lists_are_refused(place: Guarded, box: str) -> None:
     sound(place, box)
 
 
+def events(place: Guarded, name: str) -> list[dict[str, Any]]:
+    """What the trail has told of records so far."""
+    until(lambda: f'"collection":"{name}"' in place.proxy.logs)
+    lines = [json.loads(line) for line in place.proxy.logs.splitlines() if '"event":"integrity"' in line]
+    return [one for one in lines if one["collection"] == name]
+
+
 def test_dropped_and_told(place: Guarded, drop: str) -> None:
     before = at_rest(place, drop)
     upsert(place, drop, 2, 5, seed=20)
     put_back(place, drop, before)
     sound(place, drop, {1, 3, 4, 6})
-    until(lambda: '"event":"integrity"' in place.proxy.logs)
-    lines = [json.loads(line) for line in place.proxy.logs.splitlines() if '"event":"integrity"' in line]
-    (first, *_) = [one for one in lines if one["collection"] == drop]
+    first, *_ = events(place, drop)
     assert (set(first["ids"]), first["records"], first["rolled_back"], first["outcome"]) == ({"2", "5"}, 2, 2, "drop")
 
 
@@ -601,8 +618,35 @@ def test_a_policy_without_a_memory_is_refused(tmp_path: Path) -> None:
 HAMMERED_S = 12.0
 
 
-def test_many_writers_and_readers_raise_no_alarm(replicas: list[Guarded]) -> None:
-    """Clients of two proxies write the same records in every way while others read them, in every way."""
+@pytest.fixture
+def on_one_host(engine: Server, tmp_path: Path) -> Iterator[list[Guarded]]:
+    """A proxy of two workers, which share a file; each face has a connection of its own."""
+    settings, key = tmp_path / "settings.yaml", tmp_path / "own.key"
+    settings.write_text(f"workers: 2\nrollback_memory: {tmp_path / 'newest.db'}\n")
+    FileKeyProvider.create(str(key), {})
+    with Replica(engine, tmp_path / "proxy", settings, key) as place, ExitStack() as stack:
+        faces = [Face(place.proxy.target) for _ in range(4)]
+        for face in faces:
+            stack.enter_context(face.channel)
+        yield [Guarded(engine, place.recorder, place.proxy, face, place.rest) for face in faces]
+
+
+def test_a_file_on_one_host(on_one_host: list[Guarded]) -> None:
+    with made(on_one_host[0], "box") as name:
+        before = at_rest(on_one_host[0], name)
+        for number, place in enumerate(on_one_host):
+            upsert(place, name, 1, seed=20 + number)
+            for other in on_one_host:
+                sound(other, name)
+        put_back(on_one_host[0], name, before)
+        for place in on_one_host:
+            told_by_all(place, name)
+
+
+@pytest.mark.parametrize("memory", ["replicas", "on_one_host"])
+def test_many_writers_and_readers_raise_no_alarm(memory: str, request: pytest.FixtureRequest) -> None:
+    """Clients of two proxies, or workers, write the same records in every way while others read them, in every way."""
+    replicas: list[Guarded] = request.getfixturevalue(memory)
     failures: list[str] = []
     done = {"reads": 0, "writes": 0}
     with made(replicas[0], "box") as name:
@@ -658,7 +702,8 @@ def test_many_writers_and_readers_raise_no_alarm(replicas: list[Guarded]) -> Non
 
         work = [(write, seed) for seed in range(4)] + [(read, seed) for seed in range(4)]
         threads = [
-            threading.Thread(target=act, args=(replicas[number % 2], seed)) for number, (act, seed) in enumerate(work)
+            threading.Thread(target=act, args=(replicas[number % len(replicas)], seed))
+            for number, (act, seed) in enumerate(work)
         ]
         for thread in threads:
             thread.start()
@@ -743,3 +788,72 @@ async def swept(place: Guarded, name: str) -> None:
     )
     done = {one.collection: one for one in await sweep(settings, None, lambda event, **fields: None, dry_run=False)}
     assert (done[name].expired, done[name].failure) == (2, "")
+
+
+def test_verify_tells_older_records_and_how_many_are_missing(place: Guarded, box: str) -> None:
+    def verify() -> tuple[int, dict[str, Any]]:
+        folder = place.proxy.data.parent.parent
+        arguments = ["verify", box, "--json", "--config", str(folder / "settings.yaml")]
+        arguments += ["--key", f"file:{place.proxy.key_file}", "--upstream", f"qdrant://{place.engine.target}"]
+        done = CliRunner().invoke(app, arguments)
+        assert done.exit_code in (0, 2), (done.output, done.exception)
+        return done.exit_code, json.loads(done.stdout)
+
+    status, report = verify()
+    assert (status, report["bad"], report["missing"], report["records"]) == (0, {}, 0, 6)
+    before = at_rest(place, box)
+    upsert(place, box, 1, seed=20)
+    update_vectors(place, box)
+    put_back(place, box, before)
+    place.rest.points.Delete(q.DeletePoints(collection_name=box, points=picked(6), wait=True))
+    status, report = verify()
+    assert (status, report["bad"], report["missing"]) == (2, {"1": ["not the newest"], "3": ["vector `d`"]}, 1)
+
+
+def test_an_older_vector_alone_is_told_as_such(place: Guarded, drop: str) -> None:
+    before = at_rest(place, drop)
+    update_vectors(place, drop)
+    put_back(place, drop, before)
+    assert reads(place, drop)["get all"]() == {1, 2, 4, 5, 6}
+    (told,) = events(place, drop)
+    assert (told["ids"], told["rolled_back"]) == (["3"], 1)
+
+
+def test_a_deleted_collection_is_forgotten(place: Guarded, redis: RedisServer) -> None:
+    with store.Redis(port=redis.port) as client:
+        known = set(client.scan_iter("*:f:*"))
+        with made(place, "box") as name:
+            (own,) = set(client.scan_iter("*:f:*")) - known
+        assert not client.exists(own)
+        with made(place, "box") as name:
+            sound(place, name)
+
+
+def test_planted_records(place: Guarded) -> None:
+    """They are written, looked at and taken away as any other."""
+    with made(place, "trap") as name:
+        points = [
+            q.PointStruct(id=q.PointId(uuid=str(uuid.uuid4())), vectors=unnamed(row), payload={"a": text("b")})
+            for row in np.random.default_rng(1).standard_normal((40, DIMS))
+        ]
+        place.client.points.Upsert(q.UpsertPoints(collection_name=name, points=points))
+        arguments = ["--config", str(place.proxy.data.parent.parent / "settings.yaml"), "--upstream"]
+        arguments += [f"qdrant://{place.engine.target}", "--key", f"file:{place.proxy.key_file}"]
+        planted = CliRunner().invoke(app, ["canaries", "plant", name, *arguments, "--policy", str(place.proxy.policy)])
+        assert planted.exit_code == 0, planted.output
+        scroll = q.ScrollPoints(collection_name=name, limit=100)
+        assert len(place.client.points.Scroll(scroll).result) == 40
+        removed = CliRunner().invoke(app, ["canaries", "remove", name, *arguments])
+        assert removed.exit_code == 0, removed.output
+        assert len(place.client.points.Scroll(scroll).result) == 40
+
+
+def test_a_rotation_brings_no_older_record_to_the_new_key(place: Guarded, box: str) -> None:
+    before = at_rest(place, box)
+    upsert(place, box, 1, seed=20)
+    put_back(place, box, before)
+    with pytest.raises(Unreadable):
+        asyncio.run(rotated(place, box))
+    upsert(place, box, 1, seed=20)
+    asyncio.run(rotated(place, box))
+    sound(place, box)

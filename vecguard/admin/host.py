@@ -77,7 +77,7 @@ def _database(
     front = FRONTS.load(address.front)
     upstream = connect(address, targets[address.front], settings)
     read, real_name = partial(front.read_manifest, upstream), partial(front.real_name, upstream)
-    memory = None if front.adopt is None else memory_in(open_state(settings, provider))
+    memory = None if front.adopt is None else memory_in(settings, provider, open_state(settings, provider))
     alone = Generation(None, 1, 0)
     catalog = Catalog(read, real_name, provider, lambda: policy.current, alone, max_age=0.0, memory=memory)
     return Database(address, front, upstream, catalog)

@@ -64,7 +64,7 @@ def _check_memory(policy: Policy, config: Path | None) -> None:
         with _failures():
             require_memory(load_settings(config, {}), policy)
     elif (asking := next((entry for entry in policy.collections if entry.detects_rollback), None)) is not None:
-        text = f"{asking.name}.integrity has `rollback: detect`: `vecguard serve` takes it with `state` in its settings"
+        text = f"{asking.name}.integrity has `rollback: detect`: the settings need `state` or `rollback_memory`"
         Console(stderr=True, soft_wrap=True).print(Text.assemble(("note", "yellow"), f": {text} (--config checks)"))
 
 

@@ -101,6 +101,8 @@ async def _verified(
     typer.echo(f"{found.records} records{planted} in {found.seconds:.1f} s: {len(found.bad)} do not open")
     for fault, number in found.faults.most_common():
         typer.echo(f"  {fault}: {number}")
+    if found.missing:
+        typer.echo(f"{found.missing} more are remembered than are there: deleted behind VecGuard, or a moment ago")
     _list("do not open", [f"{key} ({', '.join(faults)})" for key, faults in found.bad.items()])
     if found.changes is not None and ledger is not None:
         since = f"since {found.since}" if found.since else "first look"

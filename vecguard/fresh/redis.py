@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 from vecguard.errors import Unavailable
 from vecguard.fresh.log import EMPTY
 from vecguard.fresh.memory import Held
-from vecguard.fresh.stamps import Stamps
+from vecguard.fresh.stamps import StampCache, Stamps
 from vecguard.fresh.tidy import Tidier
 from vecguard.state.connection import Argument, Connection
 from vecguard.state.scripts import LOG_BEGIN, LOG_COUNT, LOG_MARK, LOG_PUT, LOG_SWAP, LOGS
@@ -16,7 +16,6 @@ from vecguard.state.sealing import StateKey
 
 _AT_ONCE: Final = 500
 """Records in one script: the store does nothing else while one runs."""
-_COLLECTIONS: Final = 1_024
 Item = TypeVar("Item")
 _CHANGED: Final = "what is newest was being noted, or its store was emptied, meanwhile: try again"
 
@@ -27,18 +26,11 @@ class RedisMemory:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.tidier = Tidier(self)
-        self._stamps: dict[tuple[str, bytes], Stamps] = {}
+        self._stamps = StampCache()
 
     async def stamps(self, collection: bytes) -> Stamps:
         """See `Memory`."""
-        key = await self._connection.key()
-        known = self._stamps.get((key.identity, collection))
-        if known is None:
-            if len(self._stamps) >= _COLLECTIONS:
-                self._stamps.clear()
-            known = Stamps(key.subkey("freshness"), collection, key.identity)
-            self._stamps[key.identity, collection] = known
-        return known
+        return self._stamps.of(await self._connection.key(), collection)
 
     async def read(self, stamps: Stamps, names: Sequence[bytes]) -> Held:
         """See `Memory`."""

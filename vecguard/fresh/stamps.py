@@ -12,6 +12,7 @@ from typing import Final
 
 from vecguard.keys.encoding import length_prefixed
 from vecguard.keys.key import Key
+from vecguard.state.sealing import StateKey
 
 NAME_BYTES: Final = 16
 STEP_BYTES: Final = 6
@@ -21,6 +22,7 @@ ABSENT: Final = bytes(STAMP_BYTES)
 _PURPOSE: Final = "freshness"
 _KEY_BYTES: Final = 32
 _REMEMBERED: Final = 65_536
+_COLLECTIONS: Final = 1_024
 
 
 class Stamps:
@@ -50,6 +52,22 @@ class Stamps:
         """The 8 bytes for `value` at `path` of a record; never `ABSENT`."""
         made = _digest(self._stamps, length_prefixed(record, path, value), STAMP_BYTES)
         return made if made != ABSENT else b"\xff" * STAMP_BYTES
+
+
+class StampCache:
+    """What names and stamps of collections are made with, kept while the memory's key is the same."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, bytes], Stamps] = {}
+
+    def of(self, key: StateKey, collection: bytes) -> Stamps:
+        """Those of a collection, by its uuid's bytes."""
+        known = self._known.get((key.identity, collection))
+        if known is None:
+            if len(self._known) >= _COLLECTIONS:
+                self._known.clear()
+            known = self._known[key.identity, collection] = Stamps(key.subkey(_PURPOSE), collection, key.identity)
+        return known
 
 
 def _digest(key: bytes, text: bytes, size: int) -> bytes:

@@ -31,6 +31,8 @@ from vecguard.upstream import Upstream
 DESTROYED: Final = "keys of its tenant destroyed"
 FOREIGN: Final = "of another tenant than it says"
 """Faults of whole records, where tenants have keys of their own."""
+OLDER: Final = "not the newest"
+"""The fault of a record that was put back, where it is remembered what is newest."""
 
 
 @dataclass(frozen=True, slots=True)

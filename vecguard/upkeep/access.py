@@ -134,7 +134,10 @@ async def open_database(settings: Settings, front: FrontName | None = None) -> A
         state = open_state(settings, provider)
         if state is not None:
             stack.push_async_callback(state.close)
-        yield Database(front_of, upstream, provider, None if front_of.adopt is None else memory_in(state))
+        memory = None if front_of.adopt is None else memory_in(settings, provider, state)
+        if memory is not None:
+            stack.push_async_callback(memory.close)
+        yield Database(front_of, upstream, provider, memory)
 
 
 def chosen(settings: Settings, front: FrontName | None) -> Embedded | Remote:

@@ -27,8 +27,8 @@ async def adopt(database: Database, name: str, settle_s: float = SETTLE_S) -> As
     take = database.front.adopt
     if database.memory is None or take is None:
         raise FailedPrecondition(
-            "what is newest is remembered of a Qdrant database's collections, in the `state` of the settings: give "
-            "those of `vecguard serve` (--config)"
+            "what is newest is remembered of a Qdrant database's collections, in the `state` or the `rollback_memory` "
+            "of the settings: give those of `vecguard serve` (--config)"
         )
     real = await database.front.real_name(database.upstream, name, CALLER)
     shield = await database.shield(real)

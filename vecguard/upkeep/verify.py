@@ -27,6 +27,9 @@ class Verification:
     """How many of the records are planted."""
     seconds: float = 0.0
     bad: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    missing: int | None = None
+    """How many records fewer there are than are remembered, which were deleted behind the proxy, or a moment ago; None
+    where it is not remembered what is newest."""
     changes: Changes | None = None
     since: str | None = None
     """When the look was that `changes` compares with; None for the first of a ledger."""
@@ -44,6 +47,7 @@ class Verification:
     def as_json(self) -> dict[str, Any]:
         """The same for programs."""
         report: dict[str, Any] = {"collection": self.collection, "records": self.records, "bad": self.bad}
+        report |= {} if self.missing is None else {"missing": self.missing}
         report |= {"canaries": self.canaries, "faults": dict(self.faults), "seconds": round(self.seconds, 3)}
         if self.changes is not None:
             report |= {"since": self.since, "changes": vars(self.changes)}
@@ -81,6 +85,8 @@ async def verify(
         found.records += len(page)
         found.canaries += sum(record.key in planted for record in page)
         progress(found.records, max(total, found.records))
+    if shield.fresh is not None:
+        found.missing = max(await shield.fresh.count() - found.records, 0)
     if ledger is not None and ledger_file is not None:
         found.since = ledger.taken
         found.changes = ledger.finish()

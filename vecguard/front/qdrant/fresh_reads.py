@@ -80,22 +80,7 @@ class Reader:
         return found, bad
 
     async def _judge(self, points: Sequence[StoredPoint], began: float) -> list[str]:
-        """The ids of whole points that are not the newest; of the others entries go that were superseded."""
-        if not points:
-            return []
-        ids = [point_id_bytes(point.id) for point in points]
-        logs, since = await self.guard.logs(self.stamps, ids, began)
-        bad = []
-        for point, point_id, text in zip(points, ids, logs, strict=True):
-            payload = point.payload
-            if UPDATED not in payload and is_whole(text, parts.whole_of(payload, point_id, self.stamps)):
-                continue
-            log = parse(text)
-            if log.fresh(parts.content_of(payload, point_id, self.stamps), since):
-                parts.prune(point, log, self.stamps, since)
-            else:
-                bad.append(shown(point.id))
-        return bad
+        return await judged(self.guard, self.stamps, points, began)
 
     async def _judge_parts(self, collection: str, points: Sequence[StoredPoint], began: float) -> list[str]:
         """The same of points with a part of their payloads, which the database selects by its own rules for paths.
@@ -138,6 +123,31 @@ class Reader:
             answer = await self.send(_GET, ask, q.GetResponse)
             found |= {point_id_bytes(point.id): point.payload for point in answer.result}
         return found
+
+
+async def judged(guard: Guard, stamps: Stamps, points: Sequence[StoredPoint], began: float) -> list[str]:
+    """The ids of whole points that are not the newest; from the others entries are taken that were superseded.
+
+    `began`: when the read of them did, in monotonic seconds.
+
+    Raises:
+        FailedPrecondition, Unavailable: see `Guard.logs`.
+    """
+    if not points:
+        return []
+    ids = [point_id_bytes(point.id) for point in points]
+    logs, since = await guard.logs(stamps, ids, began)
+    bad = []
+    for point, point_id, text in zip(points, ids, logs, strict=True):
+        payload = point.payload
+        if UPDATED not in payload and is_whole(text, parts.whole_of(payload, point_id, stamps)):
+            continue
+        log = parse(text)
+        if log.fresh(parts.content_of(payload, point_id, stamps), since):
+            parts.prune(point, log, stamps, since)
+        else:
+            bad.append(shown(point.id))
+    return bad
 
 
 def _selector(message: Reading) -> q.WithPayloadSelector:

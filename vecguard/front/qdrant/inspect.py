@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
@@ -12,9 +13,10 @@ from qdrant_client import grpc as q
 from vecguard.catalog import StaleEntry
 from vecguard.errors import InvalidArgument, RolledBack, TenantShredded, Unreadable
 from vecguard.fields import UNREADABLE_NAME
-from vecguard.front.base import DESTROYED, FOREIGN, Inspected
+from vecguard.front.base import DESTROYED, FOREIGN, OLDER, Inspected
 from vecguard.front.qdrant import reveal, translation
 from vecguard.front.qdrant import vectors as wire
+from vecguard.front.qdrant.fresh_reads import judged
 from vecguard.front.qdrant.payloads import point_id_bytes, python_value, reveal_map
 from vecguard.front.qdrant.scope import PAYLOAD, RECORD, TENANT, UPDATED, WRITTEN
 from vecguard.keys.encoding import length_prefixed
@@ -47,22 +49,34 @@ async def inspect(upstream: Upstream, name: str, shield: Shield) -> AsyncIterato
     Raises:
         UpstreamFailure: the database cannot be reached, or does not know the collection.
     """
+    began = time.monotonic()
     async for points in stored_pages(upstream, name, shield):
-        if _sound(shield, points):
-            yield [Inspected(_shown(point.id), (), content_of(point)) for point in points]
-            continue
-        found = [Inspected(_shown(point.id), faults_of(shield, point), content_of(point)) for point in points]
-        doubtful = [point.id for point, looked in zip(points, found, strict=True) if looked.faults]
-        again = {_shown(point.id): point for point in await _stored(upstream, name, doubtful, shield)}
-        yield [looked for old in found if (looked := _second(shield, old, again)) is not None]
+        yield await _looked_at(upstream, name, shield, points, began)
+        began = time.monotonic()
 
 
-def _second(shield: Shield, first: Inspected, again: dict[str, q.RetrievedPoint]) -> Inspected | None:
-    """What a second look says of a point; None where it was deleted meanwhile."""
-    if not first.faults:
-        return first
-    point = again.get(first.key)
-    return None if point is None else Inspected(first.key, faults_of(shield, point), content_of(point))
+async def _looked_at(
+    upstream: Upstream, name: str, shield: Shield, points: Sequence[q.RetrievedPoint], began: float
+) -> list[Inspected]:
+    """What a look says of some points, and a second one of those that the first says something of."""
+    first = dict(zip(map(_key, points), await _all_faults(shield, points, began), strict=True))
+    doubtful = [point.id for point in points if first[_key(point)]]
+    again, began = await _stored(upstream, name, doubtful, shield) if doubtful else (), time.monotonic()
+    second = dict(zip(map(_key, again), await _all_faults(shield, again, began), strict=True))
+    newest = {_key(point): point for point in (*points, *again)}
+    left = [point for key, point in newest.items() if not first[key] or key in second]  # others are gone
+    return [Inspected(_key(point), second.get(_key(point), ()), content_of(point)) for point in left]
+
+
+async def _all_faults(shield: Shield, points: Sequence[q.RetrievedPoint], began: float) -> list[tuple[str, ...]]:
+    """The faults of points that were read together, which began at this monotonic second."""
+    older: list[str] = []
+    if shield.fresh is not None:
+        points = [q.RetrievedPoint.FromString(point.SerializeToString()) for point in points]
+        older = await judged(shield.fresh, await shield.fresh.stamps(), points, began)
+    if not older and _sound(shield, points):
+        return [()] * len(points)
+    return [(*faults_of(shield, point), *([OLDER] if _key(point) in older else [])) for point in points]
 
 
 async def stored_pages(upstream: Upstream, name: str, shield: Shield) -> AsyncIterator[Sequence[q.RetrievedPoint]]:
@@ -92,7 +106,8 @@ async def _stored(
     ask = q.GetPoints(collection_name=name, ids=wanted)
     ask.with_payload.enable = True
     ask.with_vectors.enable = True
-    return (await translation.call(upstream, "/qdrant.Points/Get", ask, q.GetResponse, shield)).result
+    rpc = "/qdrant.Points/Get"
+    return (await translation.unjudged(rpc, ask, q.GetResponse, upstream=upstream, shield=shield)).result
 
 
 async def damaged(session: Session) -> dict[str, list[str]]:
@@ -118,10 +133,20 @@ async def damaged(session: Session) -> dict[str, list[str]]:
             ask.with_payload.enable = True
             ask.with_vectors.enable = True
             older, stored = await _told_apart(session, ask)
-            bad = [_shown(point.id) for point in stored if faults_of(entry.shield, point)]
+            bad = [point.id for point in stored if faults_of(entry.shield, point)]
             if older or bad:
-                found.setdefault(name, []).extend((*older, *bad))
+                found.setdefault(name, []).extend((*older, *map(_shown, bad)))
+            if bad and entry.shield.fresh is not None:
+                await _note_older_vectors(session, name, bad, entry.shield)
     return found
+
+
+async def _note_older_vectors(session: Session, name: str, ids: Sequence[q.PointId], shield: Shield) -> None:
+    """Of points that do not open by what is the newest, note those that open by what was superseded."""
+    ask = q.GetPoints(collection_name=name, ids=ids)
+    ask.with_payload.enable = ask.with_vectors.enable = True
+    stored = (await session.unjudged("/qdrant.Points/Get", ask, q.GetResponse)).result
+    session.rolled_back.setdefault(name, []).extend(_key(point) for point in stored if not faults_of(shield, point))
 
 
 async def _told_apart(session: Session, ask: q.GetPoints) -> tuple[list[str], Sequence[q.RetrievedPoint]]:
@@ -143,6 +168,10 @@ async def _told_apart(session: Session, ask: q.GetPoints) -> tuple[list[str], Se
 def id_of(key: str) -> q.PointId:
     """The id that is shown as `key`."""
     return q.PointId(num=int(key)) if key.isdecimal() else q.PointId(uuid=key)
+
+
+def _key(point: q.RetrievedPoint) -> str:
+    return _shown(point.id)
 
 
 def _shown(point_id: q.PointId) -> str:

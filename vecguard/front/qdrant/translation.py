@@ -16,7 +16,7 @@ from vecguard.seal.planted import PlantedId
 from vecguard.shield import Shield
 from vecguard.upstream import Answer, Upstream
 
-__all__ = ("call", "collection_of", "planted", "show", "shown_text", "stored", "watched")
+__all__ = ("call", "collection_of", "planted", "show", "shown_text", "stored", "unjudged", "watched")
 
 Sent = TypeVar("Sent", bound=Message)
 
@@ -79,11 +79,12 @@ async def call(upstream: Upstream, rpc: str, message: Message, answer: type[Answ
         RolledBack, FailedPrecondition, Unavailable, Refused, InvalidArgument: see `watched`.
     """
     if shield.fresh is None:
-        return await _sent(rpc, message, answer, upstream=upstream, shield=shield)
-    return await watched(partial(_sent, upstream=upstream, shield=shield), rpc, message, answer, shield)
+        return await unjudged(rpc, message, answer, upstream=upstream, shield=shield)
+    return await watched(partial(unjudged, upstream=upstream, shield=shield), rpc, message, answer, shield)
 
 
-async def _sent(rpc: str, message: Message, answer: type[Answer], *, upstream: Upstream, shield: Shield) -> Answer:
+async def unjudged(rpc: str, message: Message, answer: type[Answer], *, upstream: Upstream, shield: Shield) -> Answer:
+    """`call`, whether or not what is answered is the newest. Raises UpstreamFailure."""
     found = await upstream.call(rpc, stored(message, shield), answer, Caller())
     show(found, shield)
     return found
