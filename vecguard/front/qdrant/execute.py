@@ -133,10 +133,17 @@ class Executor:
     async def _send(self, stage: Stage, query: q.Query | None, want: Want) -> Points:
         """A stage whose scores at rest are the ones to answer with."""
         ask = self._ask(stage, query, want, record=bool(want.vectors))
-        ask.limit, ask.offset = stage.limit, stage.offset
+        # The database's offset counts planted points that nobody sees: where there may be some, it is counted here.
+        skipped = stage.offset if self._has_planted else 0
+        ask.limit, ask.offset = stage.limit + skipped, stage.offset - skipped
         if stage.threshold is not None:
             ask.score_threshold = stage.threshold
-        return list((await self.session.call(_QUERY, ask, q.QueryResponse)).result)
+        return list((await self.session.call(_QUERY, ask, q.QueryResponse)).result)[skipped:]
+
+    @property
+    def _has_planted(self) -> bool:
+        entry = self.session.entries.get(self.collection)
+        return entry is not None and entry.policy.detection.canaries > 0
 
     def _ask(self, stage: Stage, query: q.Query | None, want: Want, *, record: bool) -> q.QueryPoints:
         ask = q.QueryPoints(collection_name=self.collection)

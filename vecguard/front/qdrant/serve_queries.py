@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from qdrant_client import grpc as q
 
+from vecguard.catalog import Entry
 from vecguard.errors import InvalidArgument, NotFound, UpstreamFailure
 from vecguard.front.qdrant import at_rest, filters, reveal
 from vecguard.front.qdrant.candidates import open_candidates, open_sparse
@@ -49,9 +50,14 @@ async def _run(ask: q.QueryPoints, session: Session, *, old: bool = False) -> Po
     entry = await session.open(ask.collection_name, "read")
     if entry.shield is None:
         return await _clear_query(ask, session)
-    if at_rest.rewrite(ask, entry.shield):
+    if _is_at_rest(ask, entry, entry.shield):
         return list((await _at_rest(ask, session, entry.shield)).result)
     return await _ranked(ask, session, entry.shield, old=old)
+
+
+def _is_at_rest(ask: q.QueryPoints, entry: Entry, shield: Shield) -> bool:
+    """Whether a search was rewritten in place. An offset would count planted points, of which nobody is told."""
+    return not (ask.offset and entry.policy.detection.canaries) and at_rest.rewrite(ask, shield)
 
 
 async def _at_rest(ask: q.QueryPoints, session: Session, shield: Shield) -> q.QueryResponse:
@@ -97,7 +103,7 @@ async def query(ask: q.QueryPoints, session: Session) -> q.QueryResponse:
     entry = await session.open(ask.collection_name, "read")
     if entry.shield is None:
         return q.QueryResponse(result=await _clear_query(ask, session))
-    if at_rest.rewrite(ask, entry.shield):
+    if _is_at_rest(ask, entry, entry.shield):
         return await _at_rest(ask, session, entry.shield)
     return q.QueryResponse(result=await _ranked(ask, session, entry.shield))
 
