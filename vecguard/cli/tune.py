@@ -66,7 +66,7 @@ def tune(
     out.mkdir(parents=True, exist_ok=True)
     (out / "frontier.svg").write_text(frontier_plot(found, aim), encoding="utf-8")
     table = Table(title=f"Frontier; floor of unrelated text {found.floor:.3f}, clear storage {found.undefended:.3f}")
-    table.add_column("rule")
+    table.add_column("rule", overflow="fold")  # its end is what tells rules apart
     for heading in (f"token F1, {pairs} pairs", "recall@10", "candidates read"):
         table.add_column(heading, justify="right")
     for one in frontier(found.tried):
