@@ -7,7 +7,7 @@ import uuid
 from pathlib import Path
 
 from vecguard.keys.key import Key
-from vecguard.seal.planted import FORMS, Planted
+from vecguard.seal.planted import FORMS, Planted, signed
 
 KNOWN = json.loads((Path(__file__).parents[1] / "vectors" / "planted.json").read_text())
 
@@ -18,11 +18,14 @@ def test_they_are_those_of_the_specification() -> None:
         ids = planted.ids(form)
         assert [ids[number] for number in KNOWN["numbers"]] == KNOWN[form]
         assert [planted.numbers[one] for one in KNOWN[form]] == KNOWN["numbers"]
+    assert [signed(one) for one in KNOWN["number"]] == KNOWN["signed"]
+    assert [planted.numbers[one] for one in KNOWN["signed"]] == KNOWN["numbers"]
 
 
 def test_no_two_are_the_same_and_uuids_are_of_their_version() -> None:
     planted = Planted(Key.random(), 256)
-    assert len(planted.numbers) == len(set(planted.every())) == 3 * 256
+    assert len(set(planted.every())) == 3 * 256
+    assert planted.numbers.keys() == {*planted.every(), *map(signed, planted.ids("number"))}
     assert {uuid.UUID(str(one)).version for one in planted.ids("uuid4")} == {4}
     assert {uuid.UUID(str(one)).version for one in planted.ids("uuid5")} == {5}
     assert {uuid.UUID(str(one)).variant for one in planted.ids("uuid5")} == {uuid.RFC_4122}

@@ -177,9 +177,9 @@ class DetectionRule(PolicyEntry):
         default=0,
         ge=0,
         le=MOST_CANARIES,
-        description="How many records `vecguard canaries plant` plants in the collection (Qdrant): no answer holds "
-        "them, and who meets many of them, or asks for one by its id, is told of. They need one dense vector that can "
-        "be recovered, and ids that are random (UUIDs of version 4 or 5, or `ids: encrypted`).",
+        description="How many records `vecguard canaries plant` plants in the collection: no answer holds them, and "
+        "who meets many of them, or asks for one by its id, is told of. They need one dense vector that can be "
+        "recovered, and ids that are random (UUIDs of version 4 or 5, or `ids: encrypted`).",
     )
     detectors: dict[str, bool] = Field(
         default_factory=dict, description="Detectors to switch off or on, by name; those left out are on."

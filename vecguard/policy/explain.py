@@ -212,7 +212,7 @@ def _detection(entry: CollectionPolicy) -> Section:
     off = sorted(name for name, on in rule.detectors.items() if not on)
     lines = [Line("mode", _MODES[rule.mode]), Line("detectors", f"all but {', '.join(off)}" if off else "all")]
     if rule.canaries:
-        text = f"{rule.canaries} records that no answer holds, once `vecguard canaries plant` was run (Qdrant)"
+        text = f"{rule.canaries} records that no answer holds, once `vecguard canaries plant` was run"
         lines.append(Line("canaries", text))
     lines += [Line(f"from risk {threshold:g}", _RUNGS[rung](rule)) for rung, threshold in rule.ladder.rungs]
     if rule.enforces and rule.largest_answer is not None:

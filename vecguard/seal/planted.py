@@ -5,7 +5,8 @@ be remembered or kept in step: every process that can open a collection knows al
 Number i, 0 <= i < 256, has three forms, of which the one is planted that the collection's own ids have:
 
     uuid4, uuid5  AES-256(key, u64 LE i || u64 LE 0), with version and variant of RFC 9562
-    number        the first eight bytes, little-endian, of AES-256(key, u64 LE i || u64 LE 1)
+    number        the first eight bytes, little-endian, of AES-256(key, u64 LE i || u64 LE 1); where keys are signed
+                  (Milvus), the number of the same 64 bits
 
 A record of a client's has such an id by chance with a probability of 2^-55 at most.
 """
@@ -25,11 +26,17 @@ FORMS: Final[tuple[Form, ...]] = ("uuid4", "uuid5", "number")
 PlantedId: TypeAlias = int | str
 
 _VERSIONS: Final[dict[Form, int]] = {"uuid4": 4, "uuid5": 5}
+_HALF: Final = 2**63
+
+
+def signed(number: PlantedId) -> int:
+    """The signed number of the same 64 bits, of one below 2^64."""
+    return (int(number) + _HALF) % (2 * _HALF) - _HALF
 
 
 class Planted:
-    """The planted ids of one collection. `numbers` has the number of each, by id: ints, and UUIDs as Qdrant has them
-    in answers."""
+    """The planted ids of one collection. `numbers` has the number of each, by id: ints, signed ones too, and UUIDs as
+    Qdrant has them in answers."""
 
     def __init__(self, detection_key: Key, most: int) -> None:
         """`most`: how many can be planted."""
@@ -44,6 +51,7 @@ class Planted:
         }
         self._ids["number"] = [int.from_bytes(one[:8], "little") for one in cut[most:]]
         self.numbers: dict[PlantedId, int] = {one: i for ids in self._ids.values() for i, one in enumerate(ids)}
+        self.numbers |= {signed(one): i for i, one in enumerate(self._ids["number"])}
 
     def ids(self, form: Form, count: int | None = None) -> list[PlantedId]:
         """The first `count` of a form, or all."""

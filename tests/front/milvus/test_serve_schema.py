@@ -120,15 +120,6 @@ def shown(database: Database) -> dict[str, s.FieldSchema]:
     return {field.name: field for field in answer.schema.fields}
 
 
-def test_a_collection_cannot_have_canaries(database: Database) -> None:
-    request = m.CreateCollectionRequest(collection_name="new", schema=SCHEMA.SerializeToString())
-    entry = CollectionPolicy.model_validate({"match": "*", "payload": POLICY.payload, "detection": {"canaries": 8}})
-    refused = asking(database, entry.placed(0))("CreateCollection", request)
-    assert (refused.code, "no records can be planted in collections of Milvus" in refused.reason) == (1100, True)
-    assert database.sent == []
-    assert asking(database, POLICY)("CreateCollection", request).code == 0
-
-
 def test_an_added_field_is_declared_first_and_made_in_its_stored_form(ask: Any, database: Database) -> None:
     field = field_of("word", "Int64", nullable=True, description="how many")
     status = ask(

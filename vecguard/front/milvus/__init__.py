@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from vecguard.front.base import Front
-from vecguard.front.milvus import listing  # by its module, since `names` is another module's name here
+from vecguard.front.base import Front, Planting
+from vecguard.front.milvus import (  # by its module, since `names` is another module's name here
+    listing,
+    planting,
+)
 from vecguard.front.milvus.asked import asked
 from vecguard.front.milvus.inspect import count, damaged, inspect
 from vecguard.front.milvus.mandatory import restricted
@@ -54,4 +57,5 @@ FRONT = Front(
     require_rotatable=require_rotatable,
     write_tenant_keys=write_tenant_keys,
     delete_of=delete_of,
+    planting=Planting(planting.plant, planting.planted, planting.remove),
 )

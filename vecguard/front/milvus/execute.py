@@ -26,11 +26,14 @@ from vecguard.front.milvus.distances import (
 from vecguard.front.milvus.expression import Rewritten, conjunction
 from vecguard.front.milvus.grouping import Group, best_groups, group_keys, in_groups
 from vecguard.front.milvus.layout import Layout
+from vecguard.front.milvus.place import place_of
 from vecguard.front.milvus.placeholder import write_dense
+from vecguard.front.milvus.planted import planted_among
 from vecguard.front.milvus.proto import m, rpc
 from vecguard.front.milvus.search_parameters import MAX_TOPK, SearchParameters
 from vecguard.front.milvus.selection import RowPlace
 from vecguard.front.milvus.status import ask
+from vecguard.hidden import PlantedId, PlantedMet
 from vecguard.metric import FloatArray, largest_norm
 from vecguard.pipeline import Session
 from vecguard.shield import Shield
@@ -79,7 +82,8 @@ class Found:
 class Executor:
     """Runs searches on one collection.
 
-    `source` gives its read options to every request made of it; `checked` is that of the catalog's entry.
+    `source` gives its read options to every request made of it; `checked` is that of the catalog's entry; `planted`:
+    whether its policy has records planted there.
     """
 
     session: Session
@@ -87,6 +91,7 @@ class Executor:
     layout: Layout
     source: Source
     checked: float
+    planted: bool = False
 
     async def run(self, search: Search, outputs: Sequence[str]) -> Found:
         """The answer of a search; `outputs` are stored columns that its pages carry.
@@ -94,6 +99,7 @@ class Executor:
         Raises:
             InvalidArgument: a dimension or bounds that do not fit.
             Unreadable, StaleEntry: see `open_candidates`.
+            PlantedMet: see `_Run.found`.
             UpstreamFailure: the database says no, or cannot be reached.
         """
         check_band(search.parameters.band, search.metric)
@@ -142,7 +148,7 @@ class Executor:
             not_return_all_meta=source.not_return_all_meta,
             expr_template_values=expression.templates,
         )
-        return await ask(self.session, _SEARCH, request, m.SearchResults)
+        return await ask(self.session, _SEARCH, request, m.SearchResults, planted=True)  # those are looked for below
 
 
 class _Run:
@@ -331,8 +337,26 @@ class _Run:
         return replace(self._search, expression=Rewritten(text, expression.templates))
 
     def found(self) -> Found:
-        """The answer."""
+        """The answer.
+
+        Raises:
+            PlantedMet: planted rows would be part of it, so that the search has to be run without them.
+        """
+        met = [key for candidates in self._candidates for key in self._met(candidates)]
+        if met:
+            session, source = self._executor.session, self._executor.source
+            raise PlantedMet(place_of(source.db_name, source.collection_name, session.metadata).key, met)
         return Found(self._pages, [self._answer(candidates) for candidates in self._candidates])
+
+    def _met(self, candidates: Candidates) -> list[PlantedId]:
+        """Planted rows among the best: those of the answer, and those that its offset would count."""
+        shield = self._executor.shield
+        if not planted_among(candidates.keys, shield):
+            return []
+        best = candidates.ranked()[: self._wanted]
+        if self._search.parameters.grouping is not None:
+            best = [position for group in self._groups(candidates) for position in group.members]
+        return planted_among([candidates.keys[position] for position in best], shield)
 
     def _answer(self, candidates: Candidates) -> list[Hit]:
         parameters = self._search.parameters

@@ -95,7 +95,9 @@ async def hybrid_search(request: m.HybridSearchRequest, executor: Executor) -> m
     outputs = stored_outputs(layout, request.output_fields)
     score = request.function_score if request.HasField("function_score") else None
     passed = None if score is None else for_database(score, layout, shield)
-    if all(is_direct(plan, shield) for plan in plans) and (score is None or passed is not None):
+    if all(is_direct(plan, shield, planted=executor.planted) for plan in plans) and (
+        score is None or passed is not None
+    ):
         read_rank_strategy(rank)
         return await _forwarded(request, plans, passed, outputs, executor, rank.grouping)
     ranker = read_rank_strategy(rank) if score is None else read_function_score(score)
@@ -217,7 +219,7 @@ def _require_numeric(field: str, executor: Executor) -> None:
 
 async def _leaf(plan: Plan, outputs: Sequence[str], executor: Executor) -> _Leaf:
     """Run one search for itself."""
-    if not is_direct(plan, executor.shield):
+    if not is_direct(plan, executor.shield, planted=executor.planted):
         found = await run_plan(plan, outputs, executor)
         return _Leaf(found, await metric_of(plan.parameters.metric, plan.column, executor))
     metric = await metric_of(plan.parameters.metric, plan.column, executor)

@@ -26,6 +26,7 @@ from vecguard.front.milvus.expression import conjunction, not_in, pk_in
 from vecguard.front.milvus.expression.columns import META
 from vecguard.front.milvus.layout import Layout, layout_of
 from vecguard.front.milvus.place import Place, place_of
+from vecguard.front.milvus.planted import as_keys
 from vecguard.front.milvus.proto import c, m, rpc, s
 from vecguard.front.milvus.retention import kept
 from vecguard.front.milvus.rows import by_name, primary_keys
@@ -80,7 +81,7 @@ async def restricted(session: Session, rpc: str, message: Message, answer: type[
     if entry is None:  # it was never opened, so nobody asked what holds for it
         raise session.beyond_rows()
     some_only = is_held(place, session)
-    excluded = session.excluded.get(place.key) or _gone(session, entry)
+    excluded = session.excluded.get(place.key) or _gone(session, entry) or session.hidden.left_out.get(place.key)
     if some_only or session.retention(entry) is not None or excluded:
         await held(request, place, session)
     found = await session.send(rpc, message, answer)
@@ -102,7 +103,8 @@ def _expression(place: Place, session: Session) -> str:
     rows = [_at_rest(condition, layout, shield) for condition in session.mandatory.get(place.key, ())]
     young = [] if rule is None else [kept(rule, layout, time.time())]
     excluded, primary = session.excluded.get(place.key, []), layout.primary
-    keys = excluded if primary.data_type == kinds.VARCHAR else [int(key) for key in excluded]
+    keys = list(excluded) if primary.data_type == kinds.VARCHAR else [int(key) for key in excluded]
+    keys += as_keys(session.hidden.left_out.get(place.key, ()), primary)
     gone = _gone(session, entry)
     sound = [*([not_in(primary.name, keys)] if keys else []), *([without_keys(gone)] if gone else [])]
     return conjunction(*rows, *_of_tenant(place, session, shield), *young, *sound)

@@ -151,13 +151,18 @@ def _require_fitting(queries: Queries, column: Column) -> None:
         )
 
 
-def is_direct(plan: Plan, shield: Shield) -> bool:
+def is_direct(plan: Plan, shield: Shield, *, planted: bool = False) -> bool:
     """Whether the database's own distances are the ones to answer with: nothing was added to what is searched.
+
+    With `planted`, records may be planted in the collection: then its candidates are read, as the database's offsets
+    and fusions count those records.
 
     Raises:
         FailedPrecondition: they are, but it would group by values that stand there in two forms.
     """
     guard = shield.vectors.get(plan.column.name)
+    if planted and isinstance(guard, DenseShield):
+        return False
     if guard is not None and guard.divided:
         return False  # the parts' distances are to be merged, also where each part's are exact
     direct = not isinstance(guard, DenseShield) or guard.exact_at_rest

@@ -10,6 +10,7 @@ from vecguard.errors import InvalidArgument
 from vecguard.fields import Keys
 from vecguard.front.milvus.layout import META, VARCHAR, Column, Layout, is_hidden, layout_of
 from vecguard.front.milvus.place import place_of
+from vecguard.front.milvus.planted import planted_there
 from vecguard.front.milvus.proto import c, m, rpc
 from vecguard.front.milvus.status import ask
 from vecguard.pipeline import Session
@@ -143,6 +144,10 @@ async def _described(
     answer = await ask(session, rpc(method), request, reply)
     if entry.shield is not None:
         _show(answer.index_descriptions, layout_of(entry.shield))
+        hidden = await planted_there(place, entry, session)
+        for description in answer.index_descriptions if hidden else ():
+            description.indexed_rows = max(description.indexed_rows - hidden, 0)
+            description.total_rows = max(description.total_rows - hidden, 0)
     return answer
 
 

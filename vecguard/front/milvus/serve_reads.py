@@ -51,6 +51,8 @@ async def query(request: m.QueryRequest, session: Session) -> m.QueryResults:
     if shield.ids is not None:
         _require_no_aggregate_of_keys(aggregates, layout)
     _rewrite(request, layout, shield)
+    if aggregates or _counts_rows(request.query_params):
+        session.hidden.leave_out_declared(place.key, entry)
     if aggregates:
         return await _aggregated(request, aggregates, layout, shield, session)
     keys = dynamic_keys(layout, request.output_fields)
@@ -114,6 +116,11 @@ def _check_parameters(pairs: Iterable[c.KeyValuePair], layout: Layout, shield: S
             raise InvalidArgument(f"query parameter {pair.key} is not known to VecGuard: invalid parameter")
     if asked > shield.limits.max_limit:
         raise LimitExceeded(f"{asked} results asked for: the policy allows {shield.limits.max_limit} in one call")
+
+
+def _counts_rows(pairs: Iterable[c.KeyValuePair]) -> bool:
+    """Whether an answer depends on rows that it does not show: it begins after some, or tells of groups of them."""
+    return any(pair.key == _GROUP_BY or (pair.key == "offset" and _count(pair)) for pair in pairs)
 
 
 def _require_order(name: str, layout: Layout, shield: Shield) -> None:

@@ -50,9 +50,6 @@ async def create(request: m.CreateCollectionRequest, session: Session) -> c.Stat
     require_clients(request.properties)
     if any(pair.key == _DESCRIPTION for pair in request.properties):
         raise InvalidArgument(f"{_DESCRIPTION}: a protected collection has its description in its schema")
-    if policy.detection.canaries:
-        fault = f"{policy.name}.detection.canaries: no records can be planted in collections of Milvus: set it to 0"
-        raise InvalidArgument(fault)
     declaration = declare(parse_schema(request.schema), policy)
     if policy.kept is not None:
         kept(policy.kept, declaration.layout, 0.0)  # refused now rather than at every read

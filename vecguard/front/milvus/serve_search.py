@@ -11,9 +11,10 @@ import uuid
 from collections.abc import Sequence
 from typing import Final
 
+from vecguard.catalog import Entry
 from vecguard.errors import InvalidArgument
 from vecguard.front.milvus import hybrid
-from vecguard.front.milvus.execute import Executor
+from vecguard.front.milvus.execute import Executor, Source
 from vecguard.front.milvus.function_scores import for_database, read_function_score
 from vecguard.front.milvus.layout import layout_of
 from vecguard.front.milvus.outputs import stored_outputs
@@ -24,6 +25,7 @@ from vecguard.front.milvus.search_plan import Plan, is_direct, plan_search, run_
 from vecguard.front.milvus.search_results import reveal_results, searched
 from vecguard.front.milvus.status import ask
 from vecguard.pipeline import Session
+from vecguard.shield import Shield
 
 _SEARCH: Final = rpc("Search")
 _HYBRID_SEARCH: Final = rpc("HybridSearch")
@@ -36,16 +38,21 @@ async def search(request: m.SearchRequest, session: Session) -> m.SearchResults:
     if entry.shield is None:
         return await session.call(_SEARCH, request, m.SearchResults)
     request.db_name = place.database
-    executor = Executor(session, entry.shield, layout_of(entry.shield), request, entry.checked)
+    executor = _executor(entry, entry.shield, request, session)
     plan = plan_search(request, read_search_parameters(request.search_params), executor.shield, executor.layout)
     outputs = stored_outputs(executor.layout, request.output_fields)
     score = request.function_score if request.HasField("function_score") else None
     passed = None if score is None else for_database(score, executor.layout, executor.shield)
-    if is_direct(plan, executor.shield) and (score is None or passed is not None):
+    if is_direct(plan, executor.shield, planted=executor.planted) and (score is None or passed is not None):
         return await _forwarded(plan, passed, outputs, executor)
     if score is not None:
         return await hybrid.reranked(plan, read_function_score(score), executor, outputs)
     return await _run(plan, outputs, executor)
+
+
+def _executor(entry: Entry, shield: Shield, request: Source, session: Session) -> Executor:
+    planted = entry.policy.detection.canaries > 0
+    return Executor(session, shield, layout_of(shield), request, entry.checked, planted)
 
 
 async def _forwarded(
@@ -101,5 +108,5 @@ async def hybrid_search(request: m.HybridSearchRequest, session: Session) -> m.S
     if entry.shield is None:
         return await session.call(_HYBRID_SEARCH, request, m.SearchResults)
     request.db_name = place.database
-    executor = Executor(session, entry.shield, layout_of(entry.shield), request, entry.checked)
+    executor = _executor(entry, entry.shield, request, session)
     return await hybrid.hybrid_search(request, executor)

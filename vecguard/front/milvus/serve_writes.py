@@ -13,11 +13,12 @@ from vecguard.catalog import Entry, StaleEntry
 from vecguard.errors import InvalidArgument, LimitExceeded
 from vecguard.front.milvus import filters, mandatory
 from vecguard.front.milvus.columns import row_count, scalars
-from vecguard.front.milvus.expression import pk_in
+from vecguard.front.milvus.expression import named_ids, pk_in
 from vecguard.front.milvus.ids import new_tokens
 from vecguard.front.milvus.layout import INT64, META, TOKEN_FIELD, WRITTEN_FIELD, Layout, layout_of
 from vecguard.front.milvus.moving import passed, without_request
 from vecguard.front.milvus.place import Place, place_of
+from vecguard.front.milvus.planted import planted_among
 from vecguard.front.milvus.proto import c, m, rpc, s
 from vecguard.front.milvus.reveal import tokens_of
 from vecguard.front.milvus.rows import by_name, primary_keys, protect_rows
@@ -252,5 +253,16 @@ async def delete(request: m.DeleteRequest, session: Session) -> m.MutationResult
     rewritten = filters.rewrite(request.expr, request.expr_template_values, layout, entry.shield)
     request.expr = rewritten.text
     set_templates(request, rewritten.templates)
+    if named_ids(request.expr, layout.primary.name, request.expr_template_values) is None:
+        session.hidden.leave_out_declared(place.key, entry)
     async with _turn(place, entry.shield, session):
-        return await passed("Delete", request, session.written[-1], session)
+        answer = await passed("Delete", request, session.written[-1], session)
+    _show_own(answer.IDs, entry.shield)
+    return answer
+
+
+def _show_own(ids: s.IDs, shield: Shield) -> None:
+    """Take planted rows' keys out of a list of keys."""
+    listed: Any = ids.str_id.data if ids.HasField("str_id") else ids.int_id.data
+    if planted_among(listed, shield):
+        listed[:] = [key for key in listed if key not in shield.planted.numbers]

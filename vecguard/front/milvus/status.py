@@ -126,14 +126,15 @@ def failed(route: AnyRoute, error: VecGuardError) -> Message | None:
     return reply
 
 
-async def ask(session: Session, rpc: str, message: Message, reply: type[Answer]) -> Answer:
-    """Send a message, already protected, to the database.
+async def ask(session: Session, rpc: str, message: Message, reply: type[Answer], *, planted: bool = False) -> Answer:
+    """Send a message, already protected, to the database; `planted`: see `Session.call`.
 
     Raises:
+        PlantedNamed, PlantedMet: see `Session.call`.
         UpstreamFailure: it cannot be reached, or its reply tells of an error (then with its status).
     """
     try:
-        answer = await session.call(rpc, message, reply)
+        answer = await session.call(rpc, message, reply, planted=planted)
     except UpstreamFailure as failure:
         raise UpstreamFailure(
             failure.status, _in_clients_keys(str(failure), message, session), failure.trailing

@@ -20,6 +20,7 @@ from vecguard.front.milvus import (
     serve_reads,
     serve_schema,
     serve_search,
+    serve_statistics,
     serve_writes,
     translation,
 )
@@ -35,6 +36,7 @@ from vecguard.pipeline import AnyRoute, Route, Session
 Serve = Callable[[Any, Session], Awaitable[Any]]
 
 _SHOWN: Final = "shown as the client made it"
+_ROWS: Final = "a number of rows, without planted ones"
 
 # Per RPC: action, serving function, why so.
 _PROTECTED: Final[dict[str, tuple[Action, Serve, str]]] = {
@@ -57,6 +59,9 @@ _PROTECTED: Final[dict[str, tuple[Action, Serve, str]]] = {
     "AlterIndex": ("write", serve_indexes.alter_index, "settings of loading only"),
     "DescribeIndex": ("read", serve_indexes.describe_index, _SHOWN),
     "GetIndexStatistics": ("read", serve_indexes.index_statistics, _SHOWN),
+    "GetCollectionStatistics": ("read", serve_statistics.collection_statistics, _ROWS),
+    "GetPartitionStatistics": ("read", serve_statistics.partition_statistics, _ROWS),
+    "GetIndexBuildProgress": ("read", serve_statistics.build_progress, _ROWS),
     "Insert": ("write", serve_writes.insert, "vectors and columns protected"),
     "Upsert": ("write", serve_writes.upsert, "vectors and columns protected"),
     "Delete": ("write", serve_writes.delete, "expression rewritten"),
@@ -80,7 +85,6 @@ _PASSED: Final[dict[str, tuple[Action, str]]] = {
     "AllocTimestamp": ("read", "a timestamp"),
     "HasCollection": ("read", _NAME),
     "ShowCollections": ("read", "names, numbers and states of loading"),
-    "GetCollectionStatistics": ("read", "a number of rows"),
     "ReleaseCollection": ("write", _NAME),
     "ReleasePartitions": ("write", _NAMES),
     "GetLoadingProgress": ("read", _LOADING),
@@ -89,12 +93,10 @@ _PASSED: Final[dict[str, tuple[Action, str]]] = {
     "DropPartition": ("write", _PARTITION),
     "HasPartition": ("read", _PARTITION),
     "ShowPartitions": ("read", _PARTITION),
-    "GetPartitionStatistics": ("read", "a number of rows"),
     "DescribeAlias": ("read", _NAMES),
     "ListAliases": ("read", _NAMES),
     "DropIndex": ("write", _NAME),
     "GetIndexState": ("read", _PROGRESS),
-    "GetIndexBuildProgress": ("read", _PROGRESS),
     "Flush": ("write", _NAMES),
     "FlushAll": ("write", _NAMES),
     "GetFlushState": ("read", _PROGRESS),

@@ -18,6 +18,7 @@ from vecguard.front.milvus.expression.tree import Node, Ref, rebuilt
 from vecguard.front.milvus.field_names import FieldNames
 from vecguard.front.milvus.layout import Layout, layout_of
 from vecguard.front.milvus.place import place_of
+from vecguard.front.milvus.planted import planted_in
 from vecguard.front.milvus.proto import m, s
 from vecguard.front.milvus.status import checked
 from vecguard.model import Caller
@@ -60,9 +61,8 @@ def stored(message: Sent, shield: Shield) -> Sent:
 
 
 def planted(message: Message, shield: Shield) -> list[PlantedId]:
-    """Nothing is planted in collections of Milvus."""
-    del message, shield
-    return []
+    """The ids of planted rows within a message, as the client would know them."""
+    return planted_in(message, shield)
 
 
 def show(message: Message, shield: Shield) -> None:

@@ -10,9 +10,9 @@ import numpy as np
 from qdrant_client import grpc as q
 
 from vecguard.errors import FailedPrecondition
+from vecguard.front.lookalikes import LEAST_SAMPLE, payloads_like, vectors_like
 from vecguard.front.qdrant import reveal, translation
 from vecguard.front.qdrant.inspect import faults_of, stored_pages
-from vecguard.front.qdrant.lookalikes import LEAST_SAMPLE, payloads_like, vectors_like
 from vecguard.front.qdrant.scope import WRITTEN
 from vecguard.front.qdrant.stages import id_message, key_of
 from vecguard.front.qdrant.transfer import point_of, row_of

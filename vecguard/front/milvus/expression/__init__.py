@@ -1,10 +1,18 @@
 """Milvus' filter expressions: parsed, moved to what is stored, and written again.
 
 `rewrite` turns a client's expression into its stored form; `conjunction`, `pk_in` and `not_in` make and join stored
-ones; `identifiers` and `named_ids` say what an expression is about.
+ones; `identifiers`, `named_ids` and `keys_named` say what an expression is about.
 """
 
-from vecguard.front.milvus.expression.build import conjunction, identifiers, named_ids, not_in, pk_in, shape_of
+from vecguard.front.milvus.expression.build import (
+    conjunction,
+    identifiers,
+    keys_named,
+    named_ids,
+    not_in,
+    pk_in,
+    shape_of,
+)
 from vecguard.front.milvus.expression.columns import Column, Columns
 from vecguard.front.milvus.expression.rewrite import Rewritten, rewrite
 
@@ -14,6 +22,7 @@ __all__ = [
     "Rewritten",
     "conjunction",
     "identifiers",
+    "keys_named",
     "named_ids",
     "not_in",
     "pk_in",

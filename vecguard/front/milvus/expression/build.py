@@ -90,6 +90,24 @@ def named_ids(
     return _whole(found)
 
 
+def keys_named(text: str, field: str, templates: Mapping[str, s.TemplateValue] | None = None) -> list[int | str]:
+    """The primary keys that an expression compares with anywhere in it.
+
+    Raises:
+        InvalidArgument: it is no expression, or a template value is missing.
+    """
+    found: list[Value | None] = []
+    for _, node in walk(parse(text)) if text.strip() else ():
+        match node:
+            case Member(Ref(root, ()), values, _) if root == field:
+                found.append(constant(values, templates or {}))
+            case Compare(_, Ref(root, ()), value) | Compare(_, value, Ref(root, ())) if root == field:
+                found.append([constant(value, templates or {})])  # type: ignore[list-item]
+            case _:
+                pass
+    return [key for values in found for key in _whole(values) or ()]
+
+
 def _whole(values: Value | None) -> tuple[int | str, ...] | None:
     if not isinstance(values, list):
         return None

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vecguard.errors import FailedPrecondition
-from vecguard.front.qdrant.lookalikes import payloads_like, vectors_like
+from vecguard.front.lookalikes import payloads_like, vectors_like
 from vecguard.policy.model import PayloadRule
 
 RULE = PayloadRule.model_validate(
