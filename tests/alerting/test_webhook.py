@@ -96,6 +96,18 @@ def test_a_flood_costs_a_bounded_queue_and_loses_the_oldest() -> None:
     assert [taken["data"]["principal"] for taken in receiver.taken] == [str(n) for n in range(40, 50)]
 
 
+def test_a_flood_of_one_kind_does_not_push_out_another() -> None:
+    def tell(sink: Webhook) -> None:
+        sink.alert("DETECTION", principal="eve")
+        for n in range(50):
+            sink.alert("BLOCKED_CALL", principal=str(n))
+
+    with receiving() as receiver:
+        sink = posted(receiver.url, tell, queue=10)
+    assert sink.outcomes["dropped"] == 41
+    assert [taken["data"]["principal"] for taken in receiver.taken] == ["eve", *(str(n) for n in range(41, 50))]
+
+
 def test_the_same_again_is_left_out_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     def tell(sink: Webhook) -> None:
         for _ in range(5):

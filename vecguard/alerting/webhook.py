@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
@@ -16,7 +17,7 @@ import random
 import secrets
 import ssl
 import time
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, NamedTuple
@@ -42,6 +43,7 @@ Outcome = Literal["delivered", "failed", "dropped"]
 
 
 class _Message(NamedTuple):
+    kind: str
     identity: str
     body: bytes
 
@@ -91,11 +93,20 @@ class Webhook:
         if suppressed is None:
             return
         if len(self._waiting) >= self._settings.queue:
-            self._waiting.popleft()
+            self._drop()
             self.outcomes["dropped"] += 1
         self._waiting.append(_message(kind, self._worker, {**fields, "suppressed": suppressed}))
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._some.set)
+
+    def _drop(self) -> None:
+        """Give up the oldest of the kind of which most wait: many of one do not push out another."""
+        waiting = list(self._waiting)
+        if not waiting:
+            return
+        most = Counter(message.kind for message in waiting).most_common(1)
+        with contextlib.suppress(ValueError):  # it was posted meanwhile: alerts come from any thread
+            self._waiting.remove(next(message for message in waiting if message.kind == most[0][0]))
 
     def _suppressed(self, kind: str, fields: Mapping[str, object]) -> int | None:
         """How many of the same were left out before this one; None: leave this out, the last is too recent."""
@@ -169,7 +180,7 @@ class Webhook:
 def _message(kind: str, worker: int, fields: Mapping[str, Any]) -> _Message:
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     body = {"type": f"vecguard.{kind.lower()}", "timestamp": now, "data": {"worker": worker, **fields}}
-    return _Message(f"msg_{secrets.token_hex(12)}", json.dumps(body, ensure_ascii=False).encode())
+    return _Message(kind, f"msg_{secrets.token_hex(12)}", json.dumps(body, ensure_ascii=False).encode())
 
 
 def _trusted(settings: WebhookSettings) -> ssl.SSLContext:
