@@ -19,6 +19,7 @@ class StoredManifest:
     are the texts of tenants' keys by their place (`manifest.tenant_place`), which are written one by one. `moving` is
     what a job that rotates keys says of itself, where a front has it: it is beside the manifest, and no part of it.
     `vacant` are places from which keys were taken that stay there empty, where the backend cannot take them away.
+    `newest`: it is remembered elsewhere which of the collection's records are the newest.
     """
 
     core: str
@@ -27,6 +28,7 @@ class StoredManifest:
     tenants: Mapping[str, str] = field(default_factory=dict)
     moving: str = field(default="", compare=False)
     vacant: frozenset[str] = field(default=frozenset(), compare=False)
+    newest: bool = field(default=False, compare=False)
 
     def has_all_of(self, other: StoredManifest) -> bool:
         """Whether this is the same but for tenants' keys that came since."""

@@ -55,6 +55,10 @@ collections:
       default: sealed
       fields: {open: plain, tag: searchable, meta.open: plain, meta.tag: searchable}
       hash_names: true
+  - match: "keyed-*"
+    integrity: {rollback: detect}
+    tenant_keys: {field: open}
+    payload: *modes
   - match: "trap-*"
     integrity: {rollback: detect}
     detection: {canaries: 8}
@@ -470,6 +474,31 @@ def test_what_a_filter_left_alone_stays_the_newest(place: Guarded, box: str) -> 
     told_by_all(place, box)
 
 
+def test_points_of_several_tenants_are_written_together(place: Guarded) -> None:
+    """The same request is tried under each tenant's key, and applied once."""
+    with made(place, "keyed") as name:
+        before = at_rest(place, name)
+        ask = q.SetPayloadPoints(collection_name=name, payload={"shut": text("x")}, points_selector=picked(1, 2, 3))
+        place.client.points.SetPayload(ask)
+        time.sleep(PAST_S)
+        sound(place, name)
+        put_back(place, name, before)
+        told_by_all(place, name)
+
+
+def test_a_batch_that_fails_on_its_way(place: Guarded, box: str) -> None:
+    """What it did before stands, also where it would have written the same point again."""
+    operation = q.PointsUpdateOperation
+    ask = q.UpdateBatchPoints(collection_name=box)
+    for seed, number in ((20, 1), (30, 1), (40, 99)):
+        change = operation.SetPayload(payload={"shut": text(str(seed))}, points_selector=picked(number))
+        ask.operations.append(operation(set_payload=change))
+    with pytest.raises(grpc.RpcError):
+        place.client.points.UpdateBatch(ask)
+    time.sleep(PAST_S)
+    sound(place, box)
+
+
 def test_modes_of_an_upsert(place: Guarded, box: str) -> None:
     """Only new points, or only those that are there: what is left alone stays the newest."""
     point = lambda i: q.PointStruct(id=q.PointId(num=i), vectors=vectors(i + 80), payload=payload(i + 80))  # noqa: E731
@@ -856,4 +885,16 @@ def test_a_rotation_brings_no_older_record_to_the_new_key(place: Guarded, box: s
         asyncio.run(rotated(place, box))
     upsert(place, box, 1, seed=20)
     asyncio.run(rotated(place, box))
+    sound(place, box)
+
+
+def test_commands_that_write_need_the_memory(place: Guarded, box: str) -> None:
+    """Behind it they would make the newest records look foreign."""
+    keys = ["--upstream", f"qdrant://{place.engine.target}", "--key", f"file:{place.proxy.key_file}"]
+    for command in (["keys", "rotate", box], ["canaries", "remove", box]):
+        done = CliRunner().invoke(app, [*command, *keys])
+        assert (done.exit_code, "--config" in done.output) == (1, True), done.output
+    assert CliRunner().invoke(app, ["verify", box, *keys]).exit_code == 0
+    shown = place.client.collections.Get(q.GetCollectionInfoRequest(collection_name=box)).result.config.metadata
+    assert list(shown) == []
     sound(place, box)

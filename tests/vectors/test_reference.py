@@ -955,7 +955,7 @@ def freshness_file() -> dict[str, Any]:
     contents = {
         path("p", "word"): b"sred",
         path("p", "n"): b"n5",
-        path("p", "real"): b"n0.5",
+        path("p", "real"): b"n5.00000000000e-01",
         path("p", "whole"): b"n2",
         path("p", "on"): b"t",
         path("p", "off"): b"f",

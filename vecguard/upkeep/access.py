@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import grpc
 
-from vecguard.catalog import Catalog
+from vecguard.catalog import Catalog, StoredManifest
 from vecguard.config import Embedded, FrontName, Remote, Settings
-from vecguard.errors import ConfigError
+from vecguard.errors import ConfigError, FailedPrecondition
 from vecguard.fresh.guard import Guard
 from vecguard.fresh.memory import Memory
 from vecguard.generation import Generation
@@ -66,18 +66,33 @@ class Database:
             front.routes, catalog, self.upstream, rules, _operator, _silent, whole=True, restrict=front.restrict
         )
 
-    async def shield(self, name: str) -> Shield | None:
+    def require_memory(self, name: str, stored: StoredManifest) -> None:
+        """Refuse to write to a collection, its manifest as it is stored, behind what remembers its newest records.
+
+        Raises:
+            FailedPrecondition: there is such, and the settings do not name it.
+        """
+        if stored.newest and self.memory is None:
+            raise FailedPrecondition(
+                f"it is remembered which records of collection `{name}` are the newest (`rollback: detect`), and what "
+                "this command writes would look foreign: give the settings of `vecguard serve` (--config)"
+            )
+
+    async def shield(self, name: str, *, to_write: bool = False) -> Shield | None:
         """A collection's protection as it was made with, whatever the policy now says; None where it lies in clear.
 
         Raises:
             UpstreamFailure: there is no such collection, or the database cannot be reached.
             Unreadable: its manifest does not authenticate, or is that of another collection.
             Unavailable: the key provider is away.
+            FailedPrecondition: with `to_write`, see `require_memory`.
         """
         real = await self.front.real_name(self.upstream, name, CALLER)
         stored = await self.front.read_manifest(self.upstream, real, CALLER)
         if stored is None:
             return None
+        if to_write:
+            self.require_memory(real, stored)
         manifest, ring = open_core(stored.core, self.provider)
         if manifest.tenants is not None or stored.tenants:
             ring = ring.with_tenants(open_tenants(stored.tenants, manifest, ring))

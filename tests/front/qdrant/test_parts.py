@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import random
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +82,28 @@ def test_the_known_log(stamps: Stamps) -> None:
 def test_forms_that_are_one(stamps: Stamps, one: Any, other: Any) -> None:
     alike = [parts.content_of(payload({"_p": {"x": each}}), POINT, stamps) for each in (one, other)]
     assert alike[0] == alike[1]
+
+
+def test_the_last_bits_of_a_number_are_not_its_content(stamps: Stamps) -> None:
+    """Databases that keep JSON do not give them back as they were; also where they decide how it is rounded."""
+    draw = random.Random(5)
+    numbers = [draw.uniform(-1e6, 1e6) * 10.0 ** draw.randint(-9, 9) for _ in range(500)]
+    numbers += [(round(number, 3) + 0.5) * 1e-11 for number in (draw.uniform(1e11, 9e11) for _ in range(500))]
+    numbers += [3.0, 1e15, 0.1, 2.0**60, 1.5e300, 5e-324]
+    for number in numbers:
+        for moved in (number, math.nextafter(number, math.inf), math.nextafter(number, -math.inf)):
+            was, now = (payload({"_p": {"x": each, "l": [1, each, [each]]}}) for each in (number, moved))
+            made = parts.content_of(was, POINT, stamps)
+            found = parts.reconciled(
+                parts.content_of(now, POINT, stamps), now, POINT, stamps, lambda path, made=made: {made[path]}
+            )
+            assert found == made, (number, moved)
+    one, other = (payload({"_p": {"x": each}}) for each in (1.0, 1.00000000002))
+    made = parts.content_of(one, POINT, stamps)
+    assert (
+        parts.reconciled(parts.content_of(other, POINT, stamps), other, POINT, stamps, lambda path: {made[path]})
+        != made
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from vecguard.fresh.guard import Adoption
 from vecguard.front.qdrant import parts
 from vecguard.front.qdrant.fresh_life import require_one_truth
 from vecguard.front.qdrant.inspect import faults_of, stored_pages
+from vecguard.front.qdrant.metadata import NEWEST
 from vecguard.front.qdrant.payloads import point_id_bytes
 from vecguard.model import Caller
 from vecguard.shield import DenseShield, Shield
@@ -27,6 +28,8 @@ async def adopt(upstream: Upstream, name: str, shield: Shield, adoption: Adoptio
         Unavailable: the memory is away, or somebody else began to fill it.
     """
     await _require_one_truth(upstream, name, shield)
+    noted = q.UpdateCollection(collection_name=name, metadata={NEWEST: q.Value(bool_value=True)})
+    await upstream.call("/qdrant.Collections/Update", noted, q.CollectionOperationResponse, Caller())
     async for page in stored_pages(upstream, name, shield):
         sound = [point for point in page if not faults_of(shield, point)]
         ids = [point_id_bytes(point.id) for point in sound]

@@ -107,8 +107,8 @@ class Reader:
         if whole is None:  # it was deleted since
             sound = log.allowed(parts.RECORD_PATH, since) != {ABSENT}
         else:
-            sound = log.fresh(parts.content_of(whole, point_id, self.stamps), since)
-        found = parts.content_of(point.payload, point_id, self.stamps)
+            sound = log.fresh(_content(whole, point_id, self.stamps, log, since), since)
+        found = _content(point.payload, point_id, self.stamps, log, since)
         if not sound or all(stamp in log.allowed(path, since) for path, stamp in found.items()):
             return sound
         return whole is not None and set(_leaves(point.payload)) <= set(_leaves(whole))  # a part of a list
@@ -143,11 +143,16 @@ async def judged(guard: Guard, stamps: Stamps, points: Sequence[StoredPoint], be
         if UPDATED not in payload and is_whole(text, parts.whole_of(payload, point_id, stamps)):
             continue
         log = parse(text)
-        if log.fresh(parts.content_of(payload, point_id, stamps), since):
+        if log.fresh(_content(payload, point_id, stamps, log, since), since):
             parts.prune(point, log, stamps, since)
         else:
             bad.append(shown(point.id))
     return bad
+
+
+def _content(payload: parts.Payload, point_id: bytes, stamps: Stamps, log: Log, since: int) -> parts.Leaves:
+    found = parts.content_of(payload, point_id, stamps)
+    return parts.reconciled(found, payload, point_id, stamps, lambda path: log.allowed(path, since))
 
 
 def _selector(message: Reading) -> q.WithPayloadSelector:

@@ -6,8 +6,9 @@ applied it to is read afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from google.protobuf.message import Message
@@ -15,7 +16,7 @@ from qdrant_client import grpc as q
 
 from vecguard.errors import InvalidArgument, Refused, UpstreamFailure
 from vecguard.fresh.guard import Guard
-from vecguard.fresh.log import Change
+from vecguard.fresh.log import ALL, Change
 from vecguard.fresh.stamps import Stamps
 from vecguard.front.qdrant import filters, parts
 from vecguard.front.qdrant.payloads import point_id_bytes
@@ -50,6 +51,30 @@ class _Step:
         key = point_id_bytes(point_id)
         known = self.changes.get(key)
         self.changes[key], self.ids[key] = change if known is None else known.then(change), point_id
+
+    def take(self, operation: Operation, made: Sequence[tuple[q.PointId, Change]], *, decided: bool) -> None:
+        """Take one more operation, and what it does."""
+        self.operations.append(operation)
+        self.decided = self.decided or decided
+        for point_id, change in made:
+            self.add(point_id, change)
+
+    def conflicts(self, made: Sequence[tuple[q.PointId, Change]]) -> bool:
+        """Whether more would put something else where these operations do: if the database applied some of them alone,
+        which ones could not be told."""
+        for point_id, change in made:
+            known = self.changes.get(point_id_bytes(point_id))
+            if known is not None and (_overrides(change, known) or _overrides(known, change)):
+                return True
+        return False
+
+
+def _overrides(one: Change, other: Change) -> bool:
+    """Whether a change covers a leaf of another that is not its own."""
+    return any(
+        path != ALL and one.leaves.get(path) != stamp and any(each.has(path) for each in one.covers)
+        for path, stamp in other.leaves.items()
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +116,11 @@ class Writer:
                 step = _Step()
                 answer.MergeFrom(await self._selected(operation, selected))
                 continue
-            self._note(step, operation, [] if selected is None else _named(selected) or [])
-            step.operations.append(operation)
+            made, decided = self._changes(operation, _named(selected) if selected is not None else None)
+            if step.conflicts(made):
+                answer.MergeFrom(await self._send_step(step))
+                step = _Step()
+            step.take(operation, made, decided=decided)
         answer.MergeFrom(await self._send_step(step))
         return answer
 
@@ -110,8 +138,8 @@ class Writer:
             ids, one = [point.id for point in page.result], Operation()
             one.CopyFrom(operation)
             _select(one, filters.merged(filters.only_ids(ids), selected) or q.Filter())
-            step = _Step([one])
-            self._note(step, one, ids)
+            step = _Step()
+            step.take(one, self._changes(one, ids)[0], decided=True)
             answer = await self._send_step(step)
             if not page.HasField("next_page_offset"):
                 return answer
@@ -151,22 +179,25 @@ class Writer:
             ask.with_vectors.enable = looked = any(one.HasField("delete_vectors") for one in step.operations)
             for point in (await self.send(_GET, ask, q.GetResponse)).result:
                 key, held = point_id_bytes(point.id), {name for name, _ in holders(point)} if looked else None
-                found[key] = parts.parts_of(point.payload, key, self.stamps, held)
+                there, made = parts.parts_of(point.payload, key, self.stamps, held), step.changes[key].leaves
+                meant = partial(_meant, made, there)
+                found[key] = parts.reconciled(there, point.payload, key, self.stamps, meant)
         return found
 
-    def _note(self, step: _Step, operation: Operation, named: Sequence[q.PointId]) -> None:
-        """Note what one operation does. `named`: the ids that its filter leaves over, where it has one."""
+    def _changes(
+        self, operation: Operation, named: Sequence[q.PointId] | None
+    ) -> tuple[list[tuple[q.PointId, Change]], bool]:
+        """What one operation does to which points, and whether a filter says if it does. `named`: the ids that its own
+        filter leaves over, where it has one."""
         kind = operation.WhichOneof("operation")
         part: Any = getattr(operation, kind or "upsert")
-        step.decided = step.decided or _filter_of(operation) is not None or _is_conditional(part)
+        decided = named is not None or _is_conditional(part)
         if kind == "upsert":
-            for point in part.points:
-                step.add(point.id, parts.upserted(point, self.stamps))
-            return
+            return [(point.id, parts.upserted(point, self.stamps)) for point in part.points], decided
         if kind == "update_vectors":  # their entries are other operations of the same request
-            return
-        for point_id in named or _ids_of(operation):
-            step.add(point_id, self._change(kind or "", part, point_id_bytes(point_id)))
+            return [], decided
+        ids = _ids_of(operation) if named is None else named
+        return [(one, self._change(kind or "", part, point_id_bytes(one))) for one in ids], decided
 
     def _change(self, kind: str, part: Any, point_id: bytes) -> Change:
         match kind:
@@ -180,6 +211,11 @@ class Writer:
             case "delete_points" | "delete_deprecated":
                 return parts.DELETED
         raise Refused(f"`{kind}` is not known to `rollback: detect`")
+
+
+def _meant(made: Mapping[bytes, bytes], there: Mapping[bytes, bytes], path: bytes) -> tuple[bytes, ...]:
+    """What a write put at a path; where it put nothing, whatever is there."""
+    return (made[path],) if path in made else (there[path],)
 
 
 def _plain_keys(path: str) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
 """The collection metadata that Qdrant keeps for us: manifest, vectors' records, keys, indexes as declared.
 
 Our keys are `_vg` (the manifest's core), `_vg.vector.<name>` (a vector's record), `_vg.tenant.<number>` (a tenant's
-key) and `_vg.index.<path>` (a payload index). Clients never see them; a client's own metadata is sealed leaf by leaf,
-keys excepted.
+key), `_vg.index.<path>` (a payload index) and `_vg.newest` (see `NEWEST`). Clients never see them; a client's own
+metadata is sealed leaf by leaf, keys excepted.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ CORE: Final = "_vg"
 _VECTOR: Final = "_vg.vector."
 INDEX: Final = "_vg.index."
 _TENANT: Final = "_vg.tenant."
+NEWEST: Final = "_vg.newest"
+"""Says to commands that it is remembered elsewhere which records are the newest. It authenticates nothing."""
 # Where a client's metadata stands among the sealed paths; no payload path of a policy can name it by accident.
 _PLACE: Final = ("$metadata",)
 
@@ -139,7 +141,7 @@ def stored_manifest(metadata: Mapping[str, q.Value]) -> StoredManifest | None:
         if vectors or tenants:
             raise Unreadable
         return None
-    return StoredManifest(metadata[CORE].string_value, vectors, tenants=tenants)
+    return StoredManifest(metadata[CORE].string_value, vectors, tenants=tenants, newest=NEWEST in metadata)
 
 
 async def write_manifest(upstream: Upstream, name: str, stored: StoredManifest, caller: Caller) -> None:

@@ -8,8 +8,10 @@ once, so that a point that was written whole is judged by one stamp.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from qdrant_client import grpc as q
@@ -31,44 +33,96 @@ _KINDS: Final = {PAYLOAD: b"p", RECORD: b"r", WRITTEN: b"t", TENANT: b"k"}
 _VECTOR: Final = b"v"
 RECORD_PATH: Final = _KINDS[RECORD]
 """The path of what every point has that is there."""
+Nudge: TypeAlias = Callable[[float], float]
+# As far as the last bits of a number may move while a database keeps it: 64 of its smallest steps.
+_BELOW: Final = 1 - 2.0**-46
+_ABOVE: Final = 1 + 2.0**-46
+_MOST_NEAR: Final = 6
 # Above this a number that a double holds has no fraction, and is written as one in JSON.
 _WHOLE_BELOW: Final = 2.0**53
 
 
-def canonical(value: q.Value) -> bytes:
-    """One form of a value whichever way a database answers it; empty for what is as good as nothing."""
+def canonical(value: q.Value, nudge: Nudge = float) -> bytes:
+    """One form of a value whichever way a database answers it; empty for what is as good as nothing.
+
+    `nudge` is done to each number with a fraction before it is rounded.
+    """
     kind = value.WhichOneof("kind")
     if kind == "string_value":
         return b"s" + value.string_value.encode()
     if kind == "integer_value":
         return b"n%d" % value.integer_value
     if kind == "double_value":
-        return _number(value.double_value)
+        return _number(nudge(value.double_value))
     if kind == "bool_value":
         return b"t" if value.bool_value else b"f"
     if kind == "list_value":
-        return b"l" + length_prefixed(*map(canonical, value.list_value.values))
+        return b"l" + length_prefixed(*(canonical(item, nudge) for item in value.list_value.values))
     if kind == "struct_value":
         members = value.struct_value.fields
-        listed = [(key.encode(), canonical(members[key])) for key in sorted(members)]
+        listed = [(key.encode(), canonical(members[key], nudge)) for key in sorted(members)]
         return b"m" + length_prefixed(*(part for pair in listed for part in pair if pair[1]))
     return b""
 
 
 def _number(number: float) -> bytes:
+    """Rounded to 12 digits: a database that keeps JSON may give back another last bit than it was given."""
     if not math.isfinite(number):  # JSON has none, so it is stored as null
         return b""
-    return b"n%d" % int(number) if number.is_integer() and abs(number) < _WHOLE_BELOW else b"n" + repr(number).encode()
+    text = f"{number if abs(number) >= sys.float_info.min else 0.0:.11e}"
+    rounded = float(text)
+    whole = rounded.is_integer() and abs(rounded) < _WHOLE_BELOW
+    return b"n%d" % int(rounded) if whole else b"n" + text.encode()
+
+
+def forms(value: q.Value) -> Iterator[bytes]:
+    """All forms that a value may have had before a database took it: numbers near the middle of two roundings have two.
+
+    Of more than a few such numbers in one list not all combinations are tried.
+    """
+    near: list[float] = []
+
+    def noted(number: float) -> float:
+        if _number(number * _BELOW) != _number(number * _ABOVE):
+            near.append(number)
+        return number
+
+    canonical(value, noted)
+    for picks in itertools.product((_BELOW, _ABOVE), repeat=min(len(near), _MOST_NEAR)):
+        left = iter(picks)
+        numbers = frozenset(near)
+        yield canonical(value, lambda x, left=left, numbers=numbers: x * next(left, 1.0) if x in numbers else x)  # type: ignore[misc]
 
 
 def _walk(value: q.Value, path: bytes, stamps: Stamps) -> Iterator[tuple[bytes, bytes]]:
     """Paths and contents at and below a value."""
+    return ((at, content) for at, leaf in _values(value, path, stamps) if (content := canonical(leaf)))
+
+
+def _values(value: q.Value, path: bytes, stamps: Stamps) -> Iterator[tuple[bytes, q.Value]]:
+    """Paths and values at and below a value; a map is none."""
     if value.WhichOneof("kind") == "struct_value":
         members = value.struct_value.fields
         for key in members:
-            yield from _walk(members[key], path + stamps.step(key), stamps)
-    elif content := canonical(value):
-        yield path, content
+            yield from _values(members[key], path + stamps.step(key), stamps)
+    else:
+        yield path, value
+
+
+def reconciled(
+    found: Leaves, payload: Payload, point_id: bytes, stamps: Stamps, allowed: Callable[[bytes], Collection[bytes]]
+) -> Leaves:
+    """Stamps of a payload's parts; where a number's rounding hangs on its last bits, the one that is allowed."""
+    odd = {path for path, stamp in found.items() if stamp not in allowed(path)}
+    if not odd:
+        return found
+    kept = dict(found)
+    for key in payload:
+        for path, value in _values(payload[key], _KINDS[key], stamps) if key in _KINDS else ():
+            if path in odd:
+                tried = (stamps.stamp(point_id, path, form) for form in forms(value))
+                kept[path] = next((stamp for stamp in tried if stamp in allowed(path)), found[path])
+    return kept
 
 
 def parts_of(payload: Payload, point_id: bytes, stamps: Stamps, held: Collection[str] | None = None) -> Leaves:

@@ -56,6 +56,8 @@ async def create(ask: q.CreateCollection, session: Session) -> q.CollectionOpera
         for key, value in meta.core_metadata(manifest, vectors, ring).items():
             ask.metadata[key].CopyFrom(value)
         guard = await newest_from_now(ask, session, manifest, policy)
+        if guard is not None:
+            ask.metadata[meta.NEWEST].bool_value = True
     try:
         return await session.call("/qdrant.Collections/Create", ask, q.CollectionOperationResponse)
     except UpstreamFailure as failure:
