@@ -43,8 +43,9 @@ _LIMITS = """\
 
 - Attackers here phrase questions from names and terms of what they read, not with a language model. One that asks real
   questions of real users, in real users' order, is an honest user as far as any of this can tell.
-- **Thresholds are calibrated on paragraphs of an encyclopaedia**, and `crawl` goes by absolute cosines: how near honest
-  use of another text comes to them is for its operator to see. Observe before you enforce.
+- **Thresholds are calibrated on paragraphs of an encyclopaedia**, and `crawl` goes by cosines: it gets stricter, within
+  bounds, where a collection's callers allow, and never milder. How near honest use of another text comes to it is for
+  its operator to see. Observe before you enforce.
 - Two collections, of 10,000 and some thousands of records, one embedder. Shares of a collection are easier to bound in
   larger ones: 5% of 10,000 records is some 55 answers of ten.
 - One page is one call: what is in it is gone before anything beside the path has seen it. So a policy that enforces
@@ -57,8 +58,6 @@ _LIMITS = """\
   neutral, what one's own questions make up for (`examples`), the slack of `chain`, `largest_answer`, and the level of
   callers looked at together. Thresholds are SQuAD's, or floors that attacks on it need. docs/detectors.md has such
   figures for text that was not looked at before.
-- The part on callers together was run by itself, with their level 1 at 1.5 times a caller's; `coverage` was at 0.25 of
-  a collection in this run, and is at 0.35 now.
 - Where honest days with an alert are above the budget, it is because an operator is told from a risk of 0.8 on, below
   the 1.0 that the budget is for; callers are refused from 1.15 on.
 - The run on this page was made beside other heavy work (see the load), so that its latencies are noise.
