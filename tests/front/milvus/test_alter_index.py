@@ -46,7 +46,7 @@ class Asked(Session):
     def shield_of(self, message: Message) -> None:
         return None
 
-    async def call(self, rpc: str, message: Message, answer: type[Answer]) -> Answer:
+    async def call(self, rpc: str, message: Message, answer: type[Answer], *, planted: bool = False) -> Answer:
         self.sent.append(message)
         return answer()
 

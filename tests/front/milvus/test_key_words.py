@@ -109,7 +109,7 @@ class Answering(Session):
     def shield_of(self, message: Message) -> Shielded:  # type: ignore[override]
         return Shielded(CIPHER, INT64)
 
-    async def call(self, rpc: str, message: Message, answer: type[Answer]) -> Answer:
+    async def call(self, rpc: str, message: Message, answer: type[Answer], *, planted: bool = False) -> Answer:
         if self._status is None:
             raise UpstreamFailure("UNKNOWN", f"no key {STORED[0]}")
         reply = answer()

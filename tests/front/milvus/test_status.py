@@ -100,7 +100,7 @@ def test_the_texts_of_grpc_statuses_are_cleaned_too() -> None:
         def shield_of(self, message: Message) -> None:
             return None
 
-        async def call(self, rpc: str, message: Message, answer: type[Answer]) -> Answer:
+        async def call(self, rpc: str, message: Message, answer: type[Answer], *, planted: bool = False) -> Answer:
             raise UpstreamFailure("UNKNOWN", 'word == "vg:AbC" over _vg_v', (("retry-after", "1"),))
 
     with pytest.raises(UpstreamFailure) as caught:
