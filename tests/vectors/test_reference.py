@@ -870,6 +870,7 @@ def planted_file() -> dict[str, Any]:
         "uuid4": [named(number, 4) for number in numbers],
         "uuid5": [named(number, 5) for number in numbers],
         "number": [struct.unpack("<Q", block(number, 1)[:8])[0] for number in numbers],
+        "signed": [struct.unpack("<q", block(number, 1)[:8])[0] for number in numbers],
     }
 
 
