@@ -134,6 +134,7 @@ def test_what_was_compiled_is_dropped_when_its_lease_is_over(service, clock):
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_it_is_dropped_without_any_call(service):
     async def run():
         backend, provider = Backend({"notes": made("notes")}), LeasingProvider(service, 2.0)

@@ -20,6 +20,7 @@ def told(code: str) -> str:
     return run.stdout.strip()
 
 
+@pytest.mark.slow
 def test_generated_modules_come_without_the_clients() -> None:
     imports = "from qdrant_client import grpc\nfrom pymilvus.grpc_gen import milvus_pb2\nimport sys\n"
     found = f"print([name for name in {CLIENTS!r} if name in sys.modules])"
@@ -68,6 +69,7 @@ def used(client: QdrantClient) -> None:
     client.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [[], ["--workers", "2"]], ids=["one", "workers"])
 def test_no_process_of_a_server_starts_the_clients(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -80,6 +82,7 @@ def test_no_process_of_a_server_starts_the_clients(
     assert not imported(proxy.logs) & set(CLIENTS)
 
 
+@pytest.mark.slow
 def test_the_engine_does_not_start_the_clients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
     with bare_engine(tmp_path) as engine:

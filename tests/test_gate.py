@@ -8,11 +8,14 @@ import subprocess
 import sys
 import uuid
 
+import pytest
+
 from vecguard.gate import Gate
 
 SOON = 1.2
 
 
+@pytest.mark.slow
 def test_writers_go_together_and_the_job_alone() -> None:
     async def run() -> list[str]:
         gate, seen, writing = Gate(uuid.uuid4()), list[str](), asyncio.Event()

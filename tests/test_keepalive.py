@@ -70,6 +70,7 @@ def calmed(found: list[tuple[int, bytes]]) -> bool:
     return any(kind == GOAWAY and payload[7] == ENHANCE_YOUR_CALM for kind, payload in found)
 
 
+@pytest.mark.slow
 def test_a_ping_a_second_is_borne_and_a_flood_is_not(tmp_path):
     found = asyncio.run(answers(f"{tmp_path}/calm", 5, 1.3))
     assert [kind for kind, _ in found].count(PING) == 5

@@ -89,6 +89,7 @@ def test_a_reloaded_policy_counts_at_once() -> None:
         asyncio.run(identify({"api-key": KEY}))
 
 
+@pytest.mark.slow
 def test_passwords_are_checked_once_and_wrong_ones_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     checks: list[str] = []
     real = passwords.password_fits

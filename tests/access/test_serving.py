@@ -89,6 +89,7 @@ def test_nobody_without_a_key_and_nobody_with_a_wrong_one(house: Proxy, rest: bo
     assert len(of(house, ROOT, rest=rest).get_collections().collections) == 2
 
 
+@pytest.mark.slow
 def test_an_alias_in_clear_is_granted_for_the_collection_behind_it(tmp_path: Path) -> None:
     clear = POLICY.replace('"alpha*"\n  - match: "beta*"', '"*"\n    protect: none')
     assert "protect: none" in clear

@@ -117,6 +117,7 @@ def test_a_changed_claim_breaks_the_signature(place: Path) -> None:
         principal(f"{head}.{body}.{signature}", issuer_of(place))
 
 
+@pytest.mark.slow
 def test_a_token_is_checked_once_while_its_keys_and_its_rule_are_the_same(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -71,6 +71,7 @@ def test_pairs_make_it_another_adversarys_and_say_from_where_it_breaks() -> None
     assert (informed.adversary, informed.verdict, informed.breaks_at) == ("B", "broken", 100)
 
 
+@pytest.mark.slow
 def test_the_run_tells_defences_apart() -> None:
     audit = small_audit()
     verdicts = {(r.attack, r.defence): r.verdict for r in audit.results}

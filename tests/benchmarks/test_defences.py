@@ -30,6 +30,7 @@ def test_the_list_holds_what_this_build_knows() -> None:
     assert len(listed(quick=True)) < len(names)
 
 
+@pytest.mark.slow
 def test_what_processes_found_of_their_parts_of_a_list_is_what_one_finds_of_all() -> None:
     lines = ("rotation", "rotation+gaussian:ratio=1", "rotation+gaussian:ratio=2")
 

@@ -24,6 +24,7 @@ def test_the_seed_decides_the_sample() -> None:
     assert not np.array_equal(first.rows, other.rows)
 
 
+@pytest.mark.slow
 def test_shape_is_near_to_minilm_on_squad() -> None:
     figures = shape(synthetic(rows=5_000, queries=500, dims=384, seed=1))
     measured = {"pair mean": 0.035, "pair deviation": 0.091, "rank 1": 0.59, "rank 10": 0.39, "rank 50": 0.27}

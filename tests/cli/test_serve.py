@@ -134,6 +134,7 @@ def started(folder, *arguments):
     )
 
 
+@pytest.mark.slow
 def test_it_serves_until_it_is_told_to_stop(tmp_path):
     listen = f"127.0.0.1:{free_port()}"
     process = started(tmp_path, "--listen", listen, "--rest", "off")

@@ -36,6 +36,7 @@ def test_a_failed_start_shows_the_end_of_the_log(server: Server, tmp_path: Path)
         pass
 
 
+@pytest.mark.slow
 def test_notes_in_a_bare_engine_are_found_and_stolen_in_clear(tmp_path: Path) -> None:
     notes = make_notes(250, 0)
     embeddings = np.random.default_rng(0).standard_normal((len(notes), DIMS)).astype(np.float32)

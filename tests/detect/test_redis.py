@@ -138,6 +138,7 @@ def test_who_asks_again_learns_what_changed(opened: Callable[[], Connection]) ->
     assert run(opened, 2, act) == [[], [ann, bob], [ann], []]
 
 
+@pytest.mark.slow
 def test_idle_profiles_go_and_leave_nothing(redis: RedisServer, tmp_path: Path, prefix: str) -> None:
     held = provider(tmp_path)
     short = lambda: connection(redis, held, prefix=prefix, keep_days=5e-5)  # noqa: E731 - 4.3 s

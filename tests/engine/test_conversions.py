@@ -85,6 +85,7 @@ def test_numbers_that_json_lacks_are_refused_at_any_depth(number: float) -> None
             json_object(pb.Struct(fields=fields).fields)
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(), JSON, max_size=4))
 def test_payloads_survive_both_ways(payload: dict[str, Any]) -> None:
     message = pb.Struct()

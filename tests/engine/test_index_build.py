@@ -39,6 +39,7 @@ async def _index_from(made: Collection, threshold_kb: int) -> None:
     await made.update_config(config)
 
 
+@pytest.mark.slow
 def test_a_build_keeps_every_write_made_during_it(tmp_path: Path) -> None:
     size, dice = 64, random.Random(5)
 
@@ -236,6 +237,7 @@ def test_writes_wait_when_the_journal_is_full_and_go_on_after_the_build(
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_a_changed_configuration_reaches_the_stored_points(tmp_path: Path) -> None:
     async def run() -> None:
         store = opened(tmp_path)
@@ -256,6 +258,7 @@ def test_a_changed_configuration_reaches_the_stored_points(tmp_path: Path) -> No
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_points_that_come_in_during_a_build_are_indexed_by_the_next(tmp_path: Path) -> None:
     async def run() -> None:
         store = opened(tmp_path)
@@ -272,6 +275,7 @@ def test_points_that_come_in_during_a_build_are_indexed_by_the_next(tmp_path: Pa
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_collections_build_one_after_the_other(tmp_path: Path) -> None:
     async def run() -> None:
         store = opened(tmp_path)
@@ -288,6 +292,7 @@ def test_collections_build_one_after_the_other(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_deleted_points_are_cleared_away(tmp_path: Path) -> None:
     async def run() -> None:
         store = opened(tmp_path)
@@ -312,6 +317,7 @@ def test_the_builder_leaves_the_first_place_to_the_server() -> None:
     assert 0 < build_child.NICENESS < 19
 
 
+@pytest.mark.slow
 def test_a_built_index_finds_what_a_full_scan_finds(tmp_path: Path) -> None:
     async def run() -> None:
         made, _ = await _filled(tmp_path, 4000, 32)
@@ -370,6 +376,7 @@ def test_a_cancelled_build_changes_nothing(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_an_operation_that_ends_otherwise_on_the_copy_stops_the_build(tmp_path: Path) -> None:
     async def run() -> None:
         made, expected = await _filled(tmp_path, 2000, 64)

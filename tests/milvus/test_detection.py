@@ -196,6 +196,7 @@ def test_on_block_calls_are_refused_without_a_reason(inside, ask):
     assert len(search(mallory)) == 3
 
 
+@pytest.mark.slow
 def test_a_budget_holds_to_the_row(inside, ask):
     store = inside.worker._detection.store
     store._buckets.clear()

@@ -192,6 +192,7 @@ def test_whole_numbers_may_say_it(client: MilvusClient) -> None:
     assert keys(client, "numbers_a", "org == 11") == {1, 3}
 
 
+@pytest.mark.slow
 def test_a_shred_leaves_the_others(client: MilvusClient, proxy: MilvusProxy, lite: MilvusServer) -> None:
     name = "many_shred"
     filled(client, name)

@@ -316,6 +316,7 @@ null
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.one_of(st.lists(LINES, max_size=8).map("\n".join), st.text(max_size=60)))
 @example("version: 1\ncollections: [{match: a, vectors: [{transforms: {a: 1}}]}]")

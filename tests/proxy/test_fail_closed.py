@@ -208,6 +208,7 @@ class TestPolicy:
         place.refused(lambda: place.client.points.Upsert(write), "FAILED_PRECONDITION", "collections[5]")
         place.rest.collections.Delete(q.DeleteCollection(collection_name="box-foreign"))
 
+    @pytest.mark.slow
     def test_a_policy_that_no_longer_fits_names_the_difference(
         self, engine: Server, place: Guarded, collection: str, tmp_path: Path
     ) -> None:
@@ -243,6 +244,7 @@ collections:
 
 
 class TestKey:
+    @pytest.mark.slow
     def test_another_key_opens_nothing(self, engine: Server, place: Guarded, collection: str, tmp_path: Path) -> None:
         assert place.proxy.policy is not None
         with guarded(engine, tmp_path / "other", place.proxy.policy.read_text()) as other:

@@ -130,6 +130,7 @@ def migrated(
     return journal
 
 
+@pytest.mark.slow
 def test_clear_to_protected_under_another_name(
     place: Guarded, names: Callable[[str], str], policy: Path, tmp_path: Path
 ) -> None:
@@ -148,6 +149,7 @@ def test_clear_to_protected_under_another_name(
     assert info.config.metadata["note"].string_value == "ours"
 
 
+@pytest.mark.slow
 def test_clear_to_protected_in_place(place: Guarded, names: Callable[[str], str], policy: Path, tmp_path: Path) -> None:
     name = names("box")
     make(place.rest, name)
@@ -170,6 +172,7 @@ def test_clear_to_protected_in_place(place: Guarded, names: Callable[[str], str]
     ],
     ids=["sealed", "cells and fewer dimensions"],
 )
+@pytest.mark.slow
 def test_to_another_policy_behind_an_alias(
     place: Guarded, names: Callable[[str], str], tmp_path: Path, rule: str
 ) -> None:
@@ -193,6 +196,7 @@ def test_to_another_policy_behind_an_alias(
     assert_same(before, content(place.client, alias))
 
 
+@pytest.mark.slow
 def test_protected_to_clear_needs_words(
     place: Guarded, names: Callable[[str], str], policy: Path, tmp_path: Path
 ) -> None:
@@ -206,6 +210,7 @@ def test_protected_to_clear_needs_words(
     assert_same(content(place.client, source), content(place.rest, target))
 
 
+@pytest.mark.slow
 def test_what_is_written_meanwhile_is_caught_up_with(
     place: Guarded, names: Callable[[str], str], policy: Path, tmp_path: Path
 ) -> None:

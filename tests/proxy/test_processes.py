@@ -82,6 +82,7 @@ def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 class TestStart:
+    @pytest.mark.slow
     def test_without_arguments_in_an_empty_folder(self, tmp_path: Path) -> None:
         """All is made that is needed. All addresses but one are the defaults. Three lines say what is protected."""
         port = free_port()
@@ -235,6 +236,7 @@ class Load:
 
 
 class TestReload:
+    @pytest.mark.slow
     def test_a_new_policy_takes_effect_and_no_call_is_dropped(self, engine: Server, tmp_path: Path) -> None:
         policy = PLAIN.replace("*", "")
         with guarded(engine, tmp_path, policy) as place:
@@ -447,6 +449,7 @@ class TestUpstream:
         finally:
             assert server.stop() == 0
 
+    @pytest.mark.slow
     def test_a_deadline_is_passed_on(self, engine: Server, tmp_path: Path) -> None:
         """The client's deadline holds for the database too: the call ends in time, on both sides."""
         with slow_database(engine.target, 60.0) as (port, _):

@@ -381,6 +381,7 @@ class TestAdministration:
         method, ask = _administration()[rpc]
         place.refused(lambda: place.client.raw(method, ask.SerializeToString()), "PERMISSION_DENIED", "may not admin")
 
+    @pytest.mark.slow
     def test_is_passed_on_where_the_policy_allows_it(
         self, engine: Server, place: Guarded, inputs: str, tmp_path: Path
     ) -> None:

@@ -271,6 +271,7 @@ def sound(place: Guarded, name: str, ids: Set[int] = frozenset(range(1, 7)), *, 
         assert found == ids or but in kind, kind
 
 
+@pytest.mark.slow
 def test_a_whole_record_put_back(replicas: list[Guarded], name: str) -> None:
     one, two = replicas
     before = at_rest(one, name)
@@ -283,6 +284,7 @@ def test_a_whole_record_put_back(replicas: list[Guarded], name: str) -> None:
     sound(one, name)
 
 
+@pytest.mark.slow
 def test_a_deleted_record_put_back(place: Guarded, name: str) -> None:
     before = at_rest(place, name)
     place.client.points.Delete(q.DeletePoints(collection_name=name, points=picked(2)))
@@ -362,6 +364,7 @@ PAYLOAD_WRITES: dict[str, Write] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", PAYLOAD_WRITES.values(), ids=PAYLOAD_WRITES)
 @pytest.mark.parametrize("kind", ["box", "hidden"])
 def test_a_part_of_a_payload_put_back(place: Guarded, kind: str, write: Write) -> None:
@@ -459,6 +462,7 @@ def test_a_batch_whose_filters_meet_what_it_wrote(place: Guarded, box: str) -> N
     assert refusal(reads(place, box)["scroll all"])[0] == grpc.StatusCode.DATA_LOSS
 
 
+@pytest.mark.slow
 def test_what_a_filter_left_alone_stays_the_newest(place: Guarded, box: str) -> None:
     """A write under a condition that does not hold supersedes nothing."""
     point = q.PointStruct(id=q.PointId(num=1), vectors=vectors(80), payload=payload(80))
@@ -474,6 +478,7 @@ def test_what_a_filter_left_alone_stays_the_newest(place: Guarded, box: str) -> 
     told_by_all(place, box)
 
 
+@pytest.mark.slow
 def test_points_of_several_tenants_are_written_together(place: Guarded) -> None:
     """The same request is tried under each tenant's key, and applied once."""
     with made(place, "keyed") as name:
@@ -499,6 +504,7 @@ def test_a_batch_that_fails_on_its_way(place: Guarded, box: str) -> None:
     sound(place, box)
 
 
+@pytest.mark.slow
 def test_modes_of_an_upsert(place: Guarded, box: str) -> None:
     """Only new points, or only those that are there: what is left alone stays the newest."""
     point = lambda i: q.PointStruct(id=q.PointId(num=i), vectors=vectors(i + 80), payload=payload(i + 80))  # noqa: E731
@@ -577,6 +583,7 @@ def _answers(call: Callable[[], object]) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_adoption(engine: Server, redis: RedisServer, tmp_path: Path) -> None:
     """Of before, or whose memory was lost: refused in words until an operator takes what is there."""
     settings, key = tmp_path / "settings.yaml", tmp_path / "own.key"
@@ -660,6 +667,7 @@ def on_one_host(engine: Server, tmp_path: Path) -> Iterator[list[Guarded]]:
         yield [Guarded(engine, place.recorder, place.proxy, face, place.rest) for face in faces]
 
 
+@pytest.mark.slow
 def test_a_file_on_one_host(on_one_host: list[Guarded]) -> None:
     with made(on_one_host[0], "box") as name:
         before = at_rest(on_one_host[0], name)
@@ -672,6 +680,7 @@ def test_a_file_on_one_host(on_one_host: list[Guarded]) -> None:
             told_by_all(place, name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("memory", ["replicas", "on_one_host"])
 def test_many_writers_and_readers_raise_no_alarm(memory: str, request: pytest.FixtureRequest) -> None:
     """Clients of two proxies, or workers, write the same records in every way while others read them, in every way."""
@@ -745,6 +754,7 @@ def test_many_writers_and_readers_raise_no_alarm(memory: str, request: pytest.Fi
             all_read(place, name)
 
 
+@pytest.mark.slow
 def test_rotation_under_writes(replicas: list[Guarded], box: str) -> None:
     """A rotation's own writes are the newest; what it took away is not, and clients' writes beside it are not lost."""
     one, two = replicas
@@ -877,6 +887,7 @@ def test_planted_records(place: Guarded) -> None:
         assert len(place.client.points.Scroll(scroll).result) == 40
 
 
+@pytest.mark.slow
 def test_a_rotation_brings_no_older_record_to_the_new_key(place: Guarded, box: str) -> None:
     before = at_rest(place, box)
     upsert(place, box, 1, seed=20)

@@ -54,6 +54,7 @@ def run(command: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
 
 
+@pytest.mark.slow
 def test_every_kind_of_content_is_brought_over(place: Guarded, collection: str) -> None:
     """All kinds of vectors, one updated alone, fields of each mode at each depth, unbound values, metadata."""
     update = q.PointVectors(id=q.PointId(num=1), vectors=vectors(9))
@@ -84,6 +85,7 @@ def test_every_kind_of_content_is_brought_over(place: Guarded, collection: str) 
         assert old.payload["_p"].struct_value.fields["open"] == new.payload["_p"].struct_value.fields["open"]
 
 
+@pytest.mark.slow
 def test_what_was_kept_from_before_a_rotation_does_not_open(place: Guarded, collection: str) -> None:
     """A record that is put back within its epoch opens, as docs/adr/rollback.md says; after a rotation it does not."""
     (old,), first = place.stored(collection, 1), read(place, collection)
@@ -183,6 +185,7 @@ def test_a_point_that_is_deleted_while_it_is_moved_keeps_no_other(place: Guarded
     assert {epoch_of(entry) for entry in record.decode(moved.payload["_vg"].string_value).entries.values()} == {2}
 
 
+@pytest.mark.slow
 def test_what_cannot_be_rotated_is_refused_and_left_as_it_is(place: Guarded, collection: str) -> None:
     upstream = f"qdrant://{place.engine.target}"
     lost = f"lost-{collection}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from qdrant_client import models
 from serving import Proxy, Server
 
@@ -18,6 +19,7 @@ def write(server: Server) -> list[int | str]:
     return [(point.id, point.payload, round(point.score, 4)) for point in found]
 
 
+@pytest.mark.slow
 def test_engine_and_proxy_answer_alike(engine: Server, proxy: Callable[[str | None], Proxy]) -> None:
     assert write(engine) == write(proxy(None)) == [(1, {"text": "hello"}, 1.0)]
 

@@ -129,6 +129,7 @@ def opened(shield: Shield, stored: q.RetrievedPoint) -> q.RetrievedPoint:
     return copied
 
 
+@pytest.mark.slow
 def test_a_thief_with_the_kek_opens_the_others_alone(place: Guarded, name: str) -> None:
     stored, before = place.stored(name, 0, 4), place.metadata(name)
     control = opened(stolen(place, name, before), stored[0])
@@ -400,6 +401,7 @@ def test_a_filter_that_would_name_too_many_keys_is_refused(place: Guarded, name:
     assert (code, "more than 64 tenants" in details) == (grpc.StatusCode.INVALID_ARGUMENT, True)
 
 
+@pytest.mark.slow
 def test_nothing_of_a_tenant_lies_open(place: Guarded, name: str) -> None:
     points = [point(300, "leak-tenant-name-x")]
     place.client.points.Upsert(q.UpsertPoints(collection_name=name, points=points, wait=True))

@@ -164,6 +164,7 @@ def test_an_update_and_a_whole_point_in_every_order(place: Guarded, collection: 
         assert now(place, collection) == (updated if came_first else written)
 
 
+@pytest.mark.slow
 def test_three_updates_with_one_slot_in_many_orders(place: Guarded, collection: str) -> None:
     shield = shield_of(place, collection)
     by_slot: dict[frozenset[str], list[int]] = {}

@@ -49,6 +49,7 @@ def test_a_whole_collection_opens(place: Guarded, collection: str) -> None:
     assert (found.records, found.bad, found.alarming(unchanged=False)) == (249, {}, False)
 
 
+@pytest.mark.slow
 def test_every_damage_is_found_and_named(place: Guarded, collection: str) -> None:
     """The same cases that a client's calls are tested with."""
     sound = both(place, collection)
@@ -202,6 +203,7 @@ def test_what_cannot_be_verified(place: Guarded) -> None:
         place.client.collections.Delete(q.DeleteCollection(collection_name="open-look"))
 
 
+@pytest.mark.slow
 def test_the_command(place: Guarded, collection: str) -> None:
     command = [sys.executable, "-m", "vecguard", "verify", collection, "--upstream", f"qdrant://{place.engine.target}"]
     command += ["--key", f"file:{place.proxy.key_file}", "--json"]

@@ -114,6 +114,7 @@ def test_inference_needs_clear_vectors_or_pairs() -> None:
         assert best(noised, attack.metric, pairs=320) > best(noised, attack.metric, pairs=0) + 0.1
 
 
+@pytest.mark.slow
 def test_personal_data_comes_back_from_clear_vectors_only() -> None:
     attack, clear, floor = run("personal", "clear")
     # The stand-in for an embedder hides rare words better than a real one: `needed` is for those.

@@ -48,6 +48,7 @@ def embedder() -> MiniLM:
     return MiniLM(1)
 
 
+@pytest.mark.slow
 def test_it_reads_sentences_that_nobody_trained_on(embedder: MiniLM) -> None:
     embeddings = embedder.embed(OWN)
     inverter = GenerativeInverter.open(embed=embedder.embed, search=Search(beams=8, drawn=4, edits=3))

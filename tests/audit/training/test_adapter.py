@@ -91,6 +91,7 @@ def test_the_losses_are_those_of_the_formulas() -> None:
 class TestPrivate:
     PLAN = replace(PLAN, group=8, batch=20, steps=40, private=DpPlan(epsilon=6.0, delta=1e-4))
 
+    @pytest.mark.slow
     def test_both_accountants_epsilons_are_kept_and_neither_is_above_what_was_asked_for(
         self, sample: np.ndarray
     ) -> None:
@@ -138,6 +139,7 @@ class TestPrivate:
         assert np.mean(sizes) == pytest.approx(20, abs=0.5)
         assert np.std(sizes) == pytest.approx(math.sqrt(100 * 0.2 * 0.8), rel=0.1)
 
+    @pytest.mark.slow
     def test_noise_is_in_the_weights(self, sample: np.ndarray) -> None:
         private = train_adapter(sample, self.PLAN)
         assert np.isfinite(private.layers[0][0]).all()

@@ -120,6 +120,7 @@ def network_of(vocabulary: Vocabulary) -> InverterNetwork:
     return InverterNetwork(SHAPE.model_copy(update={"vocabulary": len(vocabulary)}))
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
     _, vocabulary, train, held = split_pairs()
     plan = Plan(steps=30, validate_every=10, batch_tokens=256, drawn_tokens=64)

@@ -280,6 +280,7 @@ def test_the_first_fault_of_many_is_enough(endpoint: str, raw: bytes) -> None:
         body.read(raw)
 
 
+@pytest.mark.slow
 def test_a_body_of_too_many_fields_is_not_read() -> None:
     raw = b'{"filter":{"must":[' + b",".join([b"{}"] * (MOST_FIELDS + 1)) + b"]}}"
     with pytest.raises(Refusal) as refused:

@@ -88,6 +88,7 @@ def test_writes(asynchronous: Pair) -> None:
         on.client.delete_collection(on.name(name))
 
 
+@pytest.mark.slow
 def test_calls_at_the_same_time(pairs: Pairs, proxy: Proxies) -> None:
     """Fifty questions at once, each answered as it is alone."""
     pair = pairs("noisy", "cosine")

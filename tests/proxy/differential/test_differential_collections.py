@@ -324,6 +324,7 @@ def test_wrong_aliases(pair: Pair, call: Call) -> None:
     pair.same(call)
 
 
+@pytest.mark.slow
 def test_vector_names_come_and_go(pair: Pair) -> None:
     pair.same(create(vectors_config={"a": dense()}))
     pair.same(

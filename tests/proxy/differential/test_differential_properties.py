@@ -71,6 +71,7 @@ def put(points: list[models.PointStruct]) -> Call:
     return lambda on: on.client.upsert(on.name(NAME), points, wait=True)
 
 
+@pytest.mark.slow
 @BRIEF
 @given(st.lists(st.tuples(drawn.point_ids(), drawn.payloads()), max_size=4))
 def test_payloads_come_back_as_they_were(pair: Pair, written: list[tuple[int | str, dict[str, Any]]]) -> None:
@@ -124,6 +125,7 @@ def populated(pair: Pair) -> Pair:
     return pair
 
 
+@pytest.mark.slow
 @settings(BRIEF, max_examples=80)
 @given(drawn.filters())
 def test_filters_select_the_same_points(populated: Pair, condition: models.Filter) -> None:
@@ -135,6 +137,7 @@ def test_filters_select_the_same_points(populated: Pair, condition: models.Filte
     populated.same(selected)
 
 
+@pytest.mark.slow
 @settings(BRIEF, max_examples=20)
 @given(drawn.filters(depth=1), drawn.payloads(), st.sampled_from(["p", "s", "x", "p.a", "s.b.c", "x.a[]", "s.a[0]"]))
 def test_payload_writes_by_filter(pair: Pair, condition: models.Filter, payload: dict[str, Any], key: str) -> None:
@@ -160,6 +163,7 @@ def protections(proxy: Proxies) -> Iterator[list[Side]]:
         yield found
 
 
+@pytest.mark.slow
 @BRIEF
 @given(st.lists(st.tuples(st.integers(0, 9), drawn.components(DIMS)), min_size=1, max_size=6), drawn.components(DIMS))
 def test_vectors_of_every_size_come_back(

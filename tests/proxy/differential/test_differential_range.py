@@ -172,6 +172,7 @@ def pair(engine: Server, proxy: Proxies) -> Iterator[Pair]:
         direct.client.delete_collection(NAME)
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(filters())
 def test_filters_select_the_same_points(pair: Pair, condition: models.Filter) -> None:
@@ -190,6 +191,7 @@ def test_date_forms_and_zones_are_one_time(pair: Pair) -> None:
     assert counted[0] >= counted[1] + counted[2] > 0 < counted[2]
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(filters(), payloads(), st.sampled_from(["set", "overwrite", "delete", "within"]))
 def test_writes_by_filter_leave_no_label_behind(

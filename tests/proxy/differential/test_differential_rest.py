@@ -74,6 +74,7 @@ def test_full_snapshots(rest_pairs: RestPairs) -> None:
     assert client.delete_full_snapshot(made.name)
 
 
+@pytest.mark.slow
 def test_the_asynchronous_client(rest_pairs: RestPairs, proxy: Proxies) -> None:
     """Fifty questions at once, each answered as it is alone."""
     pair = rest_pairs("exact", "cosine")

@@ -95,6 +95,7 @@ def pair(engine: Server, proxy: Proxies) -> Iterator[Pair]:
         direct.client.delete_collection(NAME)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("match", [text_match, any_match])
 def test_queries_select_the_same_points(pair: Pair, match: Any) -> None:
     for words in QUERIES:

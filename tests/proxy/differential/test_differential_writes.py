@@ -68,6 +68,7 @@ SLOW = pytest.mark.slow
 PROTECTIONS = ["exact", *(pytest.param(name, marks=SLOW) for name in ("hidden", "noisy", "copied", "rest"))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("distance", ["cosine", pytest.param("dot", marks=SLOW), pytest.param("euclid", marks=SLOW)])
 @pytest.mark.parametrize("protection", PROTECTIONS)
 def test_writes_of_named_vectors(written: dict[str, Pair], distance: str, protection: str) -> None:
@@ -77,6 +78,7 @@ def test_writes_of_named_vectors(written: dict[str, Pair], distance: str, protec
         check(pair, name, stage(name))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("distance", ["cosine", "dot", "euclid"])
 @pytest.mark.parametrize("protection", PROTECTIONS)
 def test_writes_of_the_unnamed_vector(written: dict[str, Pair], distance: str, protection: str) -> None:

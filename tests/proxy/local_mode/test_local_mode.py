@@ -96,6 +96,7 @@ def test_random_calls_on_a_random_collection(draw: Draw, seed: int, three: Three
     agree(three, draw, draw.calls(76 if seed else 19))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_random_writes_leave_the_same_points(draw: Draw, seed: int, three: Three) -> None:
     """Written over REST and over gRPC in turn; then asked."""
