@@ -7,8 +7,10 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import structlog
 from redis_server import RedisServer, redis_server
 from serving import Proxy, Server, bare_engine, serving_proxy
 from xdist.remote import Producer
@@ -52,6 +54,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Lanes and then files with slow tests go first: at the end of a run no process waits for one that began late."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: (lane_of(item.nodeid) not in LANES.values(), item.path not in slow))
+
+
+_configure = structlog.configure
+
+
+def _uncached(*args: Any, **settings: Any) -> None:
+    """As `structlog.configure`; but a logger that remembered the file of one test's standard error would fail the next
+    test of this process that logs."""
+    _configure(*args, **{**settings, "cache_logger_on_first_use": False})
+
+
+structlog.configure = _uncached
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """A command that a test runs in this process sets logging up for itself alone."""
+    configured = structlog.is_configured()
+    yield
+    if not configured:
+        structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,8 @@ from milvus.servers import MilvusServer
 from vecguard.detect.desk import Pardon, Pin
 from vecguard.detect.observation import SKETCH_DIMS
 
+pytestmark = pytest.mark.slow
+
 DIMS, ROWS, MANY = 8, 30, 300
 NAMES = ("seen_notes", "seen_spent", "seen_many")
 POLICY = f"""

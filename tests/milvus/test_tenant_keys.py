@@ -25,6 +25,8 @@ from vecguard.model import Caller
 from vecguard.upkeep.access import open_database
 from vecguard.upkeep.shred_tenant import TenantShred, shred_tenant
 
+pytestmark = pytest.mark.slow
+
 DIMS = 8
 POLICY = """
 version: 1

@@ -44,6 +44,7 @@ def certified() -> dict[str, Call]:
     ],
 )
 @cases(queries(""), quick=lambda name: name.startswith(("text-", "rrf", "rescore", "groups-s_city", "matrix-pairs-t")))
+@pytest.mark.slow
 def test_noise(call: Call, request: pytest.FixtureRequest, protection: str, distance: str, pairs: Pairs) -> None:
     name = request.node.callspec.id.removesuffix(f"-{protection}-{distance}")
     assert "answer" in pairs(protection, distance).same(queries(distance)[name])

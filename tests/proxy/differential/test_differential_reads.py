@@ -17,6 +17,7 @@ VECTORS = [protection for protection in PROTECTIONS if "hidden" not in getattr(p
 
 @pytest.mark.parametrize("protection", PROTECTIONS)
 @cases(reads("cosine"))
+@pytest.mark.slow
 def test_reads(call: Call, protection: str, pairs: Pairs) -> None:
     assert "answer" in pairs(protection, "cosine").same(call)
 

@@ -28,6 +28,7 @@ _QUICK = (
     {name: call for name, call in queries("").items() if not name.startswith(_LEFT_OUT)},
     quick=lambda name: name.startswith(_QUICK),
 )
+@pytest.mark.slow
 def test_queries(call: Call, request: pytest.FixtureRequest, rotating_pairs: Pairs) -> None:
     name = request.node.callspec.id
     assert "answer" in rotating_pairs("noisy", "cosine").same(queries("cosine")[name])
