@@ -12,7 +12,8 @@ from .sides import Call, Pair, cases
 Pairs = Callable[[str, str], Pair]
 
 
-@pytest.mark.parametrize("protection", ["exact", pytest.param("hidden", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("protection", ["exact", "hidden"])
 @cases(queries("cosine"))
 def test_cosine(call: Call, protection: str, pairs: Pairs) -> None:
     assert "answer" in pairs(protection, "cosine").same(call)
