@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import copy
 import string
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -23,7 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecguard.errors import FailedPrecondition
+from vecguard.front.leaves import leaves
+from vecguard.front.transfer import Row
 from vecguard.policy.model import FieldMode
+from vecguard.seal.planted import Form
 
 Floats: TypeAlias = NDArray[np.float32]
 Doubles: TypeAlias = NDArray[np.float64]
@@ -33,6 +36,10 @@ ModeOf: TypeAlias = Callable[[Keys], FieldMode]
 
 LEAST_SAMPLE: Final = 32
 """Records that there must be: of fewer, nobody can say what they look like."""
+SAMPLE: Final = 1_024
+"""Records that are enough."""
+VERSIONS: Final[dict[int, Form]] = {4: "uuid4", 5: "uuid5"}
+"""The versions of UUIDs among which a random one does not stand out."""
 _REPEAT: Final = 0.5
 """The share of distinct values from which on the values of a field hardly repeat."""
 _NEAR: Final = 5
@@ -44,6 +51,26 @@ _ANGLES: Final = np.linspace(0, np.pi / 2, 12)[:, np.newaxis]
 _COSINES: Final = np.cos(_ANGLES)
 _SINES: Final = np.sin(_ANGLES)
 _SIGNS: Final = string.ascii_lowercase + string.digits
+
+
+def require_enough(found: int, least: int) -> None:
+    """Go on only with so many records to be like. Raises FailedPrecondition."""
+    if found < least:
+        raise FailedPrecondition(f"the collection has {found} records: {least} are needed to be like them")
+
+
+def rows_like(sample: Sequence[Row], vector: str, keys: Sequence[Any], mode_of: ModeOf) -> tuple[list[Row], list[int]]:
+    """A row for each of `keys`, with the vector of this name, and the places in the sample that gave their payloads.
+
+    Raises:
+        FailedPrecondition: see `payloads_like`.
+    """
+    # Whoever plants is no adversary: any generator will do, and what it draws is protected as all records are.
+    random = np.random.default_rng()
+    places = [int(place) for place in random.integers(len(sample), size=len(keys))]
+    payloads = payloads_like([row.payload for row in sample], places, mode_of, random)
+    dense = vectors_like(np.stack([np.asarray(row.vectors[vector]) for row in sample]), len(keys), random)
+    return [Row(key, {vector: x}, payload) for key, x, payload in zip(keys, dense, payloads, strict=True)], places
 
 
 def vectors_like(sample: Floats, count: int, random: np.random.Generator) -> Floats:
@@ -119,7 +146,7 @@ def payloads_like(sample: Sequence[Payload], rows: Sequence[int], mode_of: ModeO
     """
     seen: dict[Keys, list[Any]] = {}
     for payload in sample:
-        for keys, value in _leaves(payload, ()):
+        for keys, value in leaves(payload):
             seen.setdefault(keys, []).append(value)
     makers = {
         keys: maker for keys, values in seen.items() if (maker := _maker(keys, values, mode_of(keys))) is not None
@@ -133,17 +160,6 @@ def payloads_like(sample: Sequence[Payload], rows: Sequence[int], mode_of: ModeO
 
 
 Maker: TypeAlias = Callable[[Any, np.random.Generator], Any]
-
-
-def _leaves(value: Any, keys: Keys) -> Iterator[tuple[Keys, Any]]:
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _leaves(inner, (*keys, key))
-    elif isinstance(value, list):
-        for item in value:
-            yield from _leaves(item, keys)
-    elif value is not None:
-        yield keys, value
 
 
 def _maker(keys: Keys, values: list[Any], mode: FieldMode) -> Maker | None:

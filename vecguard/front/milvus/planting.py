@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-import numpy as np
-
 from vecguard.errors import FailedPrecondition, UpstreamFailure
-from vecguard.front.lookalikes import LEAST_SAMPLE, payloads_like, vectors_like
+from vecguard.front.lookalikes import LEAST_SAMPLE, SAMPLE, VERSIONS, require_enough, rows_like
 from vecguard.front.milvus import reveal
 from vecguard.front.milvus.columns import scalars
 from vecguard.front.milvus.expression import pk_in
@@ -29,8 +27,6 @@ from vecguard.seal.planted import Form, signed
 from vecguard.shield import DenseShield, Shield
 from vecguard.upstream import Upstream
 
-SAMPLE: Final = 1_024
-_VERSIONS: Final[dict[int, Form]] = {4: "uuid4", 5: "uuid5"}
 _CALLER: Final = Caller()
 
 
@@ -52,12 +48,7 @@ async def plant(upstream: Upstream, name: str, shield: Shield, count: int) -> in
     missing = [key for key in map(_key, ids) if str(key) not in there]
     if not missing:
         return 0
-    # Whoever plants is no adversary: any generator will do, and what it draws is protected as all rows are.
-    random = np.random.default_rng()
-    rows = [int(row) for row in random.integers(len(sample), size=len(missing))]
-    payloads = payloads_like([row.payload for row in sample], rows, shield.manifest.payload.mode_of, random)
-    dense = vectors_like(np.stack([np.asarray(row.vectors[vector]) for row in sample]), len(missing), random)
-    made = [Row(key, {vector: x}, payload) for key, x, payload in zip(missing, dense, payloads, strict=True)]
+    made, rows = rows_like(sample, vector, missing, shield.manifest.payload.mode_of)
     written = None if times is None else [times[row] for row in rows]
     stored = protect_rows(shield, layout, columns_of(layout, made), len(made), whole=True, written=written)
     place = from_key(name)
@@ -147,8 +138,7 @@ async def _sampled(
                 times.append(time)
         if len(rows) >= SAMPLE:
             break
-    if len(rows) < least:
-        raise FailedPrecondition(f"the collection has {len(rows)} records: {least} are needed to be like them")
+    require_enough(len(rows), least)
     return rows, times if layout.written else None
 
 
@@ -166,12 +156,12 @@ def _form(keys: Sequence[Any], layout: Layout, shield: Shield) -> Form:
             )
         return "number"
     versions = {_version(key) for key in keys}
-    if len(versions) > 1 or not versions <= _VERSIONS.keys():
+    if len(versions) > 1 or not versions <= VERSIONS.keys():
         raise FailedPrecondition(
             "primary keys of the collection's rows are not all UUIDs of version 4, or of version 5, which are random: "
             "a planted row's would stand out among them"
         )
-    return _VERSIONS[versions.pop()]
+    return VERSIONS[versions.pop()]
 
 
 def _version(key: str) -> int:

@@ -14,6 +14,7 @@ from vecguard.errors import RolledBack, Unreadable
 from vecguard.fresh.guard import Guard
 from vecguard.fresh.log import Log, is_whole, parse
 from vecguard.fresh.stamps import ABSENT, Stamps
+from vecguard.front.leaves import leaves
 from vecguard.front.qdrant import parts
 from vecguard.front.qdrant.payloads import point_id_bytes, python_value
 from vecguard.front.qdrant.reveal import StoredPoint
@@ -73,14 +74,11 @@ class Reader:
         ask.with_payload.Clear()
         ask.with_payload.enable = True
         found = await self.send(rpc, ask, answer)
-        bad = await self._judge(list(_points(found)), began)
+        bad = await judged(self.guard, self.stamps, list(_points(found)), began)
         for point in _points(found):
             for key in [key for key in point.payload if key not in kept]:
                 del point.payload[key]
         return found, bad
-
-    async def _judge(self, points: Sequence[StoredPoint], began: float) -> list[str]:
-        return await judged(self.guard, self.stamps, points, began)
 
     async def _judge_parts(self, collection: str, points: Sequence[StoredPoint], began: float) -> list[str]:
         """The same of points with a part of their payloads, which the database selects by its own rules for paths.
@@ -192,18 +190,8 @@ def _ids_of_matrix(found: Message) -> list[q.PointId]:
 def _leaves(payload: parts.Payload) -> Iterator[tuple[tuple[str, ...], object]]:
     """Every leaf with the keys under which it lies, wherever in lists."""
     if PAYLOAD in payload:
-        yield from _flat(python_value(payload[PAYLOAD]), ())
-
-
-def _flat(value: object, keys: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], object]]:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _flat(inner, (*keys, key))
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _flat(inner, keys)
-    elif value is not None:
-        yield keys, (type(value), value)
+        for keys, value in leaves(python_value(payload[PAYLOAD])):
+            yield keys, (type(value), value)
 
 
 def shown(point_id: q.PointId) -> str:

@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from typing import Final
 
-import numpy as np
 from qdrant_client import grpc as q
 
 from vecguard.errors import FailedPrecondition
-from vecguard.front.lookalikes import LEAST_SAMPLE, payloads_like, vectors_like
+from vecguard.front.lookalikes import LEAST_SAMPLE, SAMPLE, VERSIONS, require_enough, rows_like
 from vecguard.front.qdrant import reveal, translation
 from vecguard.front.qdrant.inspect import faults_of, stored_pages
 from vecguard.front.qdrant.scope import WRITTEN
 from vecguard.front.qdrant.stages import id_message, key_of
 from vecguard.front.qdrant.transfer import point_of, row_of
 from vecguard.front.qdrant.writes import protect_points
-from vecguard.front.transfer import Row
 from vecguard.seal.planted import Form
 from vecguard.shield import DenseShield, Shield
 from vecguard.upstream import Upstream
-
-SAMPLE: Final = 1_024
-_VERSIONS: Final[dict[int, Form]] = {4: "uuid4", 5: "uuid5"}
 
 
 async def plant(upstream: Upstream, name: str, shield: Shield, count: int) -> int:
@@ -41,15 +35,11 @@ async def plant(upstream: Upstream, name: str, shield: Shield, count: int) -> in
     missing = [one for one in shield.planted.ids(form, count) if str(one) not in there]
     if not missing:
         return 0
-    # Whoever plants is no adversary: any generator will do, and what it draws is protected as all records are.
-    random = np.random.default_rng()
     clear = [q.RetrievedPoint.FromString(point.SerializeToString()) for point in points]
     reveal.points(shield, clear, [vector])
-    sample = [row_of(point) for point in clear]
-    rows = [int(row) for row in random.integers(len(sample), size=len(missing))]
-    payloads = payloads_like([row.payload for row in sample], rows, shield.manifest.payload.mode_of, random)
-    dense = vectors_like(np.stack([np.asarray(row.vectors[vector]) for row in sample]), len(missing), random)
-    made = [point_of(Row(one, {vector: x}, payload)) for one, x, payload in zip(missing, dense, payloads, strict=True)]
+    mode_of = shield.manifest.payload.mode_of
+    like, rows = rows_like([row_of(point) for point in clear], vector, missing, mode_of)
+    made = [point_of(row) for row in like]
     protect_points(shield, made)
     for point, row in zip(made, rows, strict=True):
         if WRITTEN in points[row].payload:
@@ -111,8 +101,7 @@ async def _sampled(upstream: Upstream, name: str, shield: Shield, least: int) ->
         found += (point for point in mine if any(reveal.holders(point)))
         if len(found) >= SAMPLE:
             break
-    if len(found) < least:
-        raise FailedPrecondition(f"the collection has {len(found)} records: {least} are needed to be like them")
+    require_enough(len(found), least)
     return found
 
 
@@ -128,9 +117,9 @@ def _form(points: Sequence[q.RetrievedPoint], shield: Shield) -> Form:
         return "number" if 2 * numbers > len(keys) else "uuid4"
     versions = [uuid.UUID(str(key)).version for key in keys if not isinstance(key, int)]
     common = max(set(versions), key=versions.count) if versions else None
-    if numbers or common not in _VERSIONS or versions.count(common) < len(versions):
+    if numbers or common not in VERSIONS or versions.count(common) < len(versions):
         raise FailedPrecondition(
             "ids of the collection's records are in clear, and not all UUIDs of version 4, or of version 5, which are "
             "random: a planted record's would stand out among them. Have `ids: encrypted`, or such UUIDs"
         )
-    return _VERSIONS[common]
+    return VERSIONS[common]
