@@ -204,7 +204,7 @@ def test_the_models_features_are_what_they_are_said_to_be() -> None:
     ids = np.arange(1, 9, dtype=np.uint64)
     table = answers([ask(ids[:4]), ask(ids[[0, 1, 6, 7]])])
     known = np.isin(np.arange(8), [4, 5])  # the second answer's first two
-    found = features(table, known, np.array([0.0, 0.3], np.float32))
+    found = features(table, standing_out(table), known, np.array([0.0, 0.3], np.float32))
     scale = (0.7 - 0.4) / 0.6 / (1 + 1 / 2 + 1 / 3)
     np.testing.assert_allclose(found[0], [np.log(scale / 0.08), 0.15, -0.05, 0, 0, 0], atol=1e-6)
     np.testing.assert_allclose(found[1], [np.log(scale / 0.08), 0.15, -0.05, 1, 1 / 3, 0.3], atol=1e-6)

@@ -102,8 +102,9 @@ class Crawl:
             content = np.array([lets_content_leave(one) for one in batch], np.bool_)
             new = _new(table, known, question) * content[table.call]
             sums[_TAKEN] += new.sum()
-            odds = BIAS + features(table, known, near) @ WEIGHTS
-            says = np.isfinite(standing_out(table))
+            scale = standing_out(table)
+            odds = BIAS + features(table, scale, known, near) @ WEIGHTS
+            says = np.isfinite(scale)
             drifts = _drifts(odds + self._step * says, question, new)
             if drifts.size:
                 asked[_ASKED] += drifts.size
@@ -157,12 +158,14 @@ def _drifts(odds: NDArray[np.float64], question: NDArray[np.int64], new: NDArray
     return weighed[new >= 1]
 
 
-def features(table: Answers, known: NDArray[np.bool_], near: NDArray[np.float32]) -> NDArray[np.float64]:
+def features(
+    table: Answers, scale: NDArray[np.float64], known: NDArray[np.bool_], near: NDArray[np.float32]
+) -> NDArray[np.float64]:
     """What the model reads of each query: (q, 6) in the order of `WEIGHTS`.
 
-    `known` (n,): whether each record was returned by an earlier call; `near` (q,): c of the module.
+    `scale` (q,): `standing_out`; `known` (n,): whether each record was returned by an earlier call; `near` (q,): c of
+    the module.
     """
-    scale = standing_out(table)
     says = np.isfinite(scale)
     stands = np.log(np.maximum(np.where(says, scale, 0.08), 1e-3) / 0.08)
     fourth = np.full(len(table.queries), np.nan)
