@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # More processes than the two cores, as tests wait for servers half of the time. A file's tests share their servers, and
 # run in the order of tests/conftest.py: what takes long first.
-SIDE_BY_SIDE := -n 4 --dist loadfile --no-loadscope-reorder
+SIDE_BY_SIDE := --dist loadfile --no-loadscope-reorder
 SIDE_VENVS := .venv-frameworks .venv-pymilvus2
 
 .PHONY: demo test fast lint protos clean $(SIDE_VENVS)
@@ -47,10 +47,10 @@ protos:
 	.venv-protos/bin/python -m grpc_tools.protoc -I proto --python_out=. --pyi_out=. proto/vecguard/v1/admin.proto
 
 fast: $(VENV)/.installed
-	$(BIN)/pytest -q $(SIDE_BY_SIDE) -n 3 -m 'not slow'  # short tests wait less, and each process reads all files
+	$(BIN)/pytest -q -n 3 $(SIDE_BY_SIDE) -m 'not slow'  # short tests wait less, and each process reads all files
 
 test: lint $(SIDE_VENVS)
-	$(BIN)/pytest -q $(SIDE_BY_SIDE)
+	$(BIN)/pytest -q -n 4 $(SIDE_BY_SIDE)
 
 clean:
 	rm -rf $(VENV) $(SIDE_VENVS) .venv-protos vecguard-demo build dist *.egg-info

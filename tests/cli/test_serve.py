@@ -8,7 +8,6 @@ import subprocess
 import sys
 
 import pytest
-import structlog
 from ports import free_port
 from typer.testing import CliRunner
 
@@ -18,12 +17,6 @@ from vecguard.config import Settings
 from vecguard.policy.defaults import DEFAULT_POLICY
 from vecguard.policy.model import CollectionPolicy, PayloadRule, Policy, VectorRule
 from vecguard.policy.transforms import GaussianSpec, RotationSpec
-
-
-@pytest.fixture(autouse=True)
-def _logging_is_left_alone():
-    yield
-    structlog.reset_defaults()
 
 
 def protected(*collections):

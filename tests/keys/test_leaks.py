@@ -75,7 +75,6 @@ def seen() -> Iterator[io.StringIO]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.stderr", text)
         configure()
-        structlog.configure(cache_logger_on_first_use=False)
         yield text
     root.removeHandler(handler)
     root.setLevel(level)
