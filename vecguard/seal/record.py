@@ -47,6 +47,12 @@ def _name(digits: str) -> str:
         raise Unreadable from None
 
 
+@lru_cache(maxsize=_REMEMBERED)
+def head_of(manifest: str, name: str) -> str:
+    """What stands before the entry in the record of a point that has no other vector than `name`."""
+    return f"{_FORMAT}.{manifest}..{_name_digits(name) if name else ''}."
+
+
 def encode(manifest: str, entries: Mapping[str, bytes], token: bytes = b"") -> str:
     """The record's text; only letters and digits of ASCII, `-`, `_` and `.`.
 
@@ -55,6 +61,9 @@ def encode(manifest: str, entries: Mapping[str, bytes], token: bytes = b"") -> s
         entries: by vector name, which is any text, also the empty one.
         token: what the entries are bound to instead of the point's id; empty where they are bound to that.
     """
+    if len(entries) == 1 and not token:  # nearly every point
+        ((name, entry),) = entries.items()
+        return head_of(manifest, name) + base64url.encode(entry)
     parts = [_FORMAT, manifest, base64url.encode(token) if token else ""]
     for name, entry in entries.items():
         parts += (_name_digits(name) if name else "", base64url.encode(entry))

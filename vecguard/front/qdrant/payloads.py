@@ -60,6 +60,12 @@ def _set_leaf(value: q.Value, leaf: Leaf) -> None:
         value.double_value = leaf
 
 
+def _leaf_of(value: q.Value) -> Leaf | None:
+    """The content of a value; None where it is none of the leaves."""
+    kind = value.WhichOneof("kind")
+    return getattr(value, kind) if kind in _LEAVES else None
+
+
 def _taken(payload: Values) -> dict[str, q.Value]:
     """The values of a map, which is empty afterwards. Messages outlive the map that held them: none is copied."""
     values = {key: payload[key] for key in payload}
@@ -83,9 +89,9 @@ class _Protection:
         at, bound, nonces, entries = self.at, self.bound, self.nonces, []
         for key in client:
             value = client[key]
-            kind = value.WhichOneof("kind")
-            if kind in _LEAVES and level <= _DEEPEST:  # nearly every value, so without a step for each
-                stored = at((*keys, key)).protect(getattr(value, kind), bound, nonces)
+            clear: Leaf | None = value.string_value or _leaf_of(value)
+            if clear is not None and level <= _DEEPEST:  # nearly every value, so without a step for each
+                stored = at((*keys, key)).protect(clear, bound, nonces)
                 entries.append(text_entry(key, stored) if type(stored) is str else map_entry(key, leaf(stored)))
             else:
                 entries.append(map_entry(key, self.value(value, (*keys, key), level)))

@@ -39,6 +39,8 @@ def planted_in(message: Message, shield: Shield) -> list[PlantedId]:
 
 
 def _key(point_id: q.PointId) -> PlantedId:
+    if point_id.num:
+        return point_id.num
     text = point_id.uuid
     if len(text) == _UUID_SIGNS and text.islower():  # the spelling of answers
         return text

@@ -92,7 +92,7 @@ def entries_of(payload: Mapping[str, q.Value], manifest: str, name: str) -> list
     value = payload.get(RECORD)
     if value is None:
         raise Unreadable
-    text, head = value.string_value, _head_of(manifest, name)
+    text, head = value.string_value, record.head_of(manifest, name)
     digits = text[len(head) :]
     if text.startswith(head) and "." not in digits:  # a record of this vector alone
         found = [base64url.decode(digits)]
@@ -100,12 +100,6 @@ def entries_of(payload: Mapping[str, q.Value], manifest: str, name: str) -> list
         found = _entry_in(text, manifest, name)
     updated = payload.get(UPDATED)
     return found if updated is None else _newer(updated, name, found)
-
-
-@lru_cache(maxsize=_REMEMBERED)
-def _head_of(manifest: str, name: str) -> str:
-    """What stands before the entry in the record of a point that has no other vector."""
-    return record.encode(manifest, {name: b""})
 
 
 def _entry_in(text: str, manifest: str, name: str) -> list[bytes]:

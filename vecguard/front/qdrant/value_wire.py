@@ -70,12 +70,18 @@ def leaf(value: Leaf) -> bytes:
     return _DOUBLE + packing.pack("<d", value)
 
 
+@lru_cache(maxsize=_REMEMBERED)
+def _text_head(key: str, size: int) -> bytes:
+    """All of `text_entry` but the text, which has `size` bytes. Sealed texts are padded, so they have few sizes."""
+    value = _STRING + _SIZE[size]
+    entry = _key(key) + _SIZE[len(value) + size] + value
+    return _FIRST + _SIZE[len(entry) + size] + entry
+
+
 def text_entry(key: str, text: str) -> bytes:
     """One entry of a `Struct` whose value is a text: `map_entry` of `leaf`, in one step."""
     encoded = text.encode()
-    value = _STRING + _SIZE[len(encoded)] + encoded
-    entry = _key(key) + _SIZE[len(value)] + value
-    return _FIRST + _SIZE[len(entry)] + entry
+    return _text_head(key, len(encoded)) + encoded
 
 
 def map_entry(key: str, value: bytes) -> bytes:

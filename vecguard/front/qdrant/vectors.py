@@ -188,6 +188,15 @@ def read(message: VectorHolder) -> AnyVector:
     return vector
 
 
+def _behind(head: bytes, encoded: Sequence[bytes], dims: int) -> Floats | None:
+    """The `dims` floats behind `head` in each of `encoded`, `(n, dims)` float32; None where one is anything else."""
+    size = len(head) + 4 * dims
+    if not encoded or not all(len(one) == size and one.startswith(head) for one in encoded):
+        return None
+    table = np.frombuffer(b"".join(encoded), np.uint8).reshape(len(encoded), size)
+    return np.ascontiguousarray(table[:, len(head) :]).view("<f4")
+
+
 @lru_cache(maxsize=64)
 def _dense_heads(dims: int) -> tuple[bytes, ...]:
     """What comes before the floats in the wire bytes of an answer's vector of `dims`: in `dense`, or deprecated."""
@@ -202,11 +211,10 @@ def dense_matrix(messages: Sequence[q.VectorOutput], dims: int) -> Floats | None
     Their wire bytes end in little-endian floats, which together make the matrix: a third of the cost of reading each.
     """
     encoded = [message.SerializeToString() for message in messages]
-    head = next((head for head in _dense_heads(dims) if encoded and encoded[0].startswith(head)), b"")
-    size = len(head) + 4 * dims
-    if head and all(len(one) == size and one.startswith(head) for one in encoded):
-        table = np.frombuffer(b"".join(encoded), np.uint8).reshape(len(encoded), size)
-        return np.ascontiguousarray(table[:, len(head) :]).view("<f4")
+    for head in _dense_heads(dims):
+        matrix = _behind(head, encoded, dims)
+        if matrix is not None:
+            return matrix
     vectors = [read(message) for message in messages]
     rows = [vector.data for vector in vectors if isinstance(vector, Dense) and vector.data.shape == (dims,)]
     return np.stack(rows) if len(rows) == len(vectors) > 0 else None
@@ -317,6 +325,29 @@ def write_dense(messages: Sequence[q.Vector], rows: Floats) -> None:
             message.dense.ParseFromString(b"".join((head, data[i * width : (i + 1) * width])))
         else:
             write(message, Dense(rows[i]))
+
+
+@lru_cache(maxsize=64)
+def _only_head(name: str, dims: int) -> bytes:
+    """What comes before the floats in the wire bytes of a point's vectors that are one dense vector of `dims`."""
+    vector = q.Vector(dense=q.DenseVector(data=[0.0] * dims))
+    only = q.Vectors(vectors=q.NamedVectors(vectors={name: vector})) if name else q.Vectors(vector=vector)
+    return only.SerializeToString()[: -4 * dims]
+
+
+def read_only_dense(holders: Sequence[q.Vectors], name: str, dims: int) -> Floats | None:
+    """`(n, dims)` float32 where each point has one dense vector, called `name`, and no other; else None."""
+    return _behind(_only_head(name, dims), [holder.SerializeToString() for holder in holders], dims)
+
+
+def write_only_dense(holders: Sequence[q.Vectors], name: str, rows: Floats) -> None:
+    """Put each of `rows` `(n, d)` float32 into its point as the one dense vector that it has, called `name`."""
+    head = _only_head(name, rows.shape[1])
+    table = np.empty((len(rows), len(head) + 4 * rows.shape[1]), np.uint8)
+    table[:, : len(head)] = np.frombuffer(head, np.uint8)
+    table[:, len(head) :] = np.ascontiguousarray(rows, "<f4").view(np.uint8)
+    for holder, encoded in zip(holders, table, strict=True):
+        holder.ParseFromString(encoded.data)
 
 
 def to_input(vector: AnyVector) -> q.VectorInput:

@@ -51,6 +51,8 @@ def protect_vectors(shield: Shield, ids: Sequence[bytes], holders: Sequence[q.Ve
         InvalidArgument: an unknown vector name, a wrong dimension or kind, a component that is not finite.
     """
     entries: list[Entries] = [{} for _ in ids]
+    if _protect_only(shield, ids, holders, entries):
+        return entries
     dense: dict[str, _DenseBatch] = {}
     for i, vectors in enumerate(holders):
         for name, message in _named(vectors):
@@ -64,6 +66,30 @@ def protect_vectors(shield: Shield, ids: Sequence[bytes], holders: Sequence[q.Ve
     for name, batch in dense.items():
         _protect_dense(shield.dense(name), name, ids, batch, entries)
     return entries
+
+
+def _protect_only(
+    shield: Shield, ids: Sequence[bytes], holders: Sequence[q.Vectors], entries: list[Entries]
+) -> bool:
+    """Protect the points of a collection with one vector, a dense one: all together, as nearly every write is.
+
+    False, and nothing is done, where it is another collection, or one of the points is not of that form.
+    """
+    if len(shield.vectors) != 1:
+        return False
+    ((name, guard),) = shield.vectors.items()
+    if not isinstance(guard, DenseShield) or guard.record.kind != "dense":
+        return False
+    matrix = wire.read_only_dense(holders, name, guard.record.dims)
+    if matrix is None:
+        return False
+    wire.check_finite(wire.Multi(matrix))
+    stored, sealed = guard.protect(ids, matrix)
+    wire.write_only_dense(holders, name, stored)
+    for of_point, entry in zip(entries, sealed, strict=True):
+        if entry is not None:
+            of_point[name] = entry
+    return True
 
 
 def _protect_dense(
