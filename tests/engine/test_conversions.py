@@ -19,7 +19,7 @@ from vecguard.engine.json_path import values_at, without_wildcard_suffix
 from vecguard.engine.recommend import average_vector
 from vecguard.engine.sparse_mmr import SparseMmr, diverse
 from vecguard.engine.values_convert import fill_payload, id_order, json_object
-from vecguard.engine.vectors_convert import fill_vectors, floats
+from vecguard.engine.vectors_convert import VectorSpace, fill_vectors, floats, stored_vectors
 from vecguard.errors import InvalidArgument
 
 FLOATS = st.lists(st.floats(width=32), max_size=300)
@@ -66,6 +66,29 @@ def test_long_vectors_are_read_and_written() -> None:
     fill_vectors(target, numbers)
     assert list(target.vector.dense.data) == numbers
     assert floats(pb.DenseVector(data=numbers)).tolist() == numbers
+
+
+SPACE = VectorSpace({"": pb.VectorParams(size=3), "b": pb.VectorParams(size=3)}, {})
+MULTI = VectorSpace({"": pb.VectorParams(size=3, multivector_config=pb.MultiVectorConfig())}, {})
+DENSE = pb.Vector(dense=pb.DenseVector(data=[1, 2, 3]))
+OLD = pb.Vector(data=[1, 2, 3])
+
+
+@pytest.mark.parametrize("space", [SPACE, MULTI])
+@pytest.mark.parametrize("vector", [DENSE, OLD])
+def test_an_unnamed_vector_is_read_in_either_form(space: VectorSpace, vector: pb.Vector) -> None:
+    assert stored_vectors(pb.Vectors(vector=vector), space) == array("f", [1, 2, 3])
+
+
+def test_named_vectors_are_read_by_name() -> None:
+    named = pb.Vectors(vectors=pb.NamedVectors(vectors={"": DENSE, "b": OLD}))
+    assert stored_vectors(named, SPACE) == {"": array("f", [1, 2, 3]), "b": array("f", [1, 2, 3])}
+
+
+@pytest.mark.parametrize("numbers", [[], [1, 2], [1, 2, 3, 4]])
+def test_an_unnamed_vector_of_other_dimensions_is_refused(numbers: list[float]) -> None:
+    with pytest.raises(InvalidArgument, match=f"expected dim: 3, got {len(numbers)}"):
+        stored_vectors(pb.Vectors(vector=pb.Vector(dense=pb.DenseVector(data=numbers))), SPACE)
 
 
 def test_an_object_without_fields_stays_one() -> None:

@@ -145,6 +145,41 @@ def test_deprecated_forms_are_protected_in_place(shield):
     np.testing.assert_allclose(opened.x[0], normalize(X[:1])[0], atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["", "title"])
+def test_points_with_one_vector_are_protected_together_as_they_are_apart(name):
+    """The whole batch by its wire bytes; and vector by vector, as soon as one point has another form."""
+    shield = shield_of(record_of(name))
+    given = [named(**{name: dense(row)}) if name else q.Vectors(vector=dense(row)) for row in X]
+    apart = [q.Vectors.FromString(vectors.SerializeToString()) for vectors in given]
+    keys = [num_id(i) for i in range(5)]
+    together = protect_vectors(shield, keys, given)
+    empty = [q.Vectors(), *apart]
+    assert protect_vectors(shield, [num_id(9), *keys], empty) == [{}, *together]
+    assert [list(entries) for entries in together] == [[name]] * 5
+    assert given == apart
+    np.testing.assert_array_less(1e-3, np.abs(held(given, name) - normalize(X)).max(axis=1))
+
+
+def held(points, name):
+    vectors = [point.vectors.vectors[name] if name else point.vector for point in points]
+    return np.stack([wire.read(vector).data for vector in vectors])
+
+
+@pytest.mark.parametrize(
+    ("vectors", "said"),
+    [
+        (q.Vectors(vector=dense(X[0, :5])), "expected dim: 16, got 5"),
+        (q.Vectors(vector=dense([*X[0], 1])), "expected dim: 16, got 17"),
+        (q.Vectors(vector=dense([*X[0, :15], np.nan])), "NaN or infinite"),
+        (named(**{"": dense(X[0]), "other": dense(X[0])}), "Not existing vector name error: other"),
+    ],
+)
+def test_points_with_one_vector_are_refused_as_all_are(vectors, said):
+    batch = [q.Vectors(vector=dense(X[1])), vectors]
+    with pytest.raises(InvalidArgument, match=said):
+        protect_vectors(shield_of(record_of()), [num_id(1), num_id(2)], batch)
+
+
 def test_a_single_vector_stands_for_a_multivector_of_one_row(shield):
     message = named(multi=dense(X[0, :8]))
     (entries,) = protect_vectors(shield, [num_id(1)], [message])

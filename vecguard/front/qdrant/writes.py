@@ -68,9 +68,7 @@ def protect_vectors(shield: Shield, ids: Sequence[bytes], holders: Sequence[q.Ve
     return entries
 
 
-def _protect_only(
-    shield: Shield, ids: Sequence[bytes], holders: Sequence[q.Vectors], entries: list[Entries]
-) -> bool:
+def _protect_only(shield: Shield, ids: Sequence[bytes], holders: Sequence[q.Vectors], entries: list[Entries]) -> bool:
     """Protect the points of a collection with one vector, a dense one: all together, as nearly every write is.
 
     False, and nothing is done, where it is another collection, or one of the points is not of that form.
