@@ -59,11 +59,12 @@ WriteTenantKeys = Callable[[Upstream, str, Mapping[str, str], Caller], Awaitable
 class DeleteOf(Protocol):
     """Deletes the records of a collection that were written under some tenant's keys."""
 
-    async def __call__(self, upstream: Upstream, name: str, numbers: Sequence[int]) -> int:
+    async def __call__(self, upstream: Upstream, name: str, shield: Shield, numbers: Sequence[int]) -> int:
         """How many these were.
 
         Raises:
             UpstreamFailure: the database says no, or cannot be reached.
+            Unavailable: what remembers which records are the newest is away.
         """
 
 

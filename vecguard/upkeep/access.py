@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import grpc
 
-from vecguard.catalog import Catalog, StoredManifest
+from vecguard.catalog import Catalog
 from vecguard.config import Embedded, FrontName, Remote, Settings
 from vecguard.errors import ConfigError, FailedPrecondition
 from vecguard.fresh.guard import Guard
@@ -26,6 +26,7 @@ from vecguard.keys.lease import LeasingProvider
 from vecguard.manifest import Manifest, VectorRecord, open_core, open_tenants, open_vector
 from vecguard.model import Caller, Peer, Principal
 from vecguard.pipeline import Pipeline
+from vecguard.policy.integrity import IntegrityRule
 from vecguard.policy.model import CollectionPolicy, FixedRerankRule, Policy, VectorRule
 from vecguard.registry import ENGINES, FRONTS
 from vecguard.remembering import memory_in, open_state
@@ -66,47 +67,63 @@ class Database:
             front.routes, catalog, self.upstream, rules, _operator, _silent, whole=True, restrict=front.restrict
         )
 
-    def require_memory(self, name: str, stored: StoredManifest) -> None:
-        """Refuse to write to a collection, its manifest as it is stored, behind what remembers its newest records.
-
-        Raises:
-            FailedPrecondition: there is such, and the settings do not name it.
-        """
-        if stored.newest and self.memory is None:
-            raise FailedPrecondition(
-                f"it is remembered which records of collection `{name}` are the newest (`rollback: detect`), and what "
-                "this command writes would look foreign: give the settings of `vecguard serve` (--config)"
-            )
-
-    async def shield(self, name: str, *, to_write: bool = False) -> Shield | None:
+    async def shield(self, name: str, *, knowing: bool = False) -> Shield | None:
         """A collection's protection as it was made with, whatever the policy now says; None where it lies in clear.
+
+        With `knowing`, for commands that write to it, or carry its records on as good: not beside what remembers which
+        of its records are the newest.
 
         Raises:
             UpstreamFailure: there is no such collection, or the database cannot be reached.
             Unreadable: its manifest does not authenticate, or is that of another collection.
-            Unavailable: the key provider is away.
-            FailedPrecondition: with `to_write`, see `require_memory`.
+            Unavailable: the key provider, or what remembers the newest, is away.
+            FailedPrecondition: with `knowing`, the settings do not name what remembers the newest, or it knows nothing.
         """
         real = await self.front.real_name(self.upstream, name, CALLER)
         stored = await self.front.read_manifest(self.upstream, real, CALLER)
         if stored is None:
             return None
-        if to_write:
-            self.require_memory(real, stored)
         manifest, ring = open_core(stored.core, self.provider)
         if manifest.tenants is not None or stored.tenants:
             ring = ring.with_tenants(open_tenants(stored.tenants, manifest, ring))
         vectors = {key: open_vector(key, text, manifest, ring) for key, text in stored.vectors.items()}
         declared = None if stored.declared is None else open_declaration(stored.declared, ring, manifest.uuid.bytes)
-        shield = Shield(manifest, ring, vectors, as_made(manifest, vectors), declared)
-        if self.memory is not None:
-            guard = Guard(self.memory, manifest.uuid.bytes, manifest.collection)
-            shield.fresh = guard if await guard.is_known() else None
+        guard = await self.guard(manifest)
+        if knowing and stored.newest and guard is None:
+            raise self._unknowing(real)
+        policy = as_made(manifest, vectors, newest=guard is not None)
+        shield = Shield(manifest, ring, vectors, policy, declared)
+        shield.fresh = guard
         return shield
 
+    async def guard(self, manifest: Manifest) -> Guard | None:
+        """What remembers which records of a collection are the newest, where anything is remembered of it.
 
-def as_made(manifest: Manifest, vectors: dict[str, VectorRecord]) -> CollectionPolicy:
-    """The policy entry that a collection was made under, as far as its manifest remembers it; for its name alone."""
+        Raises:
+            Unavailable: it is away.
+        """
+        if self.memory is None:
+            return None
+        guard = Guard(self.memory, manifest.uuid.bytes, manifest.collection)
+        return guard if await guard.is_known() else None
+
+    def _unknowing(self, name: str) -> FailedPrecondition:
+        told = f"it is remembered which records of collection `{name}` are the newest (`rollback: detect`)"
+        if self.memory is None:
+            return FailedPrecondition(
+                f"{told}, and this command would act behind that: give the settings of `vecguard serve` (--config)"
+            )
+        return FailedPrecondition(
+            f"{told}, but not where the settings say: give those of `vecguard serve` (--config), or where that was "
+            f"lost, have what is there taken as the newest with `vecguard verify {name} --adopt`"
+        )
+
+
+def as_made(manifest: Manifest, vectors: dict[str, VectorRecord], *, newest: bool = False) -> CollectionPolicy:
+    """The policy entry that a collection was made under, as far as its manifest remembers it; for its name alone.
+
+    `newest`: whether it is remembered which of its records are the newest.
+    """
     rules = tuple(
         VectorRule(match=literal(name), transforms=record.transforms, recover=record.recover, rerank=_reranked(record))
         for name, record in vectors.items()
@@ -116,6 +133,7 @@ def as_made(manifest: Manifest, vectors: dict[str, VectorRecord]) -> CollectionP
         match=literal(manifest.collection),
         vectors=(*rules, VectorRule()),
         payload=manifest.payload,
+        integrity=IntegrityRule(rollback="detect" if newest else "ignore"),
         tenant_keys=manifest.tenants,
         ids="plain" if manifest.id_key is None else "encrypted",
     )

@@ -59,7 +59,7 @@ async def _opened(database: Database, name: str) -> tuple[Planting, Shield, str]
     planting = database.front.planting
     if planting is None:
         raise FailedPrecondition(f"no records can be planted in collections of {database.front.name}")
-    shield = await database.shield(name, to_write=True)
+    shield = await database.shield(name, knowing=True)
     if shield is None:
         raise FailedPrecondition(f"collection `{name}` lies in clear: nothing can be hidden in it")
     return planting, shield, await database.front.real_name(database.upstream, name, CALLER)

@@ -54,7 +54,8 @@ async def planned(
         ConfigError: the settings, the state file or the name cannot be used.
         Denied: the policy has no entry for the target.
         FailedPrecondition: protected records would come to lie in clear, and nobody said so in words; or the policy
-            treats the collection's name and the new one's differently.
+            treats the collection's name and the new one's differently; or it is remembered elsewhere which records are
+            the newest, so that older ones would be carried over as good.
         UpstreamFailure, Unreadable, Unavailable: see `Database.shield`.
     """
     rules = open_policy(target_settings or settings).current
@@ -114,7 +115,7 @@ def _entry(rules: Policy, journal: Journal) -> CollectionPolicy:
 
 async def _shield(database: Database, journal: Journal) -> Shield | None:
     try:
-        return await database.shield(journal.source)
+        return await database.shield(journal.source, knowing=True)
     except UpstreamFailure:
         if journal.phase in ("taking over", "done"):
             return None  # it is gone, or has another name already

@@ -81,7 +81,7 @@ async def rotate(database: Database, name: str, settle_s: float = SETTLE_S) -> A
     real = await database.front.real_name(database.upstream, name, CALLER)
     parts = await _read(database, real)
     _require_recoverable(parts)
-    shield = await database.shield(real, to_write=True)
+    shield = await database.shield(real, knowing=True)
     if shield is None:
         raise Unreadable
     database.front.require_rotatable(shield)

@@ -9,6 +9,7 @@ and after, of what was found in its place.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -16,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from vecguard.catalog import StoredManifest
-from vecguard.errors import FailedPrecondition
+from vecguard.errors import FailedPrecondition, Unavailable
 from vecguard.journal.chain import SHREDDED as DONE
 from vecguard.journal.writer import Place
 from vecguard.manifest import Manifest, open_core
@@ -63,7 +64,8 @@ async def shred(database: Database, name: str, tell: Tell) -> tuple[Shredded, Pl
         FailedPrecondition: it lies in clear, or its keys are gone already, or they are there after all.
         Unreadable: its manifest does not authenticate; with it, it cannot be told what is destroyed.
         ConfigError: the trail cannot be written. Nothing was done if that was so before.
-        UpstreamFailure, Unavailable: the database or the key provider cannot be reached.
+        UpstreamFailure, Unavailable: the database, the key provider, or what remembers which records are the newest
+            cannot be reached.
     """
     real = await database.front.real_name(database.upstream, name, CALLER)
     stored = await database.front.read_manifest(database.upstream, real, CALLER)
@@ -87,6 +89,7 @@ async def shred(database: Database, name: str, tell: Tell) -> tuple[Shredded, Pl
         before=digest(stored.core),
         after=digest(core),
     )
+    guard = await database.guard(manifest)
     tell(BEGUN, **asdict(proof))
     gone = StoredManifest(core, stored.vectors, stored.declared)
     await database.front.write_manifest(database.upstream, real, gone, CALLER)
@@ -95,6 +98,9 @@ async def shred(database: Database, name: str, tell: Tell) -> tuple[Shredded, Pl
         raise FailedPrecondition(
             f"collection `{name}` was changed by somebody else meanwhile: its keys may still be there"
         )
+    if guard is not None:  # so that it is told if somebody puts the wrapped keys back
+        with contextlib.suppress(Unavailable):
+            await guard.forget()
     return proof, tell(DONE, **asdict(proof))
 
 

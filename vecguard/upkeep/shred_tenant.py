@@ -69,7 +69,7 @@ async def shred_tenant(
     Raises:
         Refused: the front does not know tenants' keys.
         FailedPrecondition: the collection's tenants have no keys of their own, or this one none; or somebody wrote over
-            what was put in their place.
+            what was put in their place; or it is remembered elsewhere which records are the newest.
         ConfigError: the trail cannot be written. Nothing was done if that was so before.
         UpstreamFailure, Unreadable, Unavailable: see `Database.shield`.
     """
@@ -87,7 +87,7 @@ async def shred_tenant(
         before = proof.before | {place: digest(text) for place, text in state.live.items()}
         state = await _destroyed(database, real, value, state)
         await asyncio.sleep(settle_s)
-        found = await front.delete_of(database.upstream, real, [int(place, 16) for place in state.gone])
+        found = await front.delete_of(database.upstream, real, state.shield, [int(place, 16) for place in state.gone])
         after = {place: digest(text) for place, text in state.gone.items()}
         proof = replace(proof, before=before, after=after, records=proof.records + found)
         state = await _state(database, real, value)
@@ -112,7 +112,7 @@ def _begun(name: str, value: Leaf, state: _State, key_id: str) -> TenantShred:
 
 async def _state(database: Database, name: str, value: Leaf) -> _State:
     stored = await database.front.read_manifest(database.upstream, name, CALLER)
-    shield = await database.shield(name)
+    shield = await database.shield(name, knowing=True)
     if stored is None or shield is None or shield.tenancy is None:
         raise FailedPrecondition(f"the tenants of collection `{name}` have no keys of their own")
     return _sorted_out(shield, shield.tenancy, stored, value)

@@ -103,11 +103,12 @@ def without_keys(numbers: Iterable[int]) -> str:
     return not_in(TENANT_FIELD, sorted(numbers))
 
 
-async def delete_of(upstream: Upstream, name: str, numbers: Sequence[int]) -> int:
+async def delete_of(upstream: Upstream, name: str, shield: Shield, numbers: Sequence[int]) -> int:
     """Delete the rows that were written under these keys; see `vecguard.front.base.DeleteOf`.
 
     The collection has to be loaded.
     """
+    del shield
     place, wanted = from_key(name), of_keys(numbers)
     request = m.QueryRequest(
         db_name=place.database,

@@ -6,8 +6,7 @@ import contextlib
 
 from qdrant_client import grpc as q
 
-from vecguard.catalog import Entry
-from vecguard.errors import InvalidArgument, Unavailable, UpstreamFailure
+from vecguard.errors import FailedPrecondition, InvalidArgument, Shredded, Unavailable, Unreadable, UpstreamFailure
 from vecguard.fresh.guard import Guard
 from vecguard.manifest import Manifest
 from vecguard.policy.model import CollectionPolicy
@@ -58,8 +57,28 @@ async def not_after_all(guard: Guard | None, failure: UpstreamFailure) -> None:
             await guard.forget()
 
 
-async def forgotten(entry: Entry | None) -> None:
-    """Forget a collection that was deleted. What is left of one that is not known here costs room, and no more."""
-    if entry is not None and entry.shield is not None and entry.shield.fresh is not None:
+async def to_be_forgotten(name: str, session: Session) -> Guard | None:
+    """What remembers a collection that is about to be deleted, where its policy asks for that.
+
+    If it went on to be remembered, whoever puts all of it back behind the proxy would not be told. One whose manifest
+    does not open can be deleted all the same: nothing of it is served.
+
+    Raises:
+        Unavailable: what remembers it, or the key provider, is away.
+    """
+    policy = session.grant("write", name).collection_policy
+    if policy is None or not policy.detects_rollback:
+        return None
+    try:
+        entry = await session.catalog.get(name, session.caller)
+    except (UpstreamFailure, Unreadable, FailedPrecondition, Shredded):
+        return None
+    guard = None if entry.shield is None else entry.shield.fresh
+    return guard if guard is not None and await guard.is_known() else None
+
+
+async def forgotten(guard: Guard | None) -> None:
+    """Forget a collection that was deleted."""
+    if guard is not None:
         with contextlib.suppress(Unavailable):
-            await entry.shield.fresh.forget()
+            await guard.forget()

@@ -13,7 +13,7 @@ from vecguard.errors import InvalidArgument, NotFound, UpstreamFailure
 from vecguard.fields import Fields, client_keys
 from vecguard.front.qdrant import metadata as meta
 from vecguard.front.qdrant.declared import dense_record, records, sparse_record
-from vecguard.front.qdrant.fresh_life import forgotten, newest_from_now, not_after_all
+from vecguard.front.qdrant.fresh_life import forgotten, newest_from_now, not_after_all, to_be_forgotten
 from vecguard.front.qdrant.labels import client_field, label_path
 from vecguard.front.qdrant.rotating import require_settled
 from vecguard.front.qdrant.scope import client_path, stored_path
@@ -78,12 +78,12 @@ async def update(ask: q.UpdateCollection, session: Session) -> q.CollectionOpera
 async def delete(ask: q.DeleteCollection, session: Session) -> q.CollectionOperationResponse:
     """`Collections/Delete`: the wrapped keys go with the collection's metadata."""
     session.grant("write", ask.collection_name)
-    known = session.catalog.known(ask.collection_name)
+    guard = await to_be_forgotten(ask.collection_name, session)
     try:
         answer = await session.call("/qdrant.Collections/Delete", ask, q.CollectionOperationResponse)
     finally:
         session.catalog.forget()
-    await forgotten(known)
+    await forgotten(guard)
     return answer
 
 

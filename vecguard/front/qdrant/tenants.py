@@ -21,8 +21,8 @@ from vecguard.front.qdrant.conditions import Demands, leaf_at, of_keys, without_
 from vecguard.front.qdrant.mandatory import hold
 from vecguard.front.qdrant.scope import TENANT
 from vecguard.front.qdrant.stages import key_of
+from vecguard.front.qdrant.translation import call
 from vecguard.front.qdrant.writes import Operation, check_batch, protect_operation, protect_points
-from vecguard.model import Caller
 from vecguard.new_tenants import current_keys, tenant_keys
 from vecguard.policy.paths import parse, render
 from vecguard.session import Session
@@ -234,13 +234,13 @@ class Batch:
         return Denied(text) if _own_values(self._session, self._entry, self._tenancy) else InvalidArgument(text)
 
 
-async def delete_of(upstream: Upstream, name: str, numbers: Sequence[int]) -> int:
+async def delete_of(upstream: Upstream, name: str, shield: Shield, numbers: Sequence[int]) -> int:
     """Delete the points that were written under these keys; see `vecguard.front.base.DeleteOf`."""
     count = q.CountPoints(collection_name=name, exact=True, filter=of_keys(numbers))
-    found = (await upstream.call("/qdrant.Points/Count", count, q.CountResponse, Caller())).result.count
+    found = (await call(upstream, "/qdrant.Points/Count", count, q.CountResponse, shield)).result.count
     if found:
         gone = q.DeletePoints(collection_name=name, wait=True, points=q.PointsSelector(filter=of_keys(numbers)))
-        await upstream.call("/qdrant.Points/Delete", gone, q.PointsOperationResponse, Caller())
+        await call(upstream, "/qdrant.Points/Delete", gone, q.PointsOperationResponse, shield)
     return found
 
 
