@@ -179,7 +179,6 @@ def test_what_went_is_taken_out_a_while_later(opened: Opened, monkeypatch: pytes
             await write(one, whole(value))
         await write(one, whole(3), TWO)
         await write(one, Change((WHOLE,), {}), TWO)
-        assert await one.count() == 2
         stamps = await one.stamps()
         for _ in range(100):
             texts, _ = await one.logs(stamps, [ONE, TWO], time.monotonic())
@@ -188,6 +187,28 @@ def test_what_went_is_taken_out_a_while_later(opened: Opened, monkeypatch: pytes
                 break
             await asyncio.sleep(0.05)
         assert (await one.count(), [slot.live for slot in held.settled.values()]) == (1, [[stamp(2)]] * 2)
+
+    run(opened, 1, act)
+
+
+def test_a_count_is_of_what_may_be_there(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a record whose deletion nobody stayed to tidy up after nothing is left, either."""
+    monkeypatch.setattr(log, "KEEP_MS", 50)
+
+    async def act(one: Guard) -> None:
+        await one.open_empty()
+        await write(one, whole(1))
+        await write(one, whole(3), TWO)
+        await write(one, Change((WHOLE,), {}), TWO)
+        begun = await one.begin(await one.stamps(), {b"three": whole(1)})
+        assert await one.count() == 2  # what is being written may be there
+        await one.commit(begun)
+        await asyncio.sleep(0.1)
+        assert await one.count() == 2
+        texts, _ = await one.logs(await one.stamps(), [ONE, TWO], time.monotonic())
+        assert [bool(text) for text in texts] == [True, False]
+        await one.forget()
+        assert await one.count() == 0
 
     run(opened, 1, act)
 

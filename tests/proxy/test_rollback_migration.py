@@ -1,5 +1,5 @@
-"""`vecguard migrate` into and out of collections with `rollback: detect`: what is newest is known from the beginning, and
-no older record is carried over as good."""
+"""`vecguard migrate` into and out of collections with `rollback: detect`: what is newest is known from the
+beginning, and no older record is carried over as good."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ async def _verified(
     for fault, number in found.faults.most_common():
         typer.echo(f"  {fault}: {number}")
     if found.missing:
-        typer.echo(f"{found.missing} more are remembered than are there: deleted behind VecGuard, or a moment ago")
+        typer.echo(f"{found.missing} more are remembered than are there: deleted behind VecGuard, or during this look")
     _list("do not open", [f"{key} ({', '.join(faults)})" for key, faults in found.bad.items()])
     if found.changes is not None and ledger is not None:
         since = f"since {found.since}" if found.since else "first look"

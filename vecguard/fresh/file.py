@@ -31,6 +31,7 @@ _Row: TypeAlias = tuple[str, bytes, str]
 _CONTEXT: Final = b"vecguard memory 1"
 _BUSY_S: Final = 5.0
 _MARK: Final = b""
+_PAGE: Final = 1_000
 _AWAY: Final = "the file that remembers what is newest cannot be used"
 _OTHER_KEY: Final = f"{_AWAY}: it holds a key that this key provider does not open"
 _CHANGED: Final = "what is newest was being noted, or its file was replaced, meanwhile: try again"
@@ -119,10 +120,15 @@ class FileMemory:
 
         await self._run(stamps, act)
 
-    async def count(self, stamps: Stamps) -> int:
-        """See `Memory`."""
-        ask = "SELECT count(*) FROM logs WHERE place = ? AND name != ?"
-        return await self._run(stamps, lambda held: int(held.execute(ask, (stamps.place, _MARK)).fetchone()[0]))
+    async def names(self, stamps: Stamps, after: bytes) -> tuple[list[bytes], bytes | None]:
+        """See `Memory`; in their order."""
+        ask = "SELECT name FROM logs WHERE place = ? AND name > ? ORDER BY name LIMIT ?"
+
+        def act(held: sqlite3.Connection) -> list[bytes]:
+            return [name for (name,) in held.execute(ask, (stamps.place, after, _PAGE))]
+
+        found = await self._run(stamps, act)
+        return found, found[-1] if len(found) == _PAGE else None
 
     async def close(self) -> None:
         """See `Memory`."""

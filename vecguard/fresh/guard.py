@@ -17,6 +17,7 @@ from vecguard.fresh import log
 from vecguard.fresh.log import Change
 from vecguard.fresh.memory import ADOPTING, READY, Held, Memory, new_mark
 from vecguard.fresh.stamps import Stamps
+from vecguard.fresh.tidy import tidied
 
 MARGIN_MS: Final = 1_000
 """How much longer than a read took it is taken to have taken: for clocks, and the memory's own answer."""
@@ -142,8 +143,20 @@ class Guard:
         return Adoption(self._memory, stamps, mark)
 
     async def count(self) -> int:
-        """How many records there should be, and a few that were deleted lately. Raises Unavailable."""
-        return await self._memory.count(await self.stamps())
+        """How many records there should be.
+
+        What is left of others is forgotten here: who deleted them may have ended before they were forgotten.
+
+        Raises:
+            Unavailable: the memory is away.
+        """
+        stamps, there = await self.stamps(), set[bytes]()
+        after: bytes | None = b""
+        while after is not None:
+            names, after = await self._memory.names(stamps, after)
+            held = await tidied(self._memory, stamps, names)
+            there.update(name for name, text in zip(names, held.logs, strict=True) if log.is_of_one(text))
+        return len(there)
 
 
 @dataclass(frozen=True, slots=True)

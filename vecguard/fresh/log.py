@@ -330,3 +330,10 @@ def tidied(text: bytes, now: int) -> bytes:
 def is_untidy(text: bytes) -> bool:
     """Whether a log holds what went."""
     return any(slot.past for slot in parse(text).settled.values())
+
+
+def is_of_one(text: bytes) -> bool:
+    """Whether a log is of a record that may be there: not of one of which all went."""
+    log = parse(text)
+    live = {stamp for slot in log.settled.values() for stamp in slot.live}
+    return bool(live - {ABSENT}) or any(write.leaves for write in log.writes)

@@ -64,8 +64,9 @@ class Memory(Protocol):
     async def put(self, stamps: Stamps, mark: bytes, logs: Mapping[bytes, bytes]) -> None:
         """Put logs, whatever was there. Raises Unavailable, see `swap`."""
 
-    async def count(self, stamps: Stamps) -> int:
-        """How many records have a log."""
+    async def names(self, stamps: Stamps, after: bytes) -> tuple[list[bytes], bytes | None]:
+        """Some names that a collection has a log of, and what to give as `after` for more (at first, nothing); None
+        after the last ones. A name may be told twice."""
 
     async def close(self) -> None:
         """Give back what it holds."""

@@ -11,11 +11,13 @@ from vecguard.fresh.memory import Held
 from vecguard.fresh.stamps import StampCache, Stamps
 from vecguard.fresh.tidy import Tidier
 from vecguard.state.connection import Argument, Connection
-from vecguard.state.scripts import LOG_BEGIN, LOG_COUNT, LOG_MARK, LOG_PUT, LOG_SWAP, LOGS
+from vecguard.state.scripts import LOG_BEGIN, LOG_MARK, LOG_NAMES, LOG_PUT, LOG_SWAP, LOGS
 from vecguard.state.sealing import StateKey
 
 _AT_ONCE: Final = 500
 """Records in one script: the store does nothing else while one runs."""
+_FIRST: Final = b"0"
+"""The cursor that the store begins with, and ends with."""
 Item = TypeVar("Item")
 _CHANGED: Final = "what is newest was being noted, or its store was emptied, meanwhile: try again"
 
@@ -71,9 +73,10 @@ class RedisMemory:
         """See `Memory`."""
         await self._run(LOG_MARK, stamps, [mark, int(empty)])
 
-    async def count(self, stamps: Stamps) -> int:
-        """See `Memory`."""
-        return max(int(await self._run(LOG_COUNT, stamps, ())) - 1, 0)
+    async def names(self, stamps: Stamps, after: bytes) -> tuple[list[bytes], bytes | None]:
+        """See `Memory`; in the store's order, with its cursor."""
+        cursor, names = await self._run(LOG_NAMES, stamps, [after or _FIRST, _AT_ONCE])
+        return [name for name in names if name], None if cursor == _FIRST else cursor
 
     async def close(self) -> None:
         """See `Memory`: the connection is not its own."""

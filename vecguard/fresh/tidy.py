@@ -13,7 +13,7 @@ from vecguard.fresh import log
 from vecguard.fresh.stamps import Stamps
 
 if TYPE_CHECKING:
-    from vecguard.fresh.memory import Memory
+    from vecguard.fresh.memory import Held, Memory
 
 PAUSE_S: Final = 5.0
 _MOST: Final = 100_000
@@ -56,8 +56,11 @@ class Tidier:
             self._task.cancel()
 
 
-async def tidied(memory: Memory, stamps: Stamps, names: list[bytes]) -> None:
-    """Take out of some logs what went long ago. Raises Unavailable."""
+async def tidied(memory: Memory, stamps: Stamps, names: list[bytes]) -> Held:
+    """Take out of some logs what went long ago; the logs as they were. Raises Unavailable."""
     held = await memory.read(stamps, names)
     texts = {name: (text, log.tidied(text, held.now)) for name, text in zip(names, held.logs, strict=True)}
-    await memory.swap(stamps, held.mark, {name: pair for name, pair in texts.items() if pair[0] != pair[1]})
+    changes = {name: pair for name, pair in texts.items() if pair[0] != pair[1]}
+    if changes:
+        await memory.swap(stamps, held.mark, changes)
+    return held

@@ -209,5 +209,12 @@ return redis.call('HLEN', KEYS[2])
 )
 """Set a collection's mark, after all of it was forgotten where the last argument is 1. ARGV: key id, mark, 1 or 0."""
 
-LOG_COUNT: Final = _GUARD + "return redis.call('HLEN', KEYS[2])"
-"""How many entries there are, the mark among them. ARGV: key id."""
+LOG_NAMES: Final = (
+    _GUARD
+    + """
+local found, names = redis.call('HSCAN', KEYS[2], ARGV[2], 'COUNT', ARGV[3]), {}
+for i = 1, #found[2], 2 do names[#names + 1] = found[2][i] end
+return {found[1], names}
+"""
+)
+"""Some fields of a hash, the mark's among them, and the cursor for more. ARGV: key id, cursor, how many to look at."""

@@ -28,7 +28,7 @@ class Verification:
     seconds: float = 0.0
     bad: dict[str, tuple[str, ...]] = field(default_factory=dict)
     missing: int | None = None
-    """How many records fewer there are than are remembered, which were deleted behind the proxy, or a moment ago; None
+    """How many records fewer there are than are remembered: deleted behind the proxy, or during the look; None
     where it is not remembered what is newest."""
     changes: Changes | None = None
     since: str | None = None

@@ -104,6 +104,8 @@ class Writer:
             operation = Operation(delete_points=Operation.DeletePoints(points=message.points))
             found = await self._batch([operation])
             return q.PointsOperationResponse(result=found.result[-1], time=found.time)
+        if not message.operations:  # the database has words for that
+            return await self.send(rpc, message, q.UpdateBatchResponse)
         return await self._batch(message.operations)
 
     async def _batch(self, operations: Sequence[Operation]) -> q.UpdateBatchResponse:
