@@ -115,7 +115,7 @@ def test_a_rotation(place: Guarded, kind: str) -> None:
     """Reads and writes go on; nothing of before it can be put back, neither a whole record nor one that was older."""
     failures: list[str] = []
     with made(place, kind) as name:
-        oldest = at_rest(place, name)
+        config, oldest = config_of(place, name), at_rest(place, name)
         upsert(place, name, 1, seed=0)
         before, stop = at_rest(place, name), threading.Event()
 
@@ -145,6 +145,9 @@ def test_a_rotation(place: Guarded, kind: str) -> None:
             for number, point in after.items():
                 place.put(name, number, *raw(point))
             sound(place, name)
+        place.rest.collections.Delete(q.DeleteCollection(collection_name=name))
+        create_behind(place, name, config, oldest)  # with its manifest of then, whose keys open it all
+        told_by_all(place, name)
 
 
 @pytest.mark.slow

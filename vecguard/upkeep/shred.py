@@ -18,6 +18,7 @@ from typing import Final, Protocol
 
 from vecguard.catalog import StoredManifest
 from vecguard.errors import FailedPrecondition, Unavailable
+from vecguard.fresh.guard import Guard
 from vecguard.journal.chain import SHREDDED as DONE
 from vecguard.journal.writer import Place
 from vecguard.manifest import Manifest, open_core
@@ -64,8 +65,7 @@ async def shred(database: Database, name: str, tell: Tell) -> tuple[Shredded, Pl
         FailedPrecondition: it lies in clear, or its keys are gone already, or they are there after all.
         Unreadable: its manifest does not authenticate; with it, it cannot be told what is destroyed.
         ConfigError: the trail cannot be written. Nothing was done if that was so before.
-        UpstreamFailure, Unavailable: the database, the key provider, or what remembers which records are the newest
-            cannot be reached.
+        UpstreamFailure, Unavailable: the database, the key provider or the memory of the newest cannot be reached.
     """
     real = await database.front.real_name(database.upstream, name, CALLER)
     stored = await database.front.read_manifest(database.upstream, real, CALLER)
@@ -98,10 +98,15 @@ async def shred(database: Database, name: str, tell: Tell) -> tuple[Shredded, Pl
         raise FailedPrecondition(
             f"collection `{name}` was changed by somebody else meanwhile: its keys may still be there"
         )
-    if guard is not None:  # so that it is told if somebody puts the wrapped keys back
-        with contextlib.suppress(Unavailable):
-            await guard.forget()
+    await _forgotten(guard)
     return proof, tell(DONE, **asdict(proof))
+
+
+async def _forgotten(guard: Guard | None) -> None:
+    """Forget which records are the newest, so that none is served if somebody puts the wrapped keys back."""
+    if guard is not None:
+        with contextlib.suppress(Unavailable):  # it was there a moment ago; the keys are gone in any case
+            await guard.forget()
 
 
 def _tombstone(manifest: Manifest, time: datetime) -> Tombstone:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
+import structlog
 from qdrant_client import grpc as q
 
 from vecguard.errors import FailedPrecondition, InvalidArgument, Shredded, Unavailable, Unreadable, UpstreamFailure
@@ -12,6 +13,7 @@ from vecguard.manifest import Manifest
 from vecguard.policy.model import CollectionPolicy
 from vecguard.session import Session
 
+_log = structlog.get_logger("vecguard")
 # The database says so without having made the collection.
 _NOT_MADE = frozenset({"INVALID_ARGUMENT", "ALREADY_EXISTS", "FAILED_PRECONDITION", "PERMISSION_DENIED"})
 
@@ -80,5 +82,7 @@ async def to_be_forgotten(name: str, session: Session) -> Guard | None:
 async def forgotten(guard: Guard | None) -> None:
     """Forget a collection that was deleted."""
     if guard is not None:
-        with contextlib.suppress(Unavailable):
+        try:
             await guard.forget()
+        except Unavailable:  # it was there a moment ago
+            _log.warning("memory of what is newest not told of a deletion")
