@@ -36,6 +36,7 @@ ARROWS: dict[str, set[str]] = {
     "keys": {"errors"},
     "loopback": set(),
     "keepalive": set(),
+    "stamp": set(),
     "alerting": {"errors", "loopback"},
     "telling": {"alerting"},
     "state": {"errors", "keys", "loopback"},
@@ -56,7 +57,7 @@ ARROWS: dict[str, set[str]] = {
     "catalog": {
         *("entry", "errors", "fit", "fresh", "generation", "keys", "manifest", "model", "policy", "seal", "shield"),
     },
-    "upstream": {"errors", "model", "stages"},
+    "upstream": {"errors", "model", "stages", "stamp"},
     "access": {"errors", "model", "policy", "state"},
     "detect": {
         *("access", "catalog", "errors", "keys", "model", "policy", "registry", "stages", "state", "transform"),
@@ -117,7 +118,7 @@ ARROWS: dict[str, set[str]] = {
             "wiring",
         ),
     },
-    "engine": {"deferred", "errors", "keepalive"},
+    "engine": {"deferred", "errors", "keepalive", "stamp"},
     "worker": {"config", "deferred", "engine", "errors", "generation", "observing", "trail", "wiring"},
     "admin": {
         *("blocks", "catalog", "config", "detect", "errors", "generation", "keepalive", "keys", "model", "policy"),

@@ -1,6 +1,7 @@
 """A call is routed, understood whole, granted, served, confirmed and written down; what is not goes no further."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from google.protobuf.internal.encoder import _VarintBytes
@@ -19,6 +20,7 @@ from vecguard.errors import (
     Unreadable,
     UpstreamFailure,
 )
+from vecguard.front.qdrant import translation
 from vecguard.generation import Generation
 from vecguard.keys.key import Key
 from vecguard.keys.wrapping import LocalWrapping
@@ -319,6 +321,62 @@ def test_a_write_under_an_old_manifest_is_done_again_under_the_new():
     assert house.call().result.count == 2
     assert written[0] != written[1]
     assert house.call().result.count == 3
+
+
+class Stamping:
+    """A database that answers with a stamp of the collection's configuration, and counts."""
+
+    def __init__(self, stamp):
+        self.stamp, self.asked = stamp, 0
+
+    async def stamped(self, rpc, message, answer, caller):
+        self.asked += 1
+        return answer(result=q.CountResult(count=self.asked)), self.stamp
+
+
+def writing(database, *stamps):
+    """A house whose collection was read at the first of `stamps`, and made anew with the second during the write."""
+
+    async def serve(ask, session):
+        await session.translated(translation).open(ask.collection_name, "write")
+        for stamp in stamps[1:] if database.asked == 0 else ():
+            house.manifests["notes"] = replace(made(), stamp=stamp)
+        return await session.call(COUNT, ask, q.CountResponse)
+
+    house = House(serve, action="write", upstream=database)
+    house.manifests["notes"] = replace(made(), stamp=stamps[0])
+    return house
+
+
+def test_a_write_that_is_answered_with_the_stamp_of_the_manifest_is_not_looked_after():
+    house = writing(Stamping("a"), "a")
+    assert [house.call().result.count for _ in range(3)] == [1, 2, 3]
+    assert house.reads == 1
+
+
+@pytest.mark.parametrize("stamp", ["b", ""])
+def test_a_write_that_is_answered_with_no_such_stamp_is(stamp):
+    house = writing(Stamping(stamp), "a")
+    assert house.call().result.count == 1
+    assert house.reads == 2
+
+
+def test_a_write_into_a_collection_with_another_stamp_by_now_is_run_again():
+    house = writing(Stamping("b"), "a", "b")
+    assert house.call().result.count == 2
+    assert house.reads == 2  # the second attempt was answered with the stamp of what it was run on
+
+
+def test_a_database_without_stamps_is_not_asked_for_one():
+    class Database:
+        asked = 0
+
+        async def call(self, rpc, message, answer, caller):
+            return answer(result=q.CountResult(count=7))
+
+    house = writing(Database(), "")
+    assert house.call().result.count == 7
+    assert house.reads == 2
 
 
 def test_a_write_that_never_settles_is_not_acknowledged():

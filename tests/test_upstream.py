@@ -87,6 +87,32 @@ def test_an_error_comes_through_with_text_and_metadata(tmp_path, status):
     assert {("retry-after", "3"), ("x-bin", b"\x00\xff")} <= set(failure.value.trailing)
 
 
+@pytest.mark.parametrize(
+    ("metadata", "stamp"),
+    [((("vecguard-configuration", "c0ffee"),), "c0ffee"), ((("other", "x"),), ""), ((), "")],
+)
+def test_the_stamp_beside_an_answer_is_given_with_it(tmp_path, metadata, stamp):
+    async def stamps(method, body, context):
+        context.set_trailing_metadata(metadata)
+        return ANSWER.SerializeToString()
+
+    async def use(upstream, database):
+        return await upstream.stamped(COUNT, ASK, q.CountResponse, Caller(30.0))
+
+    assert calling(tmp_path, stamps, use) == (ANSWER, stamp)
+
+
+def test_a_stamp_beside_an_error_is_none(tmp_path):
+    async def refuses(method, body, context):
+        await context.abort(grpc.StatusCode.NOT_FOUND, "gone", (("vecguard-configuration", "c0ffee"),))
+
+    async def use(upstream, database):
+        await upstream.stamped(COUNT, ASK, q.CountResponse, Caller(30.0))
+
+    with pytest.raises(UpstreamFailure, match="gone"):
+        calling(tmp_path, refuses, use)
+
+
 def test_what_is_no_answer_is_a_failure_without_its_bytes(tmp_path):
     async def babbles(method, body, context):
         return b"\xff secret"

@@ -19,7 +19,8 @@ class StoredManifest:
     are the texts of tenants' keys by their place (`manifest.tenant_place`), which are written one by one. `moving` is
     what a job that rotates keys says of itself, where a front has it: it is beside the manifest, and no part of it.
     `vacant` are places from which keys were taken that stay there empty, where the backend cannot take them away.
-    `newest`: it is remembered elsewhere which of the collection's records are the newest.
+    `newest`: it is remembered elsewhere which of the collection's records are the newest. `stamp` is that of the
+    configuration that held it, where the database gives one (see `vecguard.stamp`).
     """
 
     core: str
@@ -29,6 +30,7 @@ class StoredManifest:
     moving: str = field(default="", compare=False)
     vacant: frozenset[str] = field(default=frozenset(), compare=False)
     newest: bool = field(default=False, compare=False)
+    stamp: str = field(default="", compare=False)
 
     def has_all_of(self, other: StoredManifest) -> bool:
         """Whether this is the same but for tenants' keys that came since."""

@@ -375,9 +375,7 @@ class Pipeline:
     async def _served(self, route: AnyRoute, body: bytes, session: Session) -> Message:
         """Serve the call; again where a collection was made anew under it."""
         for _ in range(_ATTEMPTS):
-            session.opened.clear()
-            session.written.clear()
-            session.read.clear()
+            session.begin()
             try:
                 answer: Message = await route.serve(parse(route, body), session)
             except DecodeError:
@@ -397,9 +395,10 @@ class Pipeline:
         raise Unreadable
 
     def _to_confirm(self, route: AnyRoute, session: Session) -> list[Entry]:
-        """What must be under the newest manifest: what was written, and what a read took long for."""
+        """What must be seen to be under the newest manifest: what was written, and what a read took long for."""
         outlived = self._catalog.outlived if route.action == "read" else lambda entry: False
-        return [entry for entry in session.opened if entry in session.written or outlived(entry)]
+        written = [entry for entry in session.written if not session.vouched(entry)]
+        return [entry for entry in session.opened if entry in written or outlived(entry)]
 
     def _shape(self, ask: Message, answer: Message, session: Session) -> None:
         """Give an answer the form that the caller's role may have.

@@ -64,7 +64,7 @@ class Session:
         under conditions; `whole`: also records that are too old to be kept. `admit` is asked once a collection.
         """
         self.principal, self.catalog = principal, catalog
-        self.opened, self.written = list[Entry](), list[Entry]()
+        self.opened, self.written, self._stamps = list[Entry](), list[Entry](), set[str]()
         self.collections: set[str] = set()
         # Records read for re-ranking; searches that reached the cap on these before their certificate settled.
         self.candidates = self.uncertified = 0
@@ -348,12 +348,31 @@ class Session:
         self, rpc: str, message: Message, answer: type[Answer], *, shield: Shield, translation: Translation
     ) -> Answer:
         try:
-            found = await self._upstream.call(rpc, translation.stored(message, shield), answer, self.caller)
+            found = await self._sent(rpc, translation.stored(message, shield), answer)
         except UpstreamFailure as failure:
             told = translation.shown_text(str(failure), shield)
             raise UpstreamFailure(failure.status, told, failure.trailing) from None
         translation.show(found, shield)
         return found
+
+    async def _sent(self, rpc: str, message: Message, answer: type[Answer]) -> Answer:
+        if not any(entry.stored is not None and entry.stored.stamp for entry in self.written):
+            return await self._upstream.call(rpc, message, answer, self.caller)
+        found, stamp = await self._upstream.stamped(rpc, message, answer, self.caller)
+        self._stamps.add(stamp)
+        return found
+
+    def vouched(self, entry: Entry) -> bool:
+        """Whether the answers to all that was sent since the collection was opened to be written say by their stamps
+        (`vecguard.stamp`) that it still was what `entry` says, so that it need not be looked at again."""
+        return entry.stored is not None and self._stamps == {entry.stored.stamp or None}
+
+    def begin(self) -> None:
+        """Another attempt, with nothing opened yet."""
+        self.opened.clear()
+        self.written.clear()
+        self.read.clear()
+        self._stamps.clear()
 
     def translated(self, translation: Translation) -> Self:
         """This session, which from now on has its messages about protected collections translated."""

@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError, Message
 from vecguard.errors import UpstreamFailure
 from vecguard.model import Caller
 from vecguard.stages import stage
+from vecguard.stamp import stamp_in
 
 if TYPE_CHECKING:
     _Reading: TypeAlias = grpc.aio.UnaryStreamCall[bytes, bytes] | grpc.aio.StreamStreamCall[bytes, bytes]
@@ -61,22 +62,21 @@ class Upstream:
             UpstreamFailure: the database answered with an error, or could not be reached (UNAVAILABLE), or its answer
                 is not a message of the type `answer`.
         """
+        return await _answer_of(self._begun(rpc, request, caller), rpc, answer)
+
+    async def stamped(self, rpc: str, request: Message, answer: type[Answer], caller: Caller) -> tuple[Answer, str]:
+        """As `call`; with the answer the stamp of the collection's configuration, empty where the database gives none
+        (see `vecguard.stamp`). Raises UpstreamFailure."""
+        begun = self._begun(rpc, request, caller)
+        found = await _answer_of(begun, rpc, answer)
+        return found, stamp_in(cast("Iterable[tuple[str, str | bytes]]", await begun.trailing_metadata() or ()))
+
+    def _begun(self, rpc: str, request: Message, caller: Caller) -> grpc.aio.UnaryUnaryCall[bytes, bytes]:
         method = self._methods.get(rpc)
         if method is None:
             method = self._methods[rpc] = self._channel.unary_unary(rpc, None, None)
-        try:
-            with stage("upstream"):
-                body = await method(
-                    request.SerializeToString(), timeout=caller.timeout, metadata=self._metadata + caller.metadata
-                )
-        except grpc.aio.AioRpcError as error:
-            raise _failure(error) from None
-        try:
-            return answer.FromString(body)
-        except DecodeError:
-            raise UpstreamFailure(
-                "INTERNAL", f"the vector database's answer to {rpc} is not a {answer.__name__}"
-            ) from None
+        metadata = self._metadata + caller.metadata
+        return method(request.SerializeToString(), timeout=caller.timeout, metadata=metadata)
 
     def stream(self, rpc: str, ask: bytes, caller: Caller) -> Stream:
         """Call a method that answers one message with many, each in bytes."""
@@ -159,6 +159,19 @@ class Exchange(Stream):
             raise UpstreamFailure("INTERNAL", "the vector database ended the call too early") from None
         except grpc.aio.AioRpcError as error:
             raise _failure(error) from None
+
+
+async def _answer_of(begun: grpc.aio.UnaryUnaryCall[bytes, bytes], rpc: str, answer: type[Answer]) -> Answer:
+    """What a call is answered with. Raises UpstreamFailure."""
+    try:
+        with stage("upstream"):
+            body = await begun
+    except grpc.aio.AioRpcError as error:
+        raise _failure(error) from None
+    try:
+        return answer.FromString(body)
+    except DecodeError:
+        raise UpstreamFailure("INTERNAL", f"the vector database's answer to {rpc} is not a {answer.__name__}") from None
 
 
 def _failure(error: grpc.aio.AioRpcError) -> UpstreamFailure:

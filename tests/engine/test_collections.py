@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import grpc
 import pytest
 from qdrant_client import QdrantClient, models
 from qdrant_client import grpc as pb
+
+from vecguard.stamp import stamp_in
 
 from .conftest import refusal
 from .edge_points import dense_request
@@ -308,3 +311,77 @@ def test_payload_indexes_are_shown_as_they_were_made(
     assert shown[field].params == schema
     client.delete_payload_index(name, field)
     assert client.get_collection(name).payload_schema == {}
+
+
+def _stamp(rpc: Any, ask: Any) -> str:
+    _, call = rpc.with_call(ask)
+    return stamp_in(call.trailing_metadata())
+
+
+def _stamps(collections: pb.CollectionsStub, points: pb.PointsStub, name: str) -> list[str]:
+    """Those beside a read of a collection's configuration, and beside writes of points in both forms."""
+    batch = pb.PointsUpdateOperation.PointStructList(points=[_point()])
+    return [
+        _stamp(collections.Get, pb.GetCollectionInfoRequest(collection_name=name)),
+        _stamp(points.Upsert, pb.UpsertPoints(collection_name=name, points=[_point()], wait=True)),
+        _stamp(
+            points.UpdateBatch,
+            pb.UpdateBatchPoints(collection_name=name, operations=[pb.PointsUpdateOperation(upsert=batch)]),
+        ),
+    ]
+
+
+def _point() -> pb.PointStruct:
+    return pb.PointStruct(id=pb.PointId(num=1), vectors=pb.Vectors(vector=pb.Vector(data=[1, 2, 3, 4])))
+
+
+def test_a_stamp_stays_until_the_configuration_is_another(
+    collections: pb.CollectionsStub, points: pb.PointsStub, collection_name: Name
+) -> None:
+    name, alias = collection_name(), collection_name("-alias")
+    collections.Create(dense_request(name, 4))
+    create = pb.CreateAlias(collection_name=name, alias_name=alias)
+    collections.UpdateAliases(pb.ChangeAliases(actions=[pb.AliasOperations(create_alias=create)]))
+    seen = set()
+
+    def one() -> None:
+        """All agree on one that was not there before."""
+        (stamp,) = {*_stamps(collections, points, name), *_stamps(collections, points, alias)}
+        assert stamp
+        assert stamp not in seen
+        seen.add(stamp)
+
+    one()
+    collections.Update(pb.UpdateCollection(collection_name=name, metadata={"a": pb.Value(string_value="b")}))
+    one()
+    collections.Update(pb.UpdateCollection(collection_name=name, metadata={"a": pb.Value(string_value="b")}))
+    one()
+    dense = pb.DenseVectorCreationConfig(size=4, distance=pb.Cosine)
+    points.CreateVectorName(pb.CreateVectorNameRequest(collection_name=name, vector_name="v", dense_config=dense))
+    one()
+    collections.Delete(pb.DeleteCollection(collection_name=name))
+    collections.Create(dense_request(name, 4))
+    collections.UpdateAliases(pb.ChangeAliases(actions=[pb.AliasOperations(create_alias=create)]))
+    one()
+
+
+def test_an_alias_that_leads_elsewhere_has_another_stamp(
+    collections: pb.CollectionsStub, points: pb.PointsStub, collection_name: Name
+) -> None:
+    names, alias = [collection_name("-1"), collection_name("-2")], collection_name("-alias")
+    found = []
+    for name in names:
+        collections.Create(dense_request(name, 4))
+        create = pb.AliasOperations(create_alias=pb.CreateAlias(collection_name=name, alias_name=alias))
+        collections.UpdateAliases(pb.ChangeAliases(actions=[create]))
+        found += _stamps(collections, points, alias)
+    assert len(set(found)) == 2
+
+
+def test_other_answers_have_no_stamp(
+    collections: pb.CollectionsStub, points: pb.PointsStub, collection_name: Name
+) -> None:
+    name = collection_name()
+    collections.Create(dense_request(name, 4))
+    assert _stamp(points.Count, pb.CountPoints(collection_name=name)) == ""
+    assert _stamp(collections.List, pb.ListCollectionsRequest()) == ""

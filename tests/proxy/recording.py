@@ -68,7 +68,10 @@ class Recorder(grpc.GenericRpcHandler):
                 self._calls.append(Call(method, body))
             try:
                 left = context.time_remaining()  # without a deadline: some hundred years, which no timer takes
-                return self.upstream.unary_unary(method)(body, timeout=left if left < LONGEST_S else None)
+                ask = self.upstream.unary_unary(method)
+                answer, call = ask.with_call(body, timeout=left if left < LONGEST_S else None)
+                context.set_trailing_metadata(tuple(call.trailing_metadata()))
+                return answer
             except grpc.RpcError as error:
                 context.abort(error.code(), error.details())
 

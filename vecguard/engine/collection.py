@@ -30,6 +30,7 @@ from vecguard.engine.journal import Journal
 from vecguard.engine.payload_schema import payload_schema_of
 from vecguard.engine.shard_files import VectorSizes, log_size, vector_sizes
 from vecguard.engine.uninterrupted import uninterrupted
+from vecguard.stamp import fresh
 
 if TYPE_CHECKING:
     from qdrant_edge import ShardInfo
@@ -50,6 +51,8 @@ class Collection:
     def __init__(self, folder: Path, record: CollectionRecord, shard: EdgeShard, next_operation: int) -> None:
         self.folder = folder
         self._record = record
+        self.stamp = fresh()
+        """That of the configuration as it is now, see `vecguard.stamp`."""
         self._shard = shard
         self._live_folder = str(self.shard_folder)
         self._next_operation = next_operation
@@ -342,7 +345,7 @@ class Collection:
     async def _save_config(self, config: qdrant.CollectionConfig) -> None:
         record = self._record.with_config(config)
         await asyncio.to_thread(record.save, self.folder)
-        self._record = record
+        self._record, self.stamp = record, fresh()
 
 
 def _current_shard(folder: Path) -> str:

@@ -22,10 +22,13 @@ from vecguard.engine.snapshots_service import SnapshotsService
 from vecguard.engine.store import Store
 from vecguard.errors import VecGuardError
 from vecguard.keepalive import PINGS
+from vecguard.stamp import HEADER
 
 TITLE = "qdrant - vector search engine"
 API_VERSION = "1.20.0"
 DEFAULT_MESSAGE_BYTES = 128 * 1024 * 1024
+# What the proxy reads configurations with, and all that it writes points with.
+_STAMPED = frozenset({"/qdrant.Collections/Get", "/qdrant.Points/Upsert", "/qdrant.Points/UpdateBatch"})
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +65,7 @@ class EngineServer:
         """
         limit = self._listen.max_message_bytes
         server = grpc.aio.server(
-            interceptors=[StatusInterceptor()],
+            interceptors=[StatusInterceptor(self._store)],
             options=[
                 ("grpc.max_receive_message_length", limit),
                 ("grpc.max_send_message_length", limit),
@@ -99,7 +102,13 @@ class HealthService(qdrant.QdrantServicer):
 
 
 class StatusInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
-    """Answers errors of the project's tree with their gRPC status; anything else is a bug and answers INTERNAL."""
+    """Answers errors of the project's tree with their gRPC status; anything else is a bug and answers INTERNAL.
+
+    Beside answers to `_STAMPED` it gives the stamp of the collection's configuration (`vecguard.stamp`).
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
     async def intercept_service(
         self,
@@ -111,10 +120,14 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         if handler is None:
             return handler
         method: Any = handler.unary_unary or handler.unary_stream or handler.stream_stream
+        stamped = handler_call_details.method in _STAMPED
 
         async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             try:
-                return await method(request, context)
+                response = await method(request, context)
+                if stamped:  # before anything else runs: it is that of the collection which the answer speaks of
+                    context.set_trailing_metadata(((HEADER, self._store.collection(request.collection_name).stamp),))
+                return response
             except VecGuardError as failure:
                 await context.abort(grpc.StatusCode[failure.status], str(failure))
             except (grpc.aio.AbortError, NotImplementedError):

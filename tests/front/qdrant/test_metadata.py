@@ -35,9 +35,9 @@ class Database:
                 self.answer.result.config.metadata[key].CopyFrom(value)
         self.asked = None
 
-    async def call(self, rpc, message, answer, caller):
+    async def stamped(self, rpc, message, answer, caller):
         self.asked = (rpc, message, caller)
-        return answer.FromString(self.answer.SerializeToString())
+        return answer.FromString(self.answer.SerializeToString()), "stamp"
 
 
 def read(metadata, **more):

@@ -119,14 +119,14 @@ async def read_manifest(upstream: Upstream, name: str, caller: Caller) -> Stored
         Unreadable: vector records without a manifest.
     """
     ask = q.GetCollectionInfoRequest(collection_name=name)
-    answer = await upstream.call("/qdrant.Collections/Get", ask, q.GetCollectionInfoResponse, caller)
+    answer, stamp = await upstream.stamped("/qdrant.Collections/Get", ask, q.GetCollectionInfoResponse, caller)
     if not answer.HasField("result"):
         raise UpstreamFailure("INTERNAL", "the vector database described a collection without saying anything of it")
-    return stored_manifest(answer.result.config.metadata)
+    return stored_manifest(answer.result.config.metadata, stamp)
 
 
-def stored_manifest(metadata: Mapping[str, q.Value]) -> StoredManifest | None:
-    """The manifest in a collection's metadata; None where there is none.
+def stored_manifest(metadata: Mapping[str, q.Value], stamp: str = "") -> StoredManifest | None:
+    """The manifest in a collection's metadata; None where there is none. `stamp`: see `StoredManifest`.
 
     Raises:
         Unreadable: vector records without a manifest.
@@ -141,7 +141,8 @@ def stored_manifest(metadata: Mapping[str, q.Value]) -> StoredManifest | None:
         if vectors or tenants:
             raise Unreadable
         return None
-    return StoredManifest(metadata[CORE].string_value, vectors, tenants=tenants, newest=NEWEST in metadata)
+    core, newest = metadata[CORE].string_value, NEWEST in metadata
+    return StoredManifest(core, vectors, tenants=tenants, newest=newest, stamp=stamp)
 
 
 async def write_manifest(upstream: Upstream, name: str, stored: StoredManifest, caller: Caller) -> None:
