@@ -217,7 +217,7 @@ class Pipeline:
                 answer.DiscardUnknownFields()
                 reply = answer.SerializeToString()
                 if self._watch is not None:
-                    size, ask = len(body) + len(reply), partial(parse, route, body)
+                    size, ask = len(body) + len(reply), partial(route.ask.FromString, body)  # every byte is known
                     await self._watch.served(session, ask, answer, size, told.request)
                 return reply
             except VecGuardError as error:

@@ -264,7 +264,7 @@ def _one_write(found: Reading, write: Message) -> None:
     fields = write.DESCRIPTOR.fields_by_name
     if isinstance(write, _WITH_VECTORS):
         found.written += [_client_id(point.id) for point in write.points]
-        found.written_vectors += _given(point.vectors for point in write.points)
+        found.written_vectors += _given([point.vectors for point in write.points])
     for place in ("points", "points_selector"):
         if place in fields and fields[place].message_type is q.PointsSelector.DESCRIPTOR and write.HasField(place):
             _selected(found, getattr(write, place))
@@ -277,8 +277,13 @@ def _selected(found: Reading, selector: q.PointsSelector) -> None:
     _look_at_filters(found, [selector])
 
 
-def _given(holders: Iterable[q.Vectors]) -> Iterator[Vectors]:
+def _given(holders: Sequence[q.Vectors]) -> Iterator[Vectors]:
     """The vectors that a client wrote, in order; dense ones alike that follow each other are one matrix."""
+    dims = len(holders[0].vector.dense.data) if holders else 0
+    matrix = wire.read_only_dense(holders, "", dims) if dims else None
+    if matrix is not None:  # as of most writes
+        yield Dense("", matrix)
+        return
     given = ((name, wire.dense_bytes(one), one) for vectors in holders for name, one in _written_vectors(vectors))
     for (name, size), run in itertools.groupby(given, lambda one: (one[0], len(one[1] or b""))):
         if size:
