@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sqlite3
@@ -21,9 +22,11 @@ from vecguard.fresh.file import FileMemory
 from vecguard.fresh.guard import Guard
 from vecguard.fresh.log import WHOLE, Change
 from vecguard.keys.file import FileKeyProvider
+from vecguard.keys.key import Key
 from vecguard.keys.lease import LeasingProvider
 from vecguard.keys.several import SeveralProviders
 
+KNOWN = json.loads((Path(__file__).parents[1] / "vectors" / "freshness.json").read_text())
 UUID, RECORD = bytes(range(16)), b"\x01" + bytes(8)
 WRITER = """
 import asyncio, sys, itertools
@@ -168,5 +171,27 @@ def test_the_key_encryption_key_changes(tmp_path: Path) -> None:
         assert await known(LeasingProvider(new))
         with sqlite3.connect(tmp_path / "newest.db") as file:
             assert file.execute("SELECT count(*), max(kek) FROM keys").fetchall() == [(1, new.key_id)]
+
+    asyncio.run(act())
+
+
+def test_a_file_as_the_specification_has_it(tmp_path: Path) -> None:
+    """Made by hand, by docs/formats.md §19, of known answers."""
+    keys, names = provider(tmp_path), [bytes.fromhex(KNOWN[part]) for part in ("place", "name")]
+    wrapped = keys.wrap(Key(bytes.fromhex(KNOWN["state_key"])), b"vecguard memory 1")
+    with sqlite3.connect(tmp_path / "newest.db") as file:
+        file.execute("CREATE TABLE keys (id TEXT PRIMARY KEY, wrapped BLOB NOT NULL, kek TEXT NOT NULL)")
+        file.execute("CREATE TABLE logs (place BLOB, name BLOB, text BLOB NOT NULL, PRIMARY KEY (place, name))")
+        file.execute("INSERT INTO keys VALUES (?, ?, ?)", (KNOWN["identity"], wrapped, keys.key_id))
+        file.execute("INSERT INTO logs VALUES (?, ?, ?)", (names[0], b"", b"r" + bytes(8)))
+        file.execute("INSERT INTO logs VALUES (?, ?, ?)", (*names, bytes.fromhex(KNOWN["whole"])))
+
+    async def act() -> None:
+        held = memory(tmp_path)
+        guard = Guard(held, bytes.fromhex(KNOWN["uuid"]), "notes")
+        texts, _ = await guard.logs(await guard.stamps(), [bytes.fromhex(KNOWN["point"])], time.monotonic())
+        assert [text.hex() for text in texts] == [KNOWN["whole"]]
+        assert await guard.count() == 1
+        await held.close()
 
     asyncio.run(act())

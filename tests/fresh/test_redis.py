@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,9 @@ from state.stores import connection, provider
 from vecguard.errors import FailedPrecondition, Unavailable
 from vecguard.fresh.guard import Guard
 from vecguard.fresh.redis import RedisMemory
+from vecguard.keys.key import Key
 
+KNOWN = json.loads((Path(__file__).parents[1] / "vectors" / "freshness.json").read_text())
 UUID = bytes(range(16))
 
 
@@ -52,5 +56,26 @@ def test_away(tmp_path: Path) -> None:
                 with pytest.raises(Unavailable):
                     await ask
             await held.close()
+
+    asyncio.run(act())
+
+
+def test_a_store_as_the_specification_has_it(redis: RedisServer, tmp_path: Path) -> None:
+    """Made by hand, by docs/formats.md §16 and §19, of known answers."""
+    keys = provider(tmp_path)
+    wrapped = keys.wrap(Key(bytes.fromhex(KNOWN["state_key"])), b"vecguard state 1")
+
+    async def act() -> None:
+        held = connection(redis, keys)
+        prefix, place = held.settings.prefix, KNOWN["place"]
+        with store.Redis(port=redis.port) as client:
+            client.hset(f"{prefix}:key", mapping={"id": KNOWN["identity"], "wrapped": wrapped, "kek": keys.key_id})
+            records = {b"": b"r" + bytes(8), bytes.fromhex(KNOWN["name"]): bytes.fromhex(KNOWN["whole"])}
+            client.hset(f"{prefix}:f:{place}", mapping=records)
+        guard = Guard(RedisMemory(held), bytes.fromhex(KNOWN["uuid"]), "notes")
+        texts, _ = await guard.logs(await guard.stamps(), [bytes.fromhex(KNOWN["point"])], time.monotonic())
+        assert [text.hex() for text in texts] == [KNOWN["whole"]]
+        assert await guard.count() == 1
+        await held.close()
 
     asyncio.run(act())

@@ -11,11 +11,15 @@ from pathlib import Path
 
 import grpc
 import pytest
+from alerting.receiver import SECRET, receiving
+from ports import free_port
 from qdrant_client import grpc as q
 from serving import Server
 
 from proxy.behind import Guarded, refusal
 from proxy.conftest import create
+from proxy.processes import until
+from proxy.test_observability import total
 from proxy.test_rollback import (
     POLICY,
     Replica,
@@ -303,3 +307,35 @@ def test_it_is_not_deleted_while_the_memory_is_away(engine: Server, tmp_path: Pa
         assert refusal(lambda: delete(place, name))[0] == grpc.StatusCode.UNAVAILABLE
         (tmp_path / "away").rename(memory.parent)
         sound(place, name)
+
+
+@pytest.mark.slow
+def test_what_is_put_back_is_counted_and_told_of(engine: Server, tmp_path: Path) -> None:
+    """Whatever the policy does about it: in a metric, in the trail and by an alert, each record once a call."""
+    port, secret, settings, key = free_port(), tmp_path / "secret", tmp_path / "settings.yaml", tmp_path / "own.key"
+    secret.write_text(SECRET)
+    FileKeyProvider.create(str(key), {})
+    with receiving() as receiver:
+        settings.write_text(
+            f"rollback_memory: {tmp_path / 'newest.db'}\nmetrics: 127.0.0.1:{port}\n"
+            f"webhook: {{url: '{receiver.url}', secret_file: {secret}}}\n"
+        )
+        with (
+            Replica(engine, tmp_path / "proxy", settings, key) as place,
+            made(place, "box") as box,
+            made(place, "drop") as drop,
+        ):
+            for name in (box, drop):
+                before = at_rest(place, name)
+                upsert(place, name, 1, 2, seed=20)
+                sound(place, name)
+                assert total(port, "vecguard_rolled_back_records_total", collection=name) == 0
+                put_back(place, name, before)
+            assert refusal(reads(place, box)["get all"])[0] == grpc.StatusCode.DATA_LOSS
+            assert reads(place, drop)["get all"]() == {3, 4, 5, 6}
+            for name in (box, drop):
+                until(lambda name=name: total(port, "vecguard_rolled_back_records_total", collection=name) == 2)
+            until(lambda: {one["type"] for one in receiver.taken} >= {"vecguard.rolled_back"})
+            told = [one["data"]["collections"] for one in receiver.taken if one["type"] == "vecguard.rolled_back"]
+            assert [box] in told
+            until(lambda: [drop] in [one["data"]["collections"] for one in receiver.taken])

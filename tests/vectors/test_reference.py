@@ -942,16 +942,25 @@ def freshness_file() -> dict[str, Any]:
     def stamp(at: bytes, content: bytes) -> bytes:
         return digest("stamps", joined(POINT_7, at, content), 8)
 
-    entry = bytes(range(60))
-    record = record_text("0f0e0d0c0b0a4908", [("d", entry)], b"")
+    def text_of(entry: bytes) -> str:
+        return base64.urlsafe_b64encode(entry).decode().rstrip("=")
+
+    entry, later = bytes(range(60)), bytes(range(60, 120))
+    record = record_text("0f0e0d0c0b0a4908", [("d", entry), ("e", entry)], b"")
     payload = {
         "_p": {
             "word": "red", "n": 5, "real": 0.5, "whole": 2.0, "on": True, "off": False, "none": None, "empty": {},
             "list": ["a", 1, None, {"k": "v", "gone": None}],
             "meta": {"größe": "x", "deep": {"er": ""}},
+            "numbers": {
+                "third": 1 / 3, "sum": 0.1 + 0.2, "large": 123456789012345.6, "huge": 1e16, "least": 5e-324,
+                "minus": -0.0, "big": 2**60,
+            },
         },
         "_vg": record,
         "_vgt": 1735787045,
+        "_vgk": 4000000000,
+        "_vgn": {"0_64": text_of(bytes(range(1, 61))), "f_64": text_of(later), "1_65": text_of(bytes(range(2, 62)))},
     }  # fmt: skip
     contents = {
         path("p", "word"): b"sred",
@@ -963,9 +972,18 @@ def freshness_file() -> dict[str, Any]:
         path("p", "list"): b"l" + joined(b"sa", b"n1", b"", b"m" + joined(b"k", b"sv")),
         path("p", "meta", "größe"): b"sx",
         path("p", "meta", "deep", "er"): b"s",
+        path("p", "numbers", "third"): b"n3.33333333333e-01",
+        path("p", "numbers", "sum"): b"n3.00000000000e-01",
+        path("p", "numbers", "large"): b"n123456789012000",
+        path("p", "numbers", "huge"): b"n1.00000000000e+16",
+        path("p", "numbers", "least"): b"n0",
+        path("p", "numbers", "minus"): b"n0",
+        path("p", "numbers", "big"): b"n1152921504606846976",
         path("r"): b"s" + record.encode(),
         path("t"): b"n1735787045",
-        path("v", "d"): entry,
+        path("k"): b"n4000000000",
+        path("v", "d"): later,
+        path("v", "e"): entry,
     }
     parts = {at: stamp(at, content) for at, content in contents.items()}
     one, two, absent = parts[path("p", "word")], parts[path("r")], bytes(8)
@@ -979,8 +997,12 @@ def freshness_file() -> dict[str, Any]:
     covers = bytes([0, 1]) + b"p" + bytes([1, len(word)]) + word
     body = struct.pack(">HHI", 1, 1, 1) + covers + bytes([len(word)]) + word + one
     write = b"\x00" + b"\x00\x00\x00\x07" + moment + body
+    content = bytes(range(1, 9))
+    whole = b"\x01" + (2).to_bytes(4, "big") + slot(b"w", [content], []) + slot(word, [one], [])
+    deletion = b"\x01" + b"\x00\x00\x00\x08" + moment + struct.pack(">HHI", 1, 0, 0) + bytes([0, 0])
     return {
         "state_key": DATA_KEY.hex(),
+        "identity": base64.urlsafe_b64encode(hkdf(DATA_KEY, 9, "state.identity")).decode(),
         "uuid": COLLECTION.hex(),
         "place": hkdf(memory, 16, "freshness", "place", place).hex(),
         "point": POINT_7.hex(),
@@ -988,6 +1010,8 @@ def freshness_file() -> dict[str, Any]:
         "payload": payload,
         "parts": {at.hex(): made.hex() for at, made in parts.items()},
         "log": (settled + len(write).to_bytes(4, "big") + write).hex(),
+        "whole": whole.hex(),
+        "deleted": (whole + len(deletion).to_bytes(4, "big") + deletion).hex(),
     }
 
 

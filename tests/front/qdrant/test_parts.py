@@ -13,7 +13,7 @@ from qdrant_client import grpc as q
 
 from vecguard.errors import Unreadable
 from vecguard.fresh import log
-from vecguard.fresh.log import ALL, Cover, Slot, Write
+from vecguard.fresh.log import ALL, WHOLE, Cover, Slot, Write
 from vecguard.fresh.stamps import ABSENT, Stamps
 from vecguard.front.qdrant import parts
 from vecguard.keys.key import Key
@@ -67,6 +67,18 @@ def test_the_known_log(stamps: Stamps) -> None:
     holes = [Cover(word, exact=True)]
     assert held.writes == [Write(b"\0\0\0\7", moment, False, [Cover(b"p")], {word: one}, holes)]
     assert log.pack(held) == text
+
+
+def test_the_known_logs_of_whole_records(stamps: Stamps) -> None:
+    """One that was written whole, and the same after a deletion that ended while another write was under way."""
+    text, word, content = bytes.fromhex(KNOWN["whole"]), stamps.path(b"p", ("word",)), bytes(range(1, 9))
+    one = bytes.fromhex(KNOWN["parts"][word.hex()])
+    assert log.settled({word: one, ALL: content}) == text
+    assert log.is_whole(text, content)
+    assert not log.is_whole(text, one)
+    after = log.parse(bytes.fromhex(KNOWN["deleted"]))
+    assert after.writes == [Write(b"\0\0\0\x08", 1_735_787_045_000, True, [WHOLE], {}, [])]
+    assert (after.allowed(word, 0), log.pack(after).hex()) == ({one, ABSENT}, KNOWN["deleted"])
 
 
 @pytest.mark.parametrize(
