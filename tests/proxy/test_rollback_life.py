@@ -4,6 +4,7 @@ made again. Reads go on, and what was before is told where somebody puts it back
 from __future__ import annotations
 
 import asyncio
+import copy
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -155,6 +156,26 @@ def test_a_rotation(place: Guarded, kind: str) -> None:
 
 
 @pytest.mark.slow
+def test_the_servers_own_sweep(engine: Server, tmp_path: Path) -> None:
+    """What is too old is deleted beside reads that do not notice; none of it is missing, and none can be put back."""
+    settings, key = tmp_path / "settings.yaml", tmp_path / "own.key"
+    settings.write_text(f"workers: 2\nretention_sweep_s: 1\nrollback_memory: {tmp_path / 'newest.db'}\n")
+    FileKeyProvider.create(str(key), {})
+    with Replica(engine, tmp_path / "proxy", settings, key) as place, made(place, "kept") as name:
+        before = at_rest(place, name)
+        for number in (1, 2):  # as if they had been written long ago
+            held, stored = raw(copy.deepcopy(before[number]))
+            held["_vgt"].integer_value -= 100 * 86_400
+            place.put(name, number, held, stored)
+        until(lambda: all_read(place, name) and set(at_rest(place, name)) == {3, 4, 5, 6})
+        sound(place, name, {3, 4, 5, 6})
+        found = verified(place, name)
+        assert (found.records, found.bad, found.missing) == (4, {}, 0)
+        put_back(place, name, before)
+        told_by_all(place, name)
+
+
+@pytest.mark.slow
 def test_a_tenant_is_destroyed(place: Guarded) -> None:
     """Its records are deleted as by a client: none is missing, and one that is put back is not served."""
     with made(place, "keyed") as name:
@@ -266,6 +287,20 @@ def test_a_deleted_collection_comes_back_behind_the_proxy(place: Guarded, box: s
     assert refusal(lambda: upsert(place, box, 1))[0] == REFUSED
     adopted(place, box)
     sound(place, box)
+
+
+def test_nothing_is_forgotten_where_nothing_is_deleted(place: Guarded, box: str) -> None:
+    """By an alias, which a client may name, or another name: what is there goes on."""
+    change = q.ChangeAliases()
+    change.actions.add().create_alias.CopyFrom(q.CreateAlias(collection_name=box, alias_name=f"{box}-other"))
+    place.client.collections.UpdateAliases(change)
+    before = at_rest(place, box)
+    for name in (f"{box}-other", f"{box}-nobody"):
+        delete(place, name)
+        sound(place, box)
+    upsert(place, box, 1, seed=20)
+    put_back(place, box, before)
+    told_by_all(place, box)
 
 
 @pytest.mark.slow

@@ -59,8 +59,9 @@ async def not_after_all(guard: Guard | None, failure: UpstreamFailure) -> None:
             await guard.forget()
 
 
-async def to_be_forgotten(name: str, session: Session) -> Guard | None:
-    """What remembers a collection that is about to be deleted, where its policy asks for that.
+async def to_be_forgotten(name: str, policy: CollectionPolicy | None, session: Session) -> Guard | None:
+    """What remembers a collection that is about to be deleted, where its policy asks for that; none for an alias, by
+    which nothing is deleted.
 
     If it went on to be remembered, whoever puts all of it back behind the proxy would not be told. One whose manifest
     does not open can be deleted all the same: nothing of it is served.
@@ -68,20 +69,21 @@ async def to_be_forgotten(name: str, session: Session) -> Guard | None:
     Raises:
         Unavailable: what remembers it, or the key provider, is away.
     """
-    policy = session.grant("write", name).collection_policy
     if policy is None or not policy.detects_rollback:
         return None
     try:
         entry = await session.catalog.get(name, session.caller)
     except (UpstreamFailure, Unreadable, FailedPrecondition, Shredded):
         return None
-    guard = None if entry.shield is None else entry.shield.fresh
-    return guard if guard is not None and await guard.is_known() else None
+    shield = entry.shield
+    if shield is None or shield.fresh is None or shield.manifest.collection != name:
+        return None
+    return shield.fresh if await shield.fresh.is_known() else None
 
 
-async def forgotten(guard: Guard | None) -> None:
-    """Forget a collection that was deleted."""
-    if guard is not None:
+async def forgotten(guard: Guard | None, answer: q.CollectionOperationResponse) -> None:
+    """Forget a collection, if it was deleted."""
+    if guard is not None and answer.result:
         try:
             await guard.forget()
         except Unavailable:  # it was there a moment ago

@@ -77,13 +77,13 @@ async def update(ask: q.UpdateCollection, session: Session) -> q.CollectionOpera
 
 async def delete(ask: q.DeleteCollection, session: Session) -> q.CollectionOperationResponse:
     """`Collections/Delete`: the wrapped keys go with the collection's metadata."""
-    session.grant("write", ask.collection_name)
-    guard = await to_be_forgotten(ask.collection_name, session)
+    policy = session.grant("write", ask.collection_name).collection_policy
+    guard = await to_be_forgotten(ask.collection_name, policy, session)
     try:
         answer = await session.call("/qdrant.Collections/Delete", ask, q.CollectionOperationResponse)
     finally:
         session.catalog.forget()
-    await forgotten(guard)
+    await forgotten(guard, answer)
     return answer
 
 
