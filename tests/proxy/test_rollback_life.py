@@ -276,6 +276,7 @@ def delete(place: Guarded, name: str) -> None:
     place.client.collections.Delete(q.DeleteCollection(collection_name=name))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("idle_s", [0.0, MAX_AGE_S + 0.2], ids=["in use", "long unused"])
 def test_a_deleted_collection_comes_back_behind_the_proxy(place: Guarded, box: str, idle_s: float) -> None:
     """Whole, with all that was its newest: it was deleted, so nothing is known of it, and an operator has to look."""
@@ -289,6 +290,7 @@ def test_a_deleted_collection_comes_back_behind_the_proxy(place: Guarded, box: s
     sound(place, box)
 
 
+@pytest.mark.slow
 def test_nothing_is_forgotten_where_nothing_is_deleted(place: Guarded, box: str) -> None:
     """By an alias, which a client may name, or another name: what is there goes on."""
     change = q.ChangeAliases()
@@ -331,6 +333,7 @@ def test_a_collection_that_does_not_open_can_be_deleted(place: Guarded, box: str
     assert box not in {known.name for known in place.rest.collections.List(q.ListCollectionsRequest()).collections}
 
 
+@pytest.mark.slow
 def test_it_is_not_deleted_while_the_memory_is_away(engine: Server, tmp_path: Path) -> None:
     """It would go on to be remembered, and could be put back: as all other writes this waits for the memory."""
     settings, key, memory = tmp_path / "settings.yaml", tmp_path / "own.key", tmp_path / "memory" / "newest.db"

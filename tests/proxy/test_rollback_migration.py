@@ -157,6 +157,7 @@ def judged(place: Guarded, name: str) -> None:
     assert len(content(place.client, name)) == count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["open", "late"])
 def test_under_another_name(place: Guarded, names: Callable[[str], str], tmp_path: Path, kind: str) -> None:
     """From a collection in clear, and from one that is protected without it."""
@@ -220,6 +221,7 @@ def test_out_of_one(place: Guarded, names: Callable[[str], str], tmp_path: Path,
     judged(place, source)
 
 
+@pytest.mark.slow
 def test_a_record_that_is_put_back_during_the_comparison(
     place: Guarded, names: Callable[[str], str], tmp_path: Path
 ) -> None:
