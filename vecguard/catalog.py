@@ -131,8 +131,8 @@ class Catalog:
             return None
         if self._memory is None:
             raise FailedPrecondition(
-                f"{policy.name}.integrity has `rollback: detect`, which needs a Qdrant database, and `state` or "
-                "`rollback_memory` in the settings, to remember what is newest in"
+                f"{policy.name}.integrity has `rollback: detect`, which needs `state` or `rollback_memory` in "
+                "the settings, to remember what is newest in"
             )
         return Guard(self._memory, manifest.uuid.bytes, manifest.collection)
 

@@ -74,7 +74,3 @@ def require_memory(settings: Settings, rules: Policy) -> None:
             "`rollback_memory`: what is newest is remembered in a Redis or Valkey server, or a file, that the "
             "database's writers cannot reach (docs/operations.md)"
         )
-    if "qdrant" not in settings.listeners:
-        raise ConfigError(
-            f"{asking.name}.integrity has `rollback: detect`, which Milvus' rows cannot have: Qdrant only"
-        )

@@ -227,3 +227,56 @@ def test_a_write_that_the_database_applied_in_part(opened: Opened) -> None:
         assert [await fresh(one, done, TWO), await fresh(one, state(1), TWO)] == [False, True]
 
     run(opened, 1, act)
+
+
+def test_a_write_that_is_withdrawn_was_never_there(opened: Opened) -> None:
+    async def act(one: Guard, two: Guard) -> None:
+        await one.open_empty()
+        await write(one, whole(1))
+        stamps = await one.stamps()
+        begun = await one.begin(stamps, {ONE: whole(2), TWO: whole(2)})
+        assert await fresh(two, state(2))
+        await write(two, whole(3))  # in between
+        await one.withdraw(begun)
+        assert await fresh(one, state(3))
+        assert not await fresh(one, state(2))
+        assert (await one.logs(stamps, [TWO], time.monotonic()))[0] == [b""]
+
+    run(opened, 2, act)
+
+
+def test_what_stands_beside_a_write(opened: Opened) -> None:
+    async def act(one: Guard, two: Guard) -> None:
+        await one.open_empty()
+        stamps = await one.stamps()
+        first = await one.begin(stamps, {ONE: whole(1)})
+        assert first.log(ONE).beside(b"r", first.number) == {log.ABSENT}
+        second = await two.begin(stamps, {ONE: whole(2)})
+        assert second.log(ONE).beside(b"r", second.number) == {log.ABSENT, stamp(1)}
+        assert second.log(ONE).paths() == {b"r", b"pa"}
+
+    run(opened, 2, act)
+
+
+def test_a_collection_that_is_emptied(opened: Opened) -> None:
+    async def act(one: Guard, two: Guard) -> None:
+        with pytest.raises(FailedPrecondition):
+            async with one.emptied():
+                raise AssertionError
+        await one.open_empty()
+        await write(one, whole(1))
+        late = await two.begin(await two.stamps(), {ONE: whole(2)})
+        async with one.emptied():
+            with pytest.raises(Unavailable):
+                await write(two, whole(3))
+        assert not await fresh(two, state(1))
+        assert await one.count() == 0
+        with pytest.raises(Unavailable):
+            await two.commit(late)  # nobody knows whether it went with the others
+        await write(two, whole(4))
+        with pytest.raises(ZeroDivisionError):
+            async with one.emptied():
+                raise ZeroDivisionError
+        assert await fresh(two, state(4))  # it was not emptied
+
+    run(opened, 2, act)

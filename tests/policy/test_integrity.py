@@ -75,5 +75,4 @@ def test_checked_with_the_settings(tmp_path: Path) -> None:
         settings.write_text(given)
         assert CliRunner().invoke(app, check).exit_code == 0
     settings.write_text("state: {url: 'redis://127.0.0.1:6379'}\nupstream: 'milvus://127.0.0.1:19530'\n")
-    milvus = CliRunner().invoke(app, check)
-    assert (milvus.exit_code, "Qdrant" in milvus.output) == (1, True)
+    assert CliRunner().invoke(app, check).exit_code == 0

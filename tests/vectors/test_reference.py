@@ -927,20 +927,23 @@ def ledger_file() -> dict[str, Any]:
     }
 
 
+MEMORY = hkdf(hkdf(DATA_KEY, 32, "state.values"), 32, "state.freshness")
+
+
+def remembered(purpose: str, content: bytes, size: int) -> bytes:
+    key = hkdf(MEMORY, 32, "freshness", purpose, COLLECTION.hex())
+    return hashlib.blake2b(content, digest_size=size, key=key).digest()
+
+
+def path(kind: str, *keys: str) -> bytes:
+    return kind.encode() + b"".join(remembered("steps", key.encode(), 6) for key in keys)
+
+
 def freshness_file() -> dict[str, Any]:
     """What is remembered of point 7: its payload as it is stored, and logs."""
-    memory = hkdf(hkdf(DATA_KEY, 32, "state.values"), 32, "state.freshness")
-    place = COLLECTION.hex()
-
-    def digest(purpose: str, content: bytes, size: int) -> bytes:
-        key = hkdf(memory, 32, "freshness", purpose, place)
-        return hashlib.blake2b(content, digest_size=size, key=key).digest()
-
-    def path(kind: str, *keys: str) -> bytes:
-        return kind.encode() + b"".join(digest("steps", key.encode(), 6) for key in keys)
 
     def stamp(at: bytes, content: bytes) -> bytes:
-        return digest("stamps", joined(POINT_7, at, content), 8)
+        return remembered("stamps", joined(POINT_7, at, content), 8)
 
     def text_of(entry: bytes) -> str:
         return base64.urlsafe_b64encode(entry).decode().rstrip("=")
@@ -1004,9 +1007,9 @@ def freshness_file() -> dict[str, Any]:
         "state_key": DATA_KEY.hex(),
         "identity": base64.urlsafe_b64encode(hkdf(DATA_KEY, 9, "state.identity")).decode(),
         "uuid": COLLECTION.hex(),
-        "place": hkdf(memory, 16, "freshness", "place", place).hex(),
+        "place": hkdf(MEMORY, 16, "freshness", "place", COLLECTION.hex()).hex(),
         "point": POINT_7.hex(),
-        "name": digest("names", POINT_7, 16).hex(),
+        "name": remembered("names", POINT_7, 16).hex(),
         "payload": payload,
         "parts": {at.hex(): made.hex() for at, made in parts.items()},
         "log": (settled + len(write).to_bytes(4, "big") + write).hex(),
@@ -1172,6 +1175,34 @@ def row_file() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def freshness_row_file() -> dict[str, Any]:
+    """What is remembered of that row, with two dynamic fields more, in the partition `side`."""
+    row, stored = b"\x03" + (7).to_bytes(8, "big", signed=True), row_file()["stored"]
+    dynamic = {"shape": 0.5, "more": {"b": [1, None], "a": None}, "none": None}
+    texts = ("note", "word", "num", "real", "flag", "price", "_vg_v", "_vg_s")
+    doc = stored["doc"]
+    items = joined(*(b"" if item is None else b"s" + item.encode() for item in doc["list"]))
+    contents = {
+        path("e"): b"",
+        path("c", "open"): b"n5",
+        **{path("c", name): b"s" + stored[name].encode() for name in texts},
+        path("c", "tags"): b"l" + joined(*(b"s" + text.encode() for text in stored["tags"])),
+        path("c", "doc"): b"m" + joined(b"kind", b"s" + doc["kind"].encode(), b"list", b"l" + items, b"size", b"n3"),
+        path("m", "shape"): b"n5.00000000000e-01",
+        path("m", "more"): b"m" + joined(b"b", b"l" + joined(b"n1", b"")),
+    }
+    parts = {at: remembered("stamps", joined(row, at, content), 8) for at, content in contents.items()}
+    parts[path("n")] = remembered("stamps", joined(b"", path("n"), b"side"), 8)
+    return {
+        "state_key": DATA_KEY.hex(),
+        "uuid": COLLECTION.hex(),
+        "row": row.hex(),
+        "dynamic": dynamic,
+        "partition": "side",
+        "parts": {at.hex(): made.hex() for at, made in parts.items()},
+    }
+
+
 FILES = {
     "keys.json": keys_file,
     "keystream.json": keystream_file,
@@ -1188,6 +1219,7 @@ FILES = {
     "names.json": names_file,
     "ledger.json": ledger_file,
     "freshness.json": freshness_file,
+    "freshness_row.json": freshness_row_file,
     "tombstone.json": tombstone_file,
     "trail.json": trail_file,
     "stored.json": stored_file,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import struct
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +15,7 @@ import structlog
 
 from vecguard.errors import FailedPrecondition, Unavailable
 from vecguard.fresh import log
-from vecguard.fresh.log import Change
+from vecguard.fresh.log import Change, Log
 from vecguard.fresh.memory import ADOPTING, READY, Held, Memory, new_mark
 from vecguard.fresh.stamps import Stamps
 from vecguard.fresh.tidy import tidied
@@ -39,6 +40,10 @@ class Begun:
     now: int
     at: float
     """When `now` was told, in monotonic seconds."""
+
+    def log(self, record: bytes) -> Log:
+        """The log of one of its records, the write in it."""
+        return log.parse(self.logs[self.stamps.name(record)])
 
 
 class Guard:
@@ -79,13 +84,23 @@ class Guard:
             Unavailable: the memory is away.
         """
         observed = None if seen is None else {begun.stamps.name(record): parts for record, parts in seen.items()}
+
+        def committed(name: bytes, text: bytes) -> bytes:
+            now = begun.now + int((time.monotonic() - begun.at) * 1e3)
+            found = None if observed is None else observed.get(name, {})
+            return log.committed(text, begun.number, begun.ended[name], now, found)
+
+        await self._end(begun, committed)
+
+    async def withdraw(self, begun: Begun) -> None:
+        """Forget a write that was not sent. Raises Unavailable: the memory is away."""
+        await self._end(begun, lambda name, text: log.withdrawn(text, begun.number))
+
+    async def _end(self, begun: Begun, after: Callable[[bytes, bytes], bytes]) -> None:
+        """Put `after(name, log)` in the place of each of a write's logs, whatever came in between."""
         logs = dict(begun.logs)
         for attempt in range(_MOST_ATTEMPTS):
-            now = begun.now + int((time.monotonic() - begun.at) * 1e3)
-            changes = {}
-            for name, text in logs.items():
-                found = None if observed is None else observed.get(name, {})
-                changes[name] = (text, log.committed(text, begun.number, begun.ended[name], now, found))
+            changes = {name: (text, after(name, text)) for name, text in logs.items()}
             logs = await self._memory.swap(begun.stamps, begun.mark, changes)
             untidy = [name for name, (_, text) in changes.items() if name not in logs and log.is_untidy(text)]
             self._memory.tidier.note(begun.stamps, untidy)
@@ -127,6 +142,24 @@ class Guard:
     async def open_empty(self) -> None:
         """Remember a collection that has no records yet. Raises Unavailable."""
         await self._memory.mark(await self.stamps(), new_mark(READY), empty=True)
+
+    @contextlib.asynccontextmanager
+    async def emptied(self) -> AsyncIterator[None]:
+        """While the block has the database take all records away nobody can use the collection; then it has none. What
+        was remembered of them stays where the block fails.
+
+        Raises:
+            FailedPrecondition, Unavailable: see `begin`.
+        """
+        stamps = await self.stamps()
+        self._require_ready(await self._memory.read(stamps, ()))
+        await self._memory.mark(stamps, new_mark(ADOPTING), empty=False)
+        gone = False
+        try:
+            yield
+            gone = True
+        finally:
+            await self._memory.mark(stamps, new_mark(READY), empty=gone)
 
     async def forget(self) -> None:
         """Forget all of a collection. Raises Unavailable."""

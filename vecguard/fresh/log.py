@@ -105,6 +105,10 @@ class Log:
     settled: dict[bytes, Slot]
     writes: list[Write]
 
+    def paths(self) -> set[bytes]:
+        """All paths that it tells anything of."""
+        return {*self.settled, *(path for write in self.writes for path in write.leaves)}
+
     def allowed(self, path: bytes, since: int) -> set[bytes]:
         """What may lie at a path, for a read that began at `since`."""
         slot = self.settled.get(path)
@@ -112,14 +116,21 @@ class Log:
         found.update(write.leaves.get(path, ABSENT) for write in self.writes if write.has(path))
         return found
 
+    def beside(self, path: bytes, number: bytes) -> set[bytes]:
+        """What may lie at a path now, but for the version of one write, by its number."""
+        slot = self.settled.get(path)
+        found = {ABSENT} if slot is None else set(slot.live)
+        found.update(w.leaves.get(path, ABSENT) for w in self.writes if w.number != number and w.has(path))
+        return found
+
     def fresh(self, seen: Mapping[bytes, bytes], since: int) -> bool:
         """Whether a whole record that was read may be the newest: nothing at any path that went before `since`."""
-        paths = {*seen, *self.settled, *(path for write in self.writes for path in write.leaves)}
+        paths = {*seen, *self.paths()}
         return all(seen.get(p, ABSENT) in self.allowed(p, since) for p in paths if p[0] != ENTRY and p != ALL)
 
     def paths_of(self, write: Write, seen: Iterable[bytes]) -> set[bytes]:
         """Every path that a write covers of those that anybody knows of."""
-        known = {*self.settled, *seen, *(path for other in self.writes for path in other.leaves)}
+        known = {*self.paths(), *seen}
         return {path for path in known if any(c.has(path) for c in write.covers)}
 
 
@@ -268,6 +279,13 @@ def committed(
     return pack(log)
 
 
+def withdrawn(text: bytes, number: bytes) -> bytes:
+    """The log without a write that was not sent."""
+    log = parse(text)
+    log.writes = [write for write in log.writes if write.number != number]
+    return pack(log)
+
+
 def _within(cover: Cover, write: Write) -> bool:
     """Whether a write covers all that a cover does, so that nothing is left of what that was of."""
     return any(cover == each or (not each.exact and cover.path.startswith(each.path)) for each in write.covers)
@@ -302,7 +320,7 @@ def _supersede(log: Log, mine: Write, path: bytes, ended: frozenset[bytes], now:
 
 def _merge(log: Log) -> None:
     """Settle all writes: none is under way."""
-    for path in {*log.settled, *(path for write in log.writes for path in write.leaves)}:
+    for path in log.paths():
         slot = log.settled.get(path)
         live = [ABSENT] if slot is None else slot.live
         live = [*live, *(write.leaves.get(path, ABSENT) for write in log.writes if write.has(path))]

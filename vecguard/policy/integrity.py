@@ -26,7 +26,7 @@ class IntegrityRule(PolicyEntry):
         default="ignore",
         description="detect: a record, or a part of one, that is not the newest is such a record, and so is one that "
         "was deleted. What is newest is remembered outside the database, which needs `state` or `rollback_memory` in "
-        "the settings; docs/operations.md, Rollback. Qdrant only.",
+        "the settings; docs/operations.md, Rollback.",
     )
 
 

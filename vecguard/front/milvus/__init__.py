@@ -7,6 +7,7 @@ from vecguard.front.milvus import (  # by its module, since `names` is another m
     listing,
     planting,
 )
+from vecguard.front.milvus.adoption import adopt
 from vecguard.front.milvus.asked import asked
 from vecguard.front.milvus.inspect import count, damaged, inspect
 from vecguard.front.milvus.mandatory import restricted
@@ -57,5 +58,6 @@ FRONT = Front(
     require_rotatable=require_rotatable,
     write_tenant_keys=write_tenant_keys,
     delete_of=delete_of,
+    adopt=adopt,
     planting=Planting(planting.plant, planting.planted, planting.remove),
 )

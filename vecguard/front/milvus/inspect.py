@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any, Final
 
-from vecguard.catalog import StaleEntry
-from vecguard.errors import InvalidArgument, TenantShredded, Unreadable
-from vecguard.front.base import DESTROYED, FOREIGN, Inspected
+from vecguard.catalog import Entry, StaleEntry
+from vecguard.errors import InvalidArgument, RolledBack, TenantShredded, Unreadable
+from vecguard.front.base import DESTROYED, FOREIGN, OLDER, Inspected
 from vecguard.front.milvus import reveal
 from vecguard.front.milvus.columns import row_count, scalars
 from vecguard.front.milvus.expression import pk_in
 from vecguard.front.milvus.expression.literals import write_string
+from vecguard.front.milvus.fresh_reads import Rows, judged
 from vecguard.front.milvus.layout import TENANT_FIELD, VARCHAR, Layout, is_hidden, layout_of, record_field
 from vecguard.front.milvus.metadata import pairs
 from vecguard.front.milvus.place import Place, from_key, place_of
@@ -19,7 +21,7 @@ from vecguard.front.milvus.proto import c, m, rpc, s
 from vecguard.front.milvus.selection import RowPlace, chosen_rows
 from vecguard.front.milvus.status import checked
 from vecguard.front.milvus.stored_keys import last_of
-from vecguard.front.milvus.translation import call
+from vecguard.front.milvus.translation import unjudged
 from vecguard.keys.encoding import length_prefixed
 from vecguard.model import Caller
 from vecguard.pipeline import Session
@@ -66,13 +68,33 @@ async def inspect(upstream: Upstream, key: str, shield: Shield) -> AsyncIterator
     Raises:
         UpstreamFailure: the database cannot be reached, or does not know the collection, or has not loaded it.
     """
-    layout = layout_of(shield)
+    layout, began = layout_of(shield), time.monotonic()
     async for columns, keys in stored_pages(upstream, key, shield):
         rows = [one_row(columns, i) for i in range(len(keys))]
-        if _sound(shield, layout, columns, len(keys)):
+        older = await older_of(shield, columns, began)
+        if not older and is_sound(shield, layout, columns, len(keys)):
             yield [Inspected(str(row_key), (), content_of(row)) for row_key, row in zip(keys, rows, strict=True)]
-            continue
-        yield [looked for i, row in enumerate(rows) if (looked := await _look(upstream, key, shield, keys[i], row))]
+        else:
+            looks = [await _look(upstream, key, shield, keys[i], row, older) for i, row in enumerate(rows)]
+            yield [looked for looked in looks if looked is not None]
+        began = time.monotonic()
+
+
+async def older_of(shield: Shield, columns: Sequence[s.FieldData], began: float) -> list[str]:
+    """The keys of those of some whole rows that are not the newest; none where nobody remembers.
+
+    `began`: when the read of them did, in monotonic seconds. A row of which nobody can say whose it is does not count.
+
+    Raises:
+        Unavailable: what remembers is away.
+    """
+    if shield.fresh is None:
+        return []
+    try:
+        rows = Rows.of_columns(columns, shield)
+    except (Unreadable, StaleEntry):
+        return []
+    return await judged(shield.fresh, await shield.fresh.stamps(), shield, rows, began)
 
 
 async def stored_rows(
@@ -81,7 +103,7 @@ async def stored_rows(
     """Rows as they are stored, whole, but under the client's keys: columns, and keys. Raises as `stored_pages`."""
     layout = layout_of(shield)
     request = _request(from_key(key), expression, ["*", *layout.hidden], {}, partition)
-    columns = (await call(upstream, _QUERY, request, m.QueryResults, shield)).fields_data
+    columns = (await unjudged(upstream, _QUERY, request, m.QueryResults, shield)).fields_data
     return columns, _keys(layout, columns)
 
 
@@ -107,7 +129,7 @@ async def stored_pages(
     expression = f'{primary.name} >= ""' if text else f"{primary.name} <= {_LARGEST}"
     while True:
         request = _request(place, expression, ["*", *layout.hidden], parameters, partition)
-        answer = await call(upstream, _QUERY, request, m.QueryResults, shield)
+        answer = await unjudged(upstream, _QUERY, request, m.QueryResults, shield)
         columns = answer.fields_data
         keys = _keys(layout, columns)
         if not keys:
@@ -141,6 +163,8 @@ async def damaged(session: Session) -> dict[str, list[str]]:
             if entry is not None and entry.shield is not None:
                 rows = _met(layout_of(entry.shield), answer)
                 met.setdefault(place.key, {}).update({str(row_key): row_key for row_key in rows})
+    for key, ids in session.rolled_back.items():  # they are in no answer
+        met.setdefault(key, {}).update({one: _key_of(one, session.entries[key]) for one in ids})
     found: dict[str, list[str]] = {}
     for key, keys in met.items():
         shield = session.entries[key].shield
@@ -148,13 +172,36 @@ async def damaged(session: Session) -> dict[str, list[str]]:
         layout = layout_of(shield)
         listed = list(keys.values())
         for start in range(0, len(listed), PAGE):
-            page = listed[start : start + PAGE]
-            request = _request(from_key(key), pk_in(layout.primary.name, page), ["*", *layout.hidden], {})
-            columns = checked(await session.send(_QUERY, request, m.QueryResults)).fields_data
-            for i, row_key in enumerate(_keys(layout, columns)):
-                if faults_of(shield, layout, one_row(columns, i)):
-                    found.setdefault(key, []).append(str(row_key))
+            older, columns = await _told_apart(session, key, layout, listed[start : start + PAGE])
+            stored = enumerate(_keys(layout, columns))
+            bad = [str(row_key) for i, row_key in stored if faults_of(shield, layout, one_row(columns, i))]
+            if older or bad:
+                found.setdefault(key, []).extend((*older, *bad))
     return found
+
+
+def _key_of(shown: str, entry: Entry) -> int | str:
+    """The primary key that is shown so."""
+    is_text = entry.shield is not None and layout_of(entry.shield).primary.data_type == VARCHAR
+    return shown if is_text else int(shown)
+
+
+async def _told_apart(
+    session: Session, key: str, layout: Layout, keys: Sequence[int | str]
+) -> tuple[list[str], Sequence[s.FieldData]]:
+    """Of some rows the keys of those that are not the newest, and the columns of all others."""
+    older = list[str]()
+    while keys:
+        request = _request(from_key(key), pk_in(layout.primary.name, keys), ["*", *layout.hidden], {})
+        try:
+            return older, checked(await session.send(_QUERY, request, m.QueryResults)).fields_data
+        except RolledBack as found:
+            older += found.ids
+            left = [one for one in keys if str(one) not in found.ids]
+            if len(left) == len(keys):
+                raise
+            keys = left
+    return older, ()
 
 
 def _met(layout: Layout, answer: m.QueryResults | m.SearchResults) -> Sequence[Any]:
@@ -184,7 +231,7 @@ def _opened(shield: Shield, columns: Sequence[s.FieldData]) -> list[s.FieldData]
     ]
 
 
-def _sound(shield: Shield, layout: Layout, columns: Sequence[s.FieldData], rows: int) -> bool:
+def is_sound(shield: Shield, layout: Layout, columns: Sequence[s.FieldData], rows: int) -> bool:
     """Whether all rows open, all at once: what nearly every page does."""
     try:
         found = reveal.found_rows(shield, layout, columns, rows)
@@ -195,18 +242,18 @@ def _sound(shield: Shield, layout: Layout, columns: Sequence[s.FieldData], rows:
 
 
 async def _look(
-    upstream: Upstream, key: str, shield: Shield, row_key: int | str, row: Sequence[s.FieldData]
+    upstream: Upstream, key: str, shield: Shield, row_key: int | str, row: Sequence[s.FieldData], older: Collection[str]
 ) -> Inspected | None:
-    """One row of a page that does not open as a whole; None where it was deleted meanwhile."""
+    """One row of a page in which something is odd; None where it was deleted meanwhile."""
     layout = layout_of(shield)
     faults = faults_of(shield, layout, row)
-    if faults:
-        request = _request(from_key(key), pk_in(layout.primary.name, [row_key]), ["*", *layout.hidden], {})
-        answer = await call(upstream, _QUERY, request, m.QueryResults, shield)
-        if not _keys(layout, answer.fields_data):
+    if faults or str(row_key) in older:
+        began = time.monotonic()
+        columns, keys = await stored_rows(upstream, key, shield, pk_in(layout.primary.name, [row_key]))
+        if not keys:
             return None
-        row = one_row(answer.fields_data, 0)
-        faults = faults_of(shield, layout, row)
+        row = one_row(columns, 0)
+        faults = (*faults_of(shield, layout, row), *([OLDER] if await older_of(shield, row, began) else []))
     return Inspected(str(row_key), faults, content_of(row))
 
 

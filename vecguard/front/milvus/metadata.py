@@ -2,7 +2,8 @@
 
 Ours are `_vg` (the manifest's core), `_vg.next` (the core under a new name, while the collection is renamed),
 `_vg.vector.<name>` (a vector's record), `_vg.tenant.<number>` (a tenant's key), `_vg.declared` (the schema as the
-client declared it, sealed) and `_vg.moving` (what the job that rotates keys is about, see `moving`).
+client declared it, sealed), `_vg.moving` (what the job that rotates keys is about, see `moving`) and `_vg.newest` (see
+`NEWEST`).
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ CORE: Final = "_vg"
 NEXT: Final = "_vg.next"
 DECLARED: Final = "_vg.declared"
 MOVING: Final = "_vg.moving"
+NEWEST: Final = "_vg.newest"
+"""Where this is, somebody remembers which rows are the newest: who writes without telling makes them foreign."""
 _VECTOR: Final = "_vg.vector."
 _TENANT: Final = "_vg.tenant."
 _DESCRIBE: Final = rpc("DescribeCollection")
@@ -90,7 +93,7 @@ def stored_manifest(properties: Iterable[c.KeyValuePair], key: str) -> StoredMan
     places = {name.removeprefix(_TENANT): text for name, text in ours.items() if name.startswith(_TENANT)}
     tenants = {place: text for place, text in places.items() if text}
     vacant = frozenset(places.keys() - tenants.keys())
-    return StoredManifest(core, vectors, ours.get(DECLARED), tenants, ours.get(MOVING, ""), vacant)
+    return StoredManifest(core, vectors, ours.get(DECLARED), tenants, ours.get(MOVING, ""), vacant, NEWEST in ours)
 
 
 def _named(core: str) -> str | None:
@@ -160,6 +163,15 @@ async def write_moving(upstream: Upstream, key: str, text: str, caller: Caller) 
         UpstreamFailure: the collection does not exist, or the database cannot be reached.
     """
     await _alter(upstream, key, {MOVING: text}, caller)
+
+
+async def note_newest(upstream: Upstream, key: str) -> None:
+    """Note beside a collection's manifest that it is remembered which of its rows are the newest.
+
+    Raises:
+        UpstreamFailure: the collection does not exist, or the database cannot be reached.
+    """
+    await _alter(upstream, key, {NEWEST: "true"}, Caller())
 
 
 async def _alter(upstream: Upstream, key: str, texts: Mapping[str, str], caller: Caller) -> None:

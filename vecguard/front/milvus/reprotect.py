@@ -6,6 +6,7 @@ which no client's write is acknowledged (`moving`).
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from vecguard.errors import InvalidArgument, Refused, TenantShredded, Unreadable
 from vecguard.front.milvus import columns as wire
 from vecguard.front.milvus import reveal
 from vecguard.front.milvus.expression import pk_in
-from vecguard.front.milvus.inspect import one_row, stored_pages, stored_rows
+from vecguard.front.milvus.inspect import older_of, one_row, stored_pages, stored_rows
 from vecguard.front.milvus.layout import INT64, WRITTEN_FIELD, Layout, layout_of
 from vecguard.front.milvus.metadata import read_manifest
 from vecguard.front.milvus.moving import CALL_S, Mover
@@ -58,7 +59,7 @@ async def reprotect(upstream: Upstream, key: str, shield: Shield) -> AsyncIterat
     """
     require_rotatable(shield)
     layout, mover = layout_of(shield), Mover(upstream, key, shield)
-    for partition in await _partitions(upstream, from_key(key), layout):
+    for partition in await partitions(upstream, from_key(key), layout):
         async for columns, keys in stored_pages(upstream, key, shield, partition):
             rows = [one_row(columns, row) for row in range(len(keys))]
             stale = [row_key for row_key, row in zip(keys, rows, strict=True) if is_stale(shield, layout, row)]
@@ -70,7 +71,7 @@ async def reprotect(upstream: Upstream, key: str, shield: Shield) -> AsyncIterat
     await mover.end()
 
 
-async def _partitions(upstream: Upstream, place: Place, layout: Layout) -> Sequence[str]:
+async def partitions(upstream: Upstream, place: Place, layout: Layout) -> Sequence[str]:
     """The partitions that rows were put into by name; "" alone, for all, where the database chooses them."""
     if any(column.partition_key for column in layout.columns.values()):
         return ("",)
@@ -83,11 +84,14 @@ async def _move(
     upstream: Upstream, key: str, shield: Shield, partition: str, keys: Sequence[Any], in_time: Callable[[], bool]
 ) -> list[Any]:
     """Protect rows anew as they are now, unless that took too long; the keys of those that do not open."""
-    layout, place = layout_of(shield), from_key(key)
+    layout, place, began = layout_of(shield), from_key(key), time.monotonic()
     columns, found = await stored_rows(upstream, key, shield, pk_in(layout.primary.name, keys), partition)
     under, odd = _sorted_out(shield, layout, columns, len(found))
     if odd and await _learned(upstream, key, shield):
         under, odd = _sorted_out(shield, layout, columns, len(found))
+    older = await older_of(shield, columns, began)
+    odd += [row for row in under if str(found[row]) in older]  # written again, they would be the newest
+    under = {row: of_row for row, of_row in under.items() if row not in odd}
     if under:
         rows = list(under)
         chosen = [chosen_rows([data], [RowPlace(0, row) for row in rows]) for data in columns]

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Final
 
 from vecguard.errors import FailedPrecondition, InvalidArgument, NotFound, UpstreamFailure
+from vecguard.fresh.guard import Guard
 from vecguard.front.milvus import metadata as meta
 from vecguard.front.milvus.declared import show
 from vecguard.front.milvus.layout import (
     META,
     TENANT_FIELD,
     WRITTEN_FIELD,
-    Layout,
     column_of,
     is_hidden,
     label_field,
@@ -27,7 +28,8 @@ from vecguard.front.milvus.proto import c, m, rpc, s
 from vecguard.front.milvus.retention import kept
 from vecguard.front.milvus.rotating import require_settled
 from vecguard.front.milvus.schema import Declaration, added_field, declare, key_length, parse_field, parse_schema
-from vecguard.front.milvus.status import ask, checked
+from vecguard.front.milvus.status import ask, carried, checked
+from vecguard.front.newest import forgotten, not_made, to_be_forgotten
 from vecguard.manifest import Manifest, differences, pack_core
 from vecguard.pipeline import Session
 from vecguard.policy.model import CollectionPolicy
@@ -53,10 +55,12 @@ async def create(request: m.CreateCollectionRequest, session: Session) -> c.Stat
     declaration = declare(parse_schema(request.schema), policy)
     if policy.kept is not None:
         kept(policy.kept, declaration.layout, 0.0)  # refused now rather than at every read
-    await _protect(request, place, declaration, policy, session)
+    guard = await _protect(request, place, declaration, policy, session)
     try:
         return await _forgetting(session, _CREATE, request)
-    except UpstreamFailure:
+    except UpstreamFailure as failure:
+        if carried(failure) is not None:  # the database says that it did not make it
+            await not_made(guard)
         if await _is_there(place, declaration, session):
             return c.Status()
         raise
@@ -68,16 +72,20 @@ async def _protect(
     declaration: Declaration,
     policy: CollectionPolicy,
     session: Session,
-) -> None:
-    """Turn a request into that for the stored collection, with a new manifest."""
+) -> Guard | None:
+    """Turn a request into that for the stored collection, with a new manifest; what remembers its newest rows."""
     manifest, ring = await asyncio.to_thread(
         Manifest.new, place.key, policy.payload, session.catalog.provider, policy.ids, policy.tenant_keys
     )
-    session.catalog.guard(manifest, policy)  # a policy that asks for what Milvus' rows cannot have is refused here
+    guard = session.catalog.guard(manifest, policy)
     properties = meta.manifest_properties(manifest, declaration.vectors, declaration.layout.schema, ring)
+    if guard is not None:
+        await guard.open_empty()
+        properties[meta.NEWEST] = "true"
     request.db_name = place.database
     request.schema = declaration.stored.SerializeToString()
     request.properties.extend(pairs(properties))
+    return guard
 
 
 async def _is_there(place: Place, declaration: Declaration, session: Session) -> bool:
@@ -104,8 +112,12 @@ async def _forgetting(session: Session, method: str, request: object) -> c.Statu
 
 async def drop(request: m.DropCollectionRequest, session: Session) -> c.Status:
     """`DropCollection`: the wrapped keys go with the collection's properties."""
-    session.grant("write", place_of(request.db_name, request.collection_name, session.metadata).key)
-    return await _forgetting(session, rpc("DropCollection"), request)
+    key = place_of(request.db_name, request.collection_name, session.metadata).key
+    policy = session.grant("write", key).collection_policy
+    guard = await to_be_forgotten(key, policy, session)
+    answer = await _forgetting(session, rpc("DropCollection"), request)
+    await forgotten(guard)
+    return answer
 
 
 async def describe(request: m.DescribeCollectionRequest, session: Session) -> m.DescribeCollectionResponse:
@@ -225,7 +237,7 @@ async def alter_schema(request: m.AlterCollectionSchemaRequest, session: Session
         if request.action.HasField("add_request"):
             await _add_fields(request.action.add_request, place, entry.shield, session)
         else:
-            _require_droppable(request.action.drop_request, layout_of(entry.shield))
+            _require_droppable(request.action.drop_request, entry.shield)
     try:
         return await ask(session, method, request, m.AlterCollectionSchemaResponse)
     finally:
@@ -247,13 +259,17 @@ async def _add_fields(
         await _declare_also(field, place, shield, session)
 
 
-def _require_droppable(dropped: m.AlterCollectionSchemaRequest.DropRequest, layout: Layout) -> None:
-    name = dropped.field_name
+def _require_droppable(dropped: m.AlterCollectionSchemaRequest.DropRequest, shield: Shield) -> None:
+    name, layout = dropped.field_name, layout_of(shield)
     if not name:
         raise InvalidArgument("a protected collection's field is dropped by its name: invalid parameter")
     column = layout.column(name)
     if column.role not in ("scalar", "array", "json") or column.labelled:
         raise InvalidArgument(f"field {name} of a protected collection cannot be dropped: invalid parameter")
+    if shield.fresh is not None:  # of a later field of its name nobody could say that its rows have nothing there
+        raise InvalidArgument(
+            f"field {name} cannot be dropped: {shield.policy.name}.integrity has `rollback: detect`: invalid parameter"
+        )
 
 
 async def _declare_also(field: s.FieldSchema, place: Place, shield: Shield, session: Session) -> None:
@@ -320,8 +336,11 @@ def _with_bounds(declared: s.CollectionSchema, name: str, bounds: dict[str, str]
 
 async def truncate(request: m.TruncateCollectionRequest, session: Session) -> m.TruncateCollectionResponse:
     """`TruncateCollection`: its rows go, its manifest stays."""
-    await session.open(place_of(request.db_name, request.collection_name, session.metadata).key, "write", of_all=True)
-    return await ask(session, rpc("TruncateCollection"), request, m.TruncateCollectionResponse)
+    key = place_of(request.db_name, request.collection_name, session.metadata).key
+    entry = await session.open(key, "write", of_all=True)
+    guard = None if entry.shield is None else entry.shield.fresh
+    async with contextlib.nullcontext() if guard is None else guard.emptied():
+        return await ask(session, rpc("TruncateCollection"), request, m.TruncateCollectionResponse)
 
 
 async def load(request: m.LoadCollectionRequest | m.LoadPartitionsRequest, session: Session) -> c.Status:

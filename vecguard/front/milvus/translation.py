@@ -6,16 +6,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from google.protobuf.message import Message
 
-from vecguard.errors import Refused
 from vecguard.front.milvus import stored_keys
 from vecguard.front.milvus.expression.parse import parse
 from vecguard.front.milvus.expression.render import render
 from vecguard.front.milvus.expression.tree import Node, Ref, rebuilt
 from vecguard.front.milvus.field_names import FieldNames
+from vecguard.front.milvus.freshness import watched
 from vecguard.front.milvus.layout import Layout, layout_of
 from vecguard.front.milvus.place import place_of
 from vecguard.front.milvus.planted import planted_in
@@ -26,7 +27,8 @@ from vecguard.seal.id_cipher import IdCipher
 from vecguard.seal.planted import PlantedId
 from vecguard.shield import Shield
 from vecguard.upstream import Answer, Upstream
-from vecguard.ways import Send
+
+__all__ = ("call", "collection_of", "planted", "show", "shown_text", "stored", "unjudged", "watched")
 
 Sent = TypeVar("Sent", bound=Message)
 _NOBODY: Final = Caller()
@@ -36,12 +38,6 @@ def collection_of(message: Message, metadata: tuple[tuple[str, str], ...]) -> st
     """The key of the collection that a message names; None where it names none."""
     name = getattr(message, "collection_name", None)
     return place_of(getattr(message, "db_name", ""), name, metadata).key if isinstance(name, str) else None
-
-
-async def watched(send: Send, rpc: str, message: Message, answer: type[Answer], shield: Shield) -> Answer:
-    """What is newest is not remembered of Milvus' rows: the catalog compiles no such shield. Raises Refused."""
-    del send, message, answer
-    raise Refused(f"{rpc}: {shield.policy.name}.integrity has `rollback: detect`, which Milvus' rows cannot have")
 
 
 def stored(message: Sent, shield: Shield) -> Sent:
@@ -89,8 +85,23 @@ async def call(
 
     Raises:
         UpstreamFailure: the database says no, or cannot be reached.
+        RolledBack, FailedPrecondition, Unavailable, Refused, InvalidArgument: see `watched`.
     """
-    found = checked(await upstream.call(rpc, stored(message, shield), answer, caller))
+    send = partial(_sent, upstream=upstream, shield=shield, caller=caller)
+    if shield.fresh is None:
+        return checked(await send(rpc, message, answer))
+    return checked(await watched(send, rpc, message, answer, shield))
+
+
+async def unjudged(upstream: Upstream, rpc: str, message: Message, answer: type[Answer], shield: Shield) -> Answer:
+    """`call`, whether or not what is answered is the newest. Raises UpstreamFailure."""
+    return checked(await _sent(rpc, message, answer, upstream=upstream, shield=shield, caller=_NOBODY))
+
+
+async def _sent(
+    rpc: str, message: Message, answer: type[Answer], *, upstream: Upstream, shield: Shield, caller: Caller
+) -> Answer:
+    found = await upstream.call(rpc, stored(message, shield), answer, caller)
     show(found, shield)
     return found
 

@@ -1,21 +1,14 @@
-"""The beginning and the end of collections with `rollback: detect`, as the memory of what is newest is told of them."""
+"""The beginning of collections with `rollback: detect`, as the memory of what is newest is told of them."""
 
 from __future__ import annotations
 
-import contextlib
-
-import structlog
 from qdrant_client import grpc as q
 
-from vecguard.errors import FailedPrecondition, InvalidArgument, Shredded, Unavailable, Unreadable, UpstreamFailure
+from vecguard.errors import InvalidArgument
 from vecguard.fresh.guard import Guard
 from vecguard.manifest import Manifest
 from vecguard.policy.model import CollectionPolicy
 from vecguard.session import Session
-
-_log = structlog.get_logger("vecguard")
-# The database says so without having made the collection.
-_NOT_MADE = frozenset({"INVALID_ARGUMENT", "ALREADY_EXISTS", "FAILED_PRECONDITION", "PERMISSION_DENIED"})
 
 
 async def newest_from_now(
@@ -50,41 +43,3 @@ def require_one_truth(replicas: int, acknowledging: int, sharding: int, place: s
             f"{place} has `rollback: detect`: of {replicas} replicas each has to acknowledge a write, so that none "
             f"answers with an older record: write_consistency_factor must be {replicas}"
         )
-
-
-async def not_after_all(guard: Guard | None, failure: UpstreamFailure) -> None:
-    """Forget a collection that was not made."""
-    if guard is not None and failure.status in _NOT_MADE:
-        with contextlib.suppress(Unavailable):
-            await guard.forget()
-
-
-async def to_be_forgotten(name: str, policy: CollectionPolicy | None, session: Session) -> Guard | None:
-    """What remembers a collection that is about to be deleted, where its policy asks for that; none for an alias, by
-    which nothing is deleted.
-
-    If it went on to be remembered, whoever puts all of it back behind the proxy would not be told. One whose manifest
-    does not open can be deleted all the same: nothing of it is served.
-
-    Raises:
-        Unavailable: what remembers it, or the key provider, is away.
-    """
-    if policy is None or not policy.detects_rollback:
-        return None
-    try:
-        entry = await session.catalog.get(name, session.caller)
-    except (UpstreamFailure, Unreadable, FailedPrecondition, Shredded):
-        return None
-    shield = entry.shield
-    if shield is None or shield.fresh is None or shield.manifest.collection != name:
-        return None
-    return shield.fresh if await shield.fresh.is_known() else None
-
-
-async def forgotten(guard: Guard | None, answer: q.CollectionOperationResponse) -> None:
-    """Forget a collection, if it was deleted."""
-    if guard is not None and answer.result:
-        try:
-            await guard.forget()
-        except Unavailable:  # it was there a moment ago
-            _log.warning("memory of what is newest not told of a deletion")

@@ -9,14 +9,13 @@ once, so that a point that was written whole is judged by one stamp.
 from __future__ import annotations
 
 import itertools
-import math
-import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from qdrant_client import grpc as q
 
 from vecguard.errors import Unreadable
+from vecguard.fresh import numbers
 from vecguard.fresh.log import ALL, WHOLE, Change, Cover, Log
 from vecguard.fresh.stamps import Stamps
 from vecguard.front.qdrant import records
@@ -38,8 +37,6 @@ Nudge: TypeAlias = Callable[[float], float]
 _BELOW: Final = 1 - 2.0**-46
 _ABOVE: Final = 1 + 2.0**-46
 _MOST_NEAR: Final = 6
-# Above this a number that a double holds has no fraction, and is written as one in JSON.
-_WHOLE_BELOW: Final = 2.0**53
 
 
 def canonical(value: q.Value, nudge: Nudge = float) -> bytes:
@@ -53,7 +50,7 @@ def canonical(value: q.Value, nudge: Nudge = float) -> bytes:
     if kind == "integer_value":
         return b"n%d" % value.integer_value
     if kind == "double_value":
-        return _number(nudge(value.double_value))
+        return numbers.form(nudge(value.double_value))
     if kind == "bool_value":
         return b"t" if value.bool_value else b"f"
     if kind == "list_value":
@@ -65,16 +62,6 @@ def canonical(value: q.Value, nudge: Nudge = float) -> bytes:
     return b""
 
 
-def _number(number: float) -> bytes:
-    """Rounded to 12 digits: a database that keeps JSON may give back another last bit than it was given."""
-    if not math.isfinite(number):  # JSON has none, so it is stored as null
-        return b""
-    text = f"{number if abs(number) >= sys.float_info.min else 0.0:.11e}"
-    rounded = float(text)
-    whole = rounded.is_integer() and abs(rounded) < _WHOLE_BELOW
-    return b"n%d" % int(rounded) if whole else b"n" + text.encode()
-
-
 def forms(value: q.Value) -> Iterator[bytes]:
     """All forms that a value may have had before a database took it: numbers near the middle of two roundings have two.
 
@@ -83,15 +70,15 @@ def forms(value: q.Value) -> Iterator[bytes]:
     near: list[float] = []
 
     def noted(number: float) -> float:
-        if _number(number * _BELOW) != _number(number * _ABOVE):
+        if numbers.form(number * _BELOW) != numbers.form(number * _ABOVE):
             near.append(number)
         return number
 
     canonical(value, noted)
     for picks in itertools.product((_BELOW, _ABOVE), repeat=min(len(near), _MOST_NEAR)):
         left = iter(picks)
-        numbers = frozenset(near)
-        yield canonical(value, lambda x, left=left, numbers=numbers: x * next(left, 1.0) if x in numbers else x)  # type: ignore[misc]
+        odd = frozenset(near)
+        yield canonical(value, lambda x, left=left, odd=odd: x * next(left, 1.0) if x in odd else x)  # type: ignore[misc]
 
 
 def _walk(value: q.Value, path: bytes, stamps: Stamps) -> Iterator[tuple[bytes, bytes]]:

@@ -11,9 +11,10 @@ from qdrant_client import grpc as q
 from vecguard.catalog import Entry, StaleEntry
 from vecguard.errors import InvalidArgument, NotFound, UpstreamFailure
 from vecguard.fields import Fields, client_keys
+from vecguard.front.newest import forgotten, not_made, to_be_forgotten
 from vecguard.front.qdrant import metadata as meta
 from vecguard.front.qdrant.declared import dense_record, records, sparse_record
-from vecguard.front.qdrant.fresh_life import forgotten, newest_from_now, not_after_all, to_be_forgotten
+from vecguard.front.qdrant.fresh_life import newest_from_now
 from vecguard.front.qdrant.labels import client_field, label_path
 from vecguard.front.qdrant.rotating import require_settled
 from vecguard.front.qdrant.scope import client_path, stored_path
@@ -43,6 +44,10 @@ _KEPT: Final[dict[FieldMode, str]] = {
 _TEXT_OPTIONS: Final = frozenset({"tokenizer", "lowercase", "on_disk", "enable_hnsw", "memory", "nested"})
 
 
+# The database says so without having made the collection.
+_NOT_MADE: Final = frozenset({"INVALID_ARGUMENT", "ALREADY_EXISTS", "FAILED_PRECONDITION", "PERMISSION_DENIED"})
+
+
 async def create(ask: q.CreateCollection, session: Session) -> q.CollectionOperationResponse:
     """`Collections/Create`."""
     policy, guard = session.grant("write", ask.collection_name).collection_policy, None
@@ -61,7 +66,8 @@ async def create(ask: q.CreateCollection, session: Session) -> q.CollectionOpera
     try:
         return await session.call("/qdrant.Collections/Create", ask, q.CollectionOperationResponse)
     except UpstreamFailure as failure:
-        await not_after_all(guard, failure)
+        if failure.status in _NOT_MADE:
+            await not_made(guard)
         raise
     finally:
         session.catalog.forget()
@@ -83,7 +89,7 @@ async def delete(ask: q.DeleteCollection, session: Session) -> q.CollectionOpera
         answer = await session.call("/qdrant.Collections/Delete", ask, q.CollectionOperationResponse)
     finally:
         session.catalog.forget()
-    await forgotten(guard, answer)
+    await forgotten(guard if answer.result else None)
     return answer
 
 

@@ -1,7 +1,7 @@
 """Milvus' filter expressions: parsed, moved to what is stored, and written again.
 
 `rewrite` turns a client's expression into its stored form; `conjunction`, `pk_in` and `not_in` make and join stored
-ones; `identifiers`, `named_ids` and `keys_named` say what an expression is about.
+ones; `identifiers`, `named_ids`, `keys_named` and `samples` say what an expression is about.
 """
 
 from vecguard.front.milvus.expression.build import (
@@ -11,6 +11,7 @@ from vecguard.front.milvus.expression.build import (
     named_ids,
     not_in,
     pk_in,
+    samples,
     shape_of,
 )
 from vecguard.front.milvus.expression.columns import Column, Columns
@@ -27,5 +28,6 @@ __all__ = [
     "not_in",
     "pk_in",
     "rewrite",
+    "samples",
     "shape_of",
 ]

@@ -70,6 +70,16 @@ def identifiers(text: str) -> frozenset[str]:
     return frozenset(str(ref.steps[0]) if ref.root == META and ref.steps else ref.root for ref in refs)
 
 
+def samples(text: str) -> bool:
+    """Whether an expression draws rows at random.
+
+    Raises:
+        InvalidArgument: it is no expression.
+    """
+    nodes = walk(parse(text)) if text.strip() else ()
+    return any(isinstance(node, Call) and node.name == _SAMPLE for _, node in nodes)
+
+
 def named_ids(
     text: str, field: str, templates: Mapping[str, s.TemplateValue] | None = None
 ) -> tuple[int | str, ...] | None:
