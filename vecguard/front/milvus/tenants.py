@@ -18,8 +18,8 @@ from vecguard.front.milvus.layout import TENANT_FIELD, TENANT_TYPES, Layout
 from vecguard.front.milvus.place import from_key
 from vecguard.front.milvus.proto import c, m, rpc
 from vecguard.front.milvus.rows import by_name
-from vecguard.front.milvus.status import checked
-from vecguard.model import Caller, Value
+from vecguard.front.milvus.translation import call
+from vecguard.model import Value
 from vecguard.new_tenants import tenant_keys
 from vecguard.policy.tenants import TenantRule
 from vecguard.session import Session
@@ -29,7 +29,6 @@ from vecguard.upstream import Upstream
 
 Write: TypeAlias = m.InsertRequest | m.UpsertRequest
 
-_CALLER: Final = Caller()
 _NO_KEY: Final = -1
 """What no row has for its key."""
 
@@ -108,7 +107,6 @@ async def delete_of(upstream: Upstream, name: str, shield: Shield, numbers: Sequ
 
     The collection has to be loaded.
     """
-    del shield
     place, wanted = from_key(name), of_keys(numbers)
     request = m.QueryRequest(
         db_name=place.database,
@@ -117,9 +115,9 @@ async def delete_of(upstream: Upstream, name: str, shield: Shield, numbers: Sequ
         output_fields=["count(*)"],
         consistency_level=c.ConsistencyLevel.Strong,
     )
-    answer = checked(await upstream.call(rpc("Query"), request, m.QueryResults, _CALLER))
+    answer = await call(upstream, rpc("Query"), request, m.QueryResults, shield)
     found = next((int(number) for data in answer.fields_data for number in data.scalars.long_data.data), 0)
     if found:
         ask = m.DeleteRequest(db_name=place.database, collection_name=place.name, expr=wanted)
-        checked(await upstream.call(rpc("Delete"), ask, m.MutationResult, _CALLER))
+        await call(upstream, rpc("Delete"), ask, m.MutationResult, shield)
     return found
