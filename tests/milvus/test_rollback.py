@@ -222,10 +222,13 @@ def sound(client: MilvusClient, name: str, keys: frozenset[int] = EVERY) -> None
         assert read() == keys, kind
 
 
+MEETING = ("query shut", "query $meta", "search", "get", "iterator")
+
+
 def told(client: MilvusClient, name: str, *kinds: str) -> None:
-    """Every read (of these kinds, where they are given) that meets the row fails."""
+    """Reads that meet the row fail; each takes most of a second, as it is made again before that is believed."""
     for kind, read in reads(client, name).items():
-        if not kinds or kind in kinds:
+        if kind in (kinds or MEETING):
             with pytest.raises(MilvusException, match=TOLD):
                 raise AssertionError(f"{kind}: {read()}")
 
@@ -278,8 +281,8 @@ def test_a_whole_row_put_back(spot: tuple[Guarded, str]) -> None:
     upsert(place, name, 1, seed=20)
     sound(place.clients[1], name)
     put_back(place, name, before)
-    for client in place.clients:
-        told(client, name)
+    told(place.client, name, *reads(place.client, name))
+    told(place.clients[1], name)
     upsert(place, name, 1, seed=40, by=1)  # written anew, it is the newest again
     sound(place.client, name)
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any, Final
 
-from vecguard.catalog import Entry, StaleEntry
+from vecguard.catalog import StaleEntry
 from vecguard.errors import InvalidArgument, RolledBack, TenantShredded, Unreadable
 from vecguard.front.base import DESTROYED, FOREIGN, OLDER, Inspected
 from vecguard.front.milvus import reveal
@@ -163,14 +163,12 @@ async def damaged(session: Session) -> dict[str, list[str]]:
             if entry is not None and entry.shield is not None:
                 rows = _met(layout_of(entry.shield), answer)
                 met.setdefault(place.key, {}).update({str(row_key): row_key for row_key in rows})
-    for key, ids in session.rolled_back.items():  # they are in no answer
-        met.setdefault(key, {}).update({one: _key_of(one, session.entries[key]) for one in ids})
-    found: dict[str, list[str]] = {}
+    found = {key: list(ids) for key, ids in session.rolled_back.items()}  # which are in no answer
     for key, keys in met.items():
         shield = session.entries[key].shield
         assert shield is not None  # noqa: S101 - looked at above
         layout = layout_of(shield)
-        listed = list(keys.values())
+        listed = [row_key for shown, row_key in keys.items() if shown not in found.get(key, ())]
         for start in range(0, len(listed), PAGE):
             older, columns = await _told_apart(session, key, layout, listed[start : start + PAGE])
             stored = enumerate(_keys(layout, columns))
@@ -178,12 +176,6 @@ async def damaged(session: Session) -> dict[str, list[str]]:
             if older or bad:
                 found.setdefault(key, []).extend((*older, *bad))
     return found
-
-
-def _key_of(shown: str, entry: Entry) -> int | str:
-    """The primary key that is shown so."""
-    is_text = entry.shield is not None and layout_of(entry.shield).primary.data_type == VARCHAR
-    return shown if is_text else int(shown)
 
 
 async def _told_apart(
