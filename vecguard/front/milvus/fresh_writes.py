@@ -35,8 +35,8 @@ _QUERY: Final = rpc("Query")
 _DELETE: Final = rpc("Delete")
 _PAGE: Final = 1_000
 # The database says so before, or without, applying all of a write: what it applied can be read (merr of
-# milvus-io/milvus: no such database, collection or partition, not loaded, no right, rate exceeded, invalid parameter).
-_DEFINITE: Final = frozenset({8, 100, 101, 200, 800, 1100, 1101, 1102, 1401, 1807})
+# milvus-io/milvus: rate exceeded, no such collection, not loaded, no such partition or database, invalid parameters).
+_DEFINITE: Final = frozenset({8, 100, 101, 200, 800, 1100, 1101, 1102})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,8 @@ class _Standing:
         return self.log.beside(path, self.number)
 
     def may_stay(self, change: Change) -> bool:
-        """Whether dynamic fields are there of which the write says nothing: some servers keep those."""
-        others = {path for path in self.log.paths() if parts.is_dynamic(path)} - change.leaves.keys()
+        """Whether something is there in whose place the write puts nothing: some servers keep what it leaves out."""
+        others = self.log.paths() - change.leaves.keys()
         return any(each.has(path) and self.at(path) - {ABSENT} for path in others for each in change.covers)
 
     def own(self, path: bytes) -> bytes:
