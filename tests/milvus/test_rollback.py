@@ -8,89 +8,33 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 from proxy.processes import until
 from pymilvus import AnnSearchRequest, DataType, MilvusClient, RRFRanker
 from pymilvus.exceptions import MilvusException
-from typer.testing import CliRunner
 
-from milvus.proxies import MilvusProxy, serving_milvus
+from milvus.remembered import (
+    DIMS,
+    EVERY,
+    NAMES,
+    PAST_S,
+    TOLD,
+    Guarded,
+    Row,
+    at_rest,
+    guarded,
+    made,
+    put,
+    put_back,
+    query,
+    reads,
+    row,
+    sound,
+    told,
+    upsert,
+)
 from milvus.servers import MilvusServer
-from vecguard.cli import app
-from vecguard.errors import Unreadable
-from vecguard.fresh.guard import MARGIN_MS
-from vecguard.keys.file import FileKeyProvider
-
-POLICY = """
-version: 1
-access: {anonymous: [read, write, admin]}
-collections:
-  - match: "drop_*"
-    integrity: {damaged: drop, rollback: detect}
-    payload: &modes {default: sealed, fields: {open: plain, tag: searchable, shape: plain, color: searchable}}
-  - match: "kept_*"
-    integrity: {rollback: detect}
-    retention: 90d
-    payload: *modes
-  - match: "hidden_*"
-    integrity: {rollback: detect}
-    ids: encrypted
-    payload:
-      default: sealed
-      fields: {open: plain, tag: searchable, shape: plain, color: searchable}
-      hash_names: true
-  - match: "keyed_*"
-    integrity: {rollback: detect}
-    tenant_keys: {field: open}
-    payload: *modes
-  - match: "trap_*"
-    integrity: {rollback: detect}
-    ids: encrypted
-    detection: {canaries: 4}
-  - match: "exact_*"
-    integrity: {rollback: detect}
-    vectors: [{transforms: [{kind: rotation}]}]
-    payload: *modes
-  - match: "late_*"
-    payload: *modes
-  - match: "box_*"
-    integrity: {rollback: detect}
-    payload: *modes
-"""
-DIMS = 8
-EVERY = frozenset(range(1, 7))
-PAST_S = MARGIN_MS / 1e3 + 0.3
-"""What was superseded so long ago is told from what is read now."""
-TOLD = Unreadable.TEXT[:30]
-_names = itertools.count()
-Row = dict[str, Any]
-
-
-@dataclass
-class Guarded:
-    """A database behind two proxies that remember together, with a client each; `raw` is the database's own."""
-
-    server: MilvusServer
-    proxies: list[MilvusProxy]
-    clients: list[MilvusClient]
-    raw: MilvusClient
-    settings: Path
-    is_real: bool
-
-    @property
-    def client(self) -> MilvusClient:
-        return self.clients[0]
-
-    def arguments(self, *more: str) -> list[str]:
-        """Of a command of the operator's."""
-        upstream = ["--upstream", f"milvus://{self.server.target}", "--key", f"file:{self.proxies[0].key_file}"]
-        return [*upstream, "--config", str(self.settings), *more]
 
 
 @pytest.fixture(scope="module")
@@ -111,44 +55,6 @@ def place(request: pytest.FixtureRequest) -> Guarded:
     return found
 
 
-@contextmanager
-def guarded(server: MilvusServer, folder: Path, *, is_real: bool) -> Iterator[Guarded]:
-    settings, key = folder / "settings.yaml", folder / "shared.key"
-    settings.write_text(f"workers: 1\nrollback_memory: {folder / 'newest.db'}\n")
-    FileKeyProvider.create(str(key), {})
-    with ExitStack() as stack:
-        proxies = [
-            stack.enter_context(
-                serving_milvus(folder / name, server, POLICY, key_file=key, arguments=("--config", str(settings)))
-            )
-            for name in ("one", "two")
-        ]
-        clients = [stack.enter_context(proxy.client()) for proxy in proxies]
-        yield Guarded(server, proxies, clients, stack.enter_context(server.client()), settings, is_real)
-
-
-@contextmanager
-def made(place: Guarded, kind: str, *, auto: bool = False, partition_key: bool = False) -> Iterator[str]:
-    """A collection with rows 1 to 6."""
-    name, client = f"{kind}_rollback_{next(_names)}", place.client
-    schema = client.create_schema(auto_id=auto, enable_dynamic_field=True)
-    schema.add_field("pk", DataType.INT64, is_primary=True)
-    schema.add_field("v", DataType.FLOAT_VECTOR, dim=DIMS)
-    schema.add_field("shut", DataType.VARCHAR, max_length=64)
-    schema.add_field("open", DataType.VARCHAR, max_length=64)
-    schema.add_field("tag", DataType.VARCHAR, max_length=64, is_partition_key=partition_key)
-    schema.add_field("price", DataType.DOUBLE)
-    schema.add_field("list", DataType.ARRAY, element_type=DataType.VARCHAR, max_length=32, max_capacity=4)
-    schema.add_field("doc", DataType.JSON)
-    index = client.prepare_index_params()
-    index.add_index("v", index_type="FLAT", metric_type="COSINE")
-    client.create_collection(name, schema=schema, index_params=index, consistency_level="Bounded")
-    client.insert(name, [row(i, auto=auto) for i in sorted(EVERY)])
-    client.load_collection(name)
-    yield name
-    client.drop_collection(name)
-
-
 @pytest.fixture(params=["lite-box", "lite-hidden", "lite-kept", "real-box"])
 def spot(request: pytest.FixtureRequest) -> Iterator[tuple[Guarded, str]]:
     server, _, kind = request.param.partition("-")
@@ -161,104 +67,6 @@ def spot(request: pytest.FixtureRequest) -> Iterator[tuple[Guarded, str]]:
 def box(place: Guarded) -> Iterator[str]:
     with made(place, "box") as name:
         yield name
-
-
-def row(i: int, seed: int = 0, *, auto: bool = False) -> Row:
-    k = i + seed
-    made = {
-        "v": [float((7 * k + j * j) % 11) - 2.0 for j in range(DIMS)],
-        "shut": f"shut {k}",
-        "open": f"open {k}",
-        "tag": f"tag {k}",
-        "price": k / 3,
-        "list": [f"a{k}", f"b{k}"],
-        "doc": {"deep": {"text": f"text {k}", "number": k / 7}, "open": k},
-        "color": f"color {k}",
-        "shape": k / 9,
-        "more": {"held": [k, None, "x"]},
-        "number": i,
-    }
-    return made if auto else {"pk": i, **made}
-
-
-def query(client: MilvusClient, name: str, outputs: list[str]) -> list[Row]:
-    found = client.query(name, filter="", limit=50, output_fields=outputs)
-    return [dict(one) for one in found]
-
-
-def reads(client: MilvusClient, name: str) -> dict[str, Callable[[], set[int]]]:
-    """Reads of every kind that show of each row what changes with it; the keys that they answer."""
-
-    def searched(outputs: list[str], **more: Any) -> set[int]:
-        data = [row(3)["v"]]
-        return {
-            int(hit.id) for hit in client.search(name, data, anns_field="v", limit=20, output_fields=outputs, **more)[0]
-        }
-
-    def queried(outputs: list[str]) -> set[int]:
-        return {int(one["pk"]) for one in query(client, name, outputs)}
-
-    def iterated() -> set[int]:
-        iterator, found = client.query_iterator(name, batch_size=2, output_fields=["shut"]), set[int]()
-        while page := iterator.next():
-            found |= {int(one["pk"]) for one in page}
-        iterator.close()
-        return found
-
-    kinds: dict[str, Callable[[], set[int]]] = {
-        f"query {'-'.join(outputs)}": lambda outputs=outputs: queried(outputs)  # type: ignore[misc]
-        for outputs in (["*"], ["shut"], ["open", "price"], ["color"], ["list", "doc"], ["v"], ["$meta"])
-    }
-    kinds["search"] = lambda: searched([])
-    kinds["search all"] = lambda: searched(["*"])
-    kinds["search some"] = lambda: searched(["shape"])
-    kinds["get"] = lambda: {int(one["pk"]) for one in client.get(name, sorted(EVERY), output_fields=["tag"])}
-    kinds["iterator"] = iterated
-    return kinds
-
-
-def sound(client: MilvusClient, name: str, keys: frozenset[int] = EVERY) -> None:
-    for kind, read in reads(client, name).items():
-        assert read() == keys, kind
-
-
-MEETING = ("query shut", "query $meta", "search", "get", "iterator")
-
-
-def told(client: MilvusClient, name: str, *kinds: str) -> None:
-    """Reads that meet the row fail; each takes most of a second, as it is made again before that is believed."""
-    for kind, read in reads(client, name).items():
-        if kind in (kinds or MEETING):
-            with pytest.raises(MilvusException, match=TOLD):
-                raise AssertionError(f"{kind}: {read()}")
-
-
-def at_rest(place: Guarded, name: str) -> dict[Any, Row]:
-    """All rows as they lie in the database, by the keys there."""
-    place.raw.load_collection(name)
-    found = place.raw.query(name, filter="", limit=100, output_fields=["*"], consistency_level="Strong")
-    return {one["pk"]: dict(one) for one in found}
-
-
-def put(place: Guarded, name: str, rows: list[Row]) -> None:
-    """Write rows behind the proxies' back."""
-    for one in rows:
-        place.raw.upsert(name, [one])
-
-
-def put_back(place: Guarded, name: str, before: dict[Any, Row]) -> None:
-    """Bring the rows that changed since, or went, to what they were."""
-    time.sleep(PAST_S)
-    now = at_rest(place, name)
-    changed = [
-        one for key, one in before.items() if json.dumps(now.get(key), default=str) != json.dumps(one, default=str)
-    ]
-    assert changed
-    put(place, name, changed)
-
-
-def upsert(place: Guarded, name: str, *numbers: int, seed: int = 0, by: int = 0) -> None:
-    place.clients[by].upsert(name, [row(i, seed) for i in numbers])
 
 
 def test_what_is_the_newest_is_read(spot: tuple[Guarded, str]) -> None:
@@ -486,9 +294,9 @@ def test_some_columns_written(lite_place: Guarded, kind: str) -> None:
 
 
 @pytest.mark.slow
-def test_null_defaults_and_later_columns(lite_place: Guarded) -> None:
+def test_null_and_defaults(lite_place: Guarded) -> None:
     place, client = lite_place, lite_place.client
-    name = f"box_rollback_{next(_names)}"
+    name = f"box_rollback_{next(NAMES)}"
     schema = client.create_schema(auto_id=False)
     schema.add_field("pk", DataType.VARCHAR, max_length=16, is_primary=True)
     schema.add_field("v", DataType.FLOAT_VECTOR, dim=DIMS)
@@ -593,117 +401,6 @@ def test_older_rows_are_left_out_where_the_policy_says_so(place: Guarded) -> Non
         seen = [one for one in events() if one["collection"] == name]
         assert {key for one in seen for key in one["ids"]} == {"1", "2"}
         assert all(one["rolled_back"] and one["outcome"] == "drop" for one in seen)
-
-
-@pytest.mark.slow
-def test_verify_and_adopt(place: Guarded, box: str) -> None:
-    run = CliRunner().invoke
-    assert run(app, ["verify", box, *place.arguments()]).exit_code == 0
-    before = at_rest(place, box)
-    upsert(place, box, 1, seed=20)
-    put_back(place, box, before)
-    found = run(app, ["verify", box, *place.arguments()])
-    assert found.exit_code == 2, found.output
-    assert "not the newest" in found.output
-    taken = run(app, ["verify", box, "--adopt", *place.arguments()])
-    assert taken.exit_code == 0, taken.output
-    sound(place.client, box)
-    upsert(place, box, 1, seed=30)
-    put_back(place, box, before)
-    told(place.client, box)
-    refused = run(app, ["keys", "rotate", box, *place.arguments()[:4]])  # without the settings it would look foreign
-    assert refused.exit_code == 1
-    assert "--config" in refused.output
-
-
-@pytest.mark.slow
-def test_a_collection_that_was_there_before(place: Guarded, tmp_path: Path) -> None:
-    """Made under a policy that does not ask; then it asks."""
-    policy = POLICY.replace('match: "late_*"', 'match: "late_*"\n    integrity: {rollback: detect}')
-    with made(place, "late") as name:
-        place.client.create_partition(name, "side")
-        place.client.load_collection(name)
-        place.client.insert(name, [row(8)], partition_name="side")
-        arguments = ("--config", str(place.settings))
-        with (
-            serving_milvus(
-                tmp_path, place.server, policy, key_file=place.proxies[0].key_file, arguments=arguments
-            ) as now,
-            now.client() as client,
-        ):
-            with pytest.raises(MilvusException, match=r"nothing is remembered.*--adopt"):
-                query(client, name, ["*"])
-            taken = CliRunner().invoke(app, ["verify", name, "--adopt", *place.arguments()])
-            assert taken.exit_code == 0, taken.output
-            assert {one["pk"] for one in query(client, name, ["*"])} == EVERY | {8}
-            with pytest.raises(MilvusException, match="in another partition"):
-                client.upsert(name, [row(8)])
-            before = at_rest(place, name)
-            client.upsert(name, [row(1, 20)])
-            put_back(place, name, before)
-            with pytest.raises(MilvusException, match=TOLD):
-                query(client, name, ["*"])
-
-
-@pytest.mark.slow
-def test_rotation_and_retention(place: Guarded) -> None:
-    """Rows that are moved to new keys are the newest; what was put back is named, and not moved."""
-    with made(place, "kept") as name:
-        upsert(place, name, 2, seed=20)
-        older = at_rest(place, name)
-        upsert(place, name, 1, seed=20)
-
-        rotated = CliRunner().invoke(app, ["keys", "rotate", name, *place.arguments("--settle", "2.2")])
-        assert rotated.exit_code == 0, rotated.output
-        for client in place.clients:
-            sound(client, name)
-        put_back(place, name, {1: older[1]})  # it does not even open any more
-        told(place.client, name, "query *", "search")
-        place.client.delete(name, ids=[1])
-        rules = ("--policy", str(place.proxies[0].policy))
-        swept = CliRunner().invoke(app, ["retention", "sweep", *place.arguments(*rules)])
-        assert swept.exit_code == 0, swept.output
-        sound(place.client, name, EVERY - {1})
-
-
-@pytest.mark.slow
-def test_planted_rows(lite_place: Guarded) -> None:
-    place = lite_place
-    name, client = f"trap_rollback_{next(_names)}", place.client
-    schema = client.create_schema(auto_id=False)
-    schema.add_field("pk", DataType.INT64, is_primary=True)
-    schema.add_field("v", DataType.FLOAT_VECTOR, dim=DIMS)
-    schema.add_field("text", DataType.VARCHAR, max_length=64)
-    index = client.prepare_index_params()
-    index.add_index("v", index_type="FLAT", metric_type="COSINE")
-    client.create_collection(name, schema=schema, index_params=index)
-    draw = np.random.default_rng(1)
-    client.insert(name, [{"pk": i, "v": draw.normal(size=DIMS).tolist(), "text": f"a text {i}"} for i in range(300)])
-    client.load_collection(name)
-    planted = CliRunner().invoke(
-        app, ["canaries", "plant", name, *place.arguments("--policy", str(place.proxies[0].policy))]
-    )
-    assert planted.exit_code == 0, planted.output
-    assert len(client.query(name, filter="", limit=400, output_fields=["text"])) == 300
-    found = client.search(name, [[0.1] * DIMS], anns_field="v", limit=300, output_fields=["text"])
-    assert {hit.id for hit in found[0]} == set(range(300))
-    client.drop_collection(name)
-
-
-@pytest.mark.slow
-def test_carried_over(lite_place: Guarded, tmp_path: Path) -> None:
-    """`vecguard migrate` into a collection of which it is remembered what is newest."""
-    place = lite_place
-    with made(place, "late") as old, made(place, "box") as new:
-        place.client.drop_collection(new)
-        rules = ("--policy", str(place.proxies[0].policy), "--state", str(tmp_path / "state"))
-        carried = CliRunner().invoke(app, ["migrate", old, "--to", new, *place.arguments(*rules)])
-        assert carried.exit_code == 0, carried.output
-        sound(place.client, new)
-        before = at_rest(place, new)
-        upsert(place, new, 1, seed=20)
-        put_back(place, new, before)
-        told(place.client, new)
 
 
 @pytest.mark.slow
