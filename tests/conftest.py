@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 from redis_server import RedisServer, redis_server
 from serving import Proxy, Server, bare_engine, serving_proxy
 from xdist.remote import Producer
@@ -24,9 +25,14 @@ if ROOT not in sys.path:
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
+# How long an example takes says how busy the machine is.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
+
 # Where files begin that share a process, one after the other, and so its Milvus servers: these are idle for most of a
 # test's time, waiting for each other's clocks, and yet take a fifth of a core each. The first that fits counts.
 LANES = {
+    "tests/milvus/test_rollback": "Milvus, and what is remembered of it",
     "tests/milvus/test_differential_": "Milvus, beside straight clients",
     "tests/milvus/differential/": "Milvus, beside straight clients",
     "tests/milvus/": "Milvus",

@@ -71,11 +71,10 @@ def box(place: Guarded) -> Iterator[str]:
 
 def test_what_is_the_newest_is_read(spot: tuple[Guarded, str]) -> None:
     place, name = spot
-    for client in place.clients:
-        sound(client, name)
+    sound(place.client, name, kinds=reads(place.client, name))
     upsert(place, name, 1, 2, seed=50)
     for client in place.clients:
-        sound(client, name)
+        sound(client, name, kinds=reads(client, name))
         found = {one["pk"]: one for one in query(client, name, ["*"])}
         assert found[1]["shut"] == "shut 51"
         assert found[1]["more"] == {"held": [51, None, "x"]}
