@@ -225,3 +225,17 @@ def test_made_again_renamed_and_called_otherwise(place: Guarded) -> None:
         client.rename_collection(other, name)
     with made(place, "box") as again:
         sound(place.client, again)
+
+
+@pytest.mark.slow
+def test_emptied(lite_place: Guarded) -> None:
+    """Truncation, which the real 2.3.5 does not have: rows of before, put back, are told."""
+    place = lite_place
+    with made(place, "box") as name:
+        before = at_rest(place, name)
+        place.client.truncate_collection(name)
+        assert query(place.clients[1], name, ["*"]) == []
+        place.client.insert(name, [row(i) for i in sorted(EVERY - {6})])
+        sound(place.client, name, EVERY - {6})
+        put_back(place, name, {6: before[6]})
+        told(place.client, name)
