@@ -19,6 +19,7 @@ from pathlib import Path
 
 import grpc
 from pymilvus import AsyncMilvusClient, MilvusClient
+from pymilvus.exceptions import MilvusException
 from pymilvus.grpc_gen import milvus_pb2, milvus_pb2_grpc
 from serving import free_port
 
@@ -174,3 +175,14 @@ def _started(folder: Path, port: int, arguments: Sequence[str], starts: int) -> 
         server.stop()
         raise
     return server
+
+
+def truncate(client: MilvusClient, name: str) -> None:
+    """Truncate a collection, again where Milvus Lite was writing into its folder just then, which it calls an error."""
+    for attempt in range(5):
+        try:
+            client.truncate_collection(name)
+            return
+        except MilvusException as error:
+            if "Directory not empty" not in str(error) or attempt == 4:
+                raise

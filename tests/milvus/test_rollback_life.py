@@ -30,7 +30,7 @@ from milvus.remembered import (
     told,
     upsert,
 )
-from milvus.servers import MilvusServer
+from milvus.servers import MilvusServer, truncate
 from vecguard.cli import app
 
 
@@ -233,7 +233,7 @@ def test_emptied(lite_place: Guarded) -> None:
     place = lite_place
     with made(place, "box") as name:
         before = at_rest(place, name)
-        place.client.truncate_collection(name)
+        truncate(place.client, name)
         assert query(place.clients[1], name, ["*"]) == []
         place.client.insert(name, [row(i) for i in sorted(EVERY - {6})])
         sound(place.client, name, EVERY - {6})

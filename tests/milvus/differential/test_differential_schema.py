@@ -10,6 +10,7 @@ from pymilvus import DataType, MilvusClient
 from pymilvus.grpc_gen import milvus_pb2, schema_pb2
 
 from milvus.pairs import Pair, Side, plain
+from milvus.servers import truncate
 
 pytestmark = pytest.mark.slow
 
@@ -263,7 +264,7 @@ def test_truncated(lite_pair: Pair) -> None:
     lite_pair.same(lambda side: side.client.create_collection(side.name, dimension=4))
     row = {"id": 1, "vector": [1.0, 0.0, 0.0, 0.0], "color": "red"}
     lite_pair.same(lambda side: side.client.insert(side.name, [row]))
-    lite_pair.same(lambda side: side.client.truncate_collection(side.name))
+    lite_pair.same(lambda side: truncate(side.client, side.name))
     lite_pair.same(described)
     lite_pair.same(lambda side: side.client.insert(side.name, [row | {"id": 2}]))
     lite_pair.same(
