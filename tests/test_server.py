@@ -38,7 +38,9 @@ def serving(tmp_path, pipeline, use, *, max_message_mib=1):
         server = Server(pipeline, listen, shared_port=False, max_message_mib=max_message_mib)
         await server.start()
         try:
-            async with grpc.aio.insecure_channel(listen) as channel:
+            # Not the connection that an earlier channel to the same path had, to a server that is gone.
+            alone = [("grpc.use_local_subchannel_pool", 1)]
+            async with grpc.aio.insecure_channel(listen, options=alone) as channel:
                 return await use(channel, server)
         finally:
             await server.stop(0)
