@@ -8,6 +8,7 @@ import pytest
 
 from milvus.pairs import POLICY, Pair, paired
 from milvus.proxies import MilvusProxy, serving_milvus
+from milvus.remembered import Guarded, guarded, made
 from milvus.servers import MilvusServer, lite_server, real_server
 
 
@@ -60,3 +61,27 @@ def lite_pair(lite: MilvusServer, lite_proxy: MilvusProxy) -> Iterator[Pair]:
     """A new collection name, straight and through the proxy, on Milvus Lite: for what the real one is too old for."""
     with paired(lite, lite_proxy, is_real=False) as both:
         yield both
+
+
+@pytest.fixture(scope="module")
+def lite_place(lite: MilvusServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    with guarded(lite, tmp_path_factory.mktemp("rollback"), is_real=False) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def real_place(real: MilvusServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    with guarded(real, tmp_path_factory.mktemp("rollback"), is_real=True) as found:
+        yield found
+
+
+@pytest.fixture(params=["lite", "real"])
+def place(request: pytest.FixtureRequest) -> Guarded:
+    found: Guarded = request.getfixturevalue(f"{request.param}_place")
+    return found
+
+
+@pytest.fixture
+def box(place: Guarded) -> Iterator[str]:
+    with made(place, "box") as name:
+        yield name

@@ -105,7 +105,7 @@ def guarded(server: MilvusServer, folder: Path, *, is_real: bool) -> Iterator[Gu
 
 
 @contextmanager
-def made(place: Guarded, kind: str, *, auto: bool = False, partition_key: bool = False) -> Iterator[str]:
+def made(place: Guarded, kind: str, *, auto: bool = False) -> Iterator[str]:
     """A collection with rows 1 to 6."""
     name, client = f"{kind}_rollback_{next(NAMES)}", place.client
     schema = client.create_schema(auto_id=auto, enable_dynamic_field=True)
@@ -113,7 +113,7 @@ def made(place: Guarded, kind: str, *, auto: bool = False, partition_key: bool =
     schema.add_field("v", DataType.FLOAT_VECTOR, dim=DIMS)
     schema.add_field("shut", DataType.VARCHAR, max_length=64)
     schema.add_field("open", DataType.VARCHAR, max_length=64)
-    schema.add_field("tag", DataType.VARCHAR, max_length=64, is_partition_key=partition_key)
+    schema.add_field("tag", DataType.VARCHAR, max_length=64)
     schema.add_field("price", DataType.DOUBLE)
     schema.add_field("list", DataType.ARRAY, element_type=DataType.VARCHAR, max_length=32, max_capacity=4)
     schema.add_field("doc", DataType.JSON)

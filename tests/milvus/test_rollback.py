@@ -23,7 +23,6 @@ from milvus.remembered import (
     Guarded,
     Row,
     at_rest,
-    guarded,
     made,
     put,
     put_back,
@@ -34,25 +33,6 @@ from milvus.remembered import (
     told,
     upsert,
 )
-from milvus.servers import MilvusServer
-
-
-@pytest.fixture(scope="module")
-def lite_place(lite: MilvusServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    with guarded(lite, tmp_path_factory.mktemp("rollback"), is_real=False) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def real_place(real: MilvusServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    with guarded(real, tmp_path_factory.mktemp("rollback"), is_real=True) as found:
-        yield found
-
-
-@pytest.fixture(params=["lite", "real"])
-def place(request: pytest.FixtureRequest) -> Guarded:
-    found: Guarded = request.getfixturevalue(f"{request.param}_place")
-    return found
 
 
 @pytest.fixture(params=["lite-box", "lite-hidden", "lite-kept", "real-box"])
@@ -61,12 +41,6 @@ def spot(request: pytest.FixtureRequest) -> Iterator[tuple[Guarded, str]]:
     place: Guarded = request.getfixturevalue(f"{server}_place")
     with made(place, kind) as name:
         yield place, name
-
-
-@pytest.fixture
-def box(place: Guarded) -> Iterator[str]:
-    with made(place, "box") as name:
-        yield name
 
 
 def test_what_is_the_newest_is_read(spot: tuple[Guarded, str]) -> None:

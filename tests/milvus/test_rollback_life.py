@@ -3,7 +3,6 @@ over, emptied, dropped."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,6 @@ from milvus.remembered import (
     TOLD,
     Guarded,
     at_rest,
-    guarded,
     made,
     put_back,
     query,
@@ -30,32 +28,8 @@ from milvus.remembered import (
     told,
     upsert,
 )
-from milvus.servers import MilvusServer, truncate
+from milvus.servers import truncate
 from vecguard.cli import app
-
-
-@pytest.fixture(scope="module")
-def lite_place(lite: MilvusServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    with guarded(lite, tmp_path_factory.mktemp("rollback"), is_real=False) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def real_place(real: MilvusServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    with guarded(real, tmp_path_factory.mktemp("rollback"), is_real=True) as found:
-        yield found
-
-
-@pytest.fixture(params=["lite", "real"])
-def place(request: pytest.FixtureRequest) -> Guarded:
-    found: Guarded = request.getfixturevalue(f"{request.param}_place")
-    return found
-
-
-@pytest.fixture
-def box(place: Guarded) -> Iterator[str]:
-    with made(place, "box") as name:
-        yield name
 
 
 @pytest.mark.slow

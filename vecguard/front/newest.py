@@ -1,4 +1,4 @@
-"""The end of collections of which it is remembered which records are the newest."""
+"""What both fronts do about collections of which it is remembered which records are the newest."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from vecguard.errors import FailedPrecondition, Shredded, Unavailable, Unreadabl
 from vecguard.fresh.guard import Guard
 from vecguard.policy.model import CollectionPolicy
 from vecguard.session import Session
+from vecguard.shield import DenseShield, Shield
 
 _log = structlog.get_logger("vecguard")
 
@@ -50,3 +51,16 @@ async def forgotten(guard: Guard | None) -> None:
             await guard.forget()
         except Unavailable:  # it was there a moment ago
             _log.warning("memory of what is newest not told of a deletion")
+
+
+def require_recoverable(shield: Shield) -> None:
+    """Refuse vectors of which an older one cannot be told from the newest.
+
+    Raises:
+        FailedPrecondition: nobody can recover a vector.
+    """
+    lost = [key for key, guard in shield.vectors.items() if isinstance(guard, DenseShield) and not guard.recoverable]
+    if lost:
+        raise FailedPrecondition(
+            f"nobody can recover vector `{lost[0]}`, so an older one cannot be told from the newest"
+        )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
-from vecguard.errors import FailedPrecondition
 from vecguard.fresh.guard import Adoption
 from vecguard.front.milvus import parts
 from vecguard.front.milvus.fresh_reads import Rows
@@ -15,7 +14,8 @@ from vecguard.front.milvus.place import from_key
 from vecguard.front.milvus.proto import s
 from vecguard.front.milvus.reprotect import partitions
 from vecguard.front.milvus.selection import RowPlace, chosen_rows
-from vecguard.shield import DenseShield, Shield
+from vecguard.front.newest import require_recoverable
+from vecguard.shield import Shield
 from vecguard.upstream import Upstream
 
 
@@ -27,11 +27,7 @@ async def adopt(upstream: Upstream, name: str, shield: Shield, adoption: Adoptio
         UpstreamFailure: the database cannot be reached, or does not know the collection, or has not loaded it.
         Unavailable: the memory is away, or somebody else began to fill it.
     """
-    lost = [key for key, guard in shield.vectors.items() if isinstance(guard, DenseShield) and not guard.recoverable]
-    if lost:
-        raise FailedPrecondition(
-            f"nobody can recover vector `{lost[0]}`, so an older one cannot be told from the newest"
-        )
+    require_recoverable(shield)
     await note_newest(upstream, name)
     for partition in await partitions(upstream, from_key(name), layout_of(shield)):
         async for columns, keys in stored_pages(upstream, name, shield, partition):

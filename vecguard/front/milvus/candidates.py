@@ -20,7 +20,7 @@ from vecguard.front.milvus.proto import s
 from vecguard.front.milvus.selection import RowPlace
 from vecguard.metric import FloatArray
 from vecguard.seal import base64url
-from vecguard.seal.record import encode
+from vecguard.seal.record import head_of
 from vecguard.shield import Shield
 from vecguard.stages import timed
 
@@ -85,7 +85,7 @@ def _plain_entries(found: reveal.Found, name: str) -> list[tuple[bytes]] | None:
     texts = () if column is None else column.scalars.string_data.data
     if len(texts) != found.rows:
         return None
-    head, entries = encode(found.shield.manifest.short_id, {name: b""}), []
+    head, entries = head_of(found.shield.manifest.short_id, name), []
     for text in texts:
         rest = text.removeprefix(head)
         if len(rest) == len(text) or "." in rest:

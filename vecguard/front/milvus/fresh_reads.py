@@ -56,16 +56,16 @@ class Reader:
         """
         layout = layout_of(self.shield)
         ask, added = _telling(message, layout)
+        computed, whole = _is_computed(message), bool({META, *_STARS}.intersection(ask.output_fields))
         bad = list[str]()
         for pause in _PAUSES_S:
             await asyncio.sleep(pause)
             began = time.monotonic()
             found = await self.send(rpc, ask, answer)
             status = status_of(found)
-            if _is_computed(message) or (status is not None and is_failure(status)):
+            if computed or (status is not None and is_failure(status)):
                 return found
             rows = Rows.of(found, self.shield)
-            whole = bool({META, *_STARS}.intersection(ask.output_fields))
             bad = await judged(self.guard, self.stamps, self.shield, rows, began, all_dynamic=whole)
             if not bad:
                 _leave_out(found, added, message.output_fields)

@@ -6,15 +6,15 @@ from collections.abc import AsyncIterator
 
 from qdrant_client import grpc as q
 
-from vecguard.errors import FailedPrecondition
 from vecguard.fresh.guard import Adoption
+from vecguard.front.newest import require_recoverable
 from vecguard.front.qdrant import parts
 from vecguard.front.qdrant.fresh_life import require_one_truth
 from vecguard.front.qdrant.inspect import faults_of, stored_pages
 from vecguard.front.qdrant.metadata import NEWEST
 from vecguard.front.qdrant.payloads import point_id_bytes
 from vecguard.model import Caller
-from vecguard.shield import DenseShield, Shield
+from vecguard.shield import Shield
 from vecguard.upstream import Upstream
 
 
@@ -44,8 +44,4 @@ async def _require_one_truth(upstream: Upstream, name: str, shield: Shield) -> N
     params = info.result.config.params
     factors = params.replication_factor, params.write_consistency_factor
     require_one_truth(*factors, params.sharding_method, f"collection `{name}`")
-    lost = [key for key, guard in shield.vectors.items() if isinstance(guard, DenseShield) and not guard.recoverable]
-    if lost:
-        raise FailedPrecondition(
-            f"nobody can recover vector `{lost[0]}`, so an older one cannot be told from the newest"
-        )
+    require_recoverable(shield)
